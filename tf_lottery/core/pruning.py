@@ -1,0 +1,117 @@
+"""Pruning: scores and masks in, smaller masks out, with exact counts."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+
+from tf_lottery.core import masks as masks_lib
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import PruningError
+
+SCOPES = ("global", "layerwise")
+Share = float | int | str | Decimal | Fraction
+
+
+def exact(fraction: Share) -> Fraction:
+    """The decimal as it is written: 0.2 becomes 1/5, not the nearest binary number.
+
+    Raises:
+        PruningError: not a number in [0, 1).
+    """
+    try:
+        value = fraction if isinstance(fraction, Fraction) else Fraction(str(fraction))
+    except (ValueError, ZeroDivisionError):
+        value = None
+    if value is None or isinstance(fraction, bool) or not 0 <= value < 1:
+        hint = f" For {fraction} percent write {fraction / 100:g}." if _looks_like_percent(fraction) else ""
+        raise PruningError(
+            f"`fraction` must be in [0, 1): it is the share of the kept weights to remove.{hint} "
+            f"Received: fraction={fraction!r}"
+        )
+    return value
+
+
+def _looks_like_percent(fraction: Share) -> bool:
+    return isinstance(fraction, int | float) and not isinstance(fraction, bool) and 1 <= fraction < 100
+
+
+def number_to_remove(kept: int, fraction: Share) -> int:
+    """`round(fraction * kept)` in exact arithmetic; halves go to the even number."""
+    return round(exact(fraction) * kept)
+
+
+def prune(
+    scores: Arrays, masks: Arrays, fraction: Share | Mapping[str, Share], *, scope: str = "global"
+) -> dict[str, np.ndarray]:
+    """Removes the lowest-scoring `fraction` of the weights that `masks` still keep.
+
+    Exactly `round(fraction * kept)` weights go; equal scores go in index order, first key first.
+
+    Args:
+        scores: Arrays by weight name, any shape; higher means keep. Pruned positions are ignored.
+        masks: Arrays of 0/1, the names and shapes of `scores`; 1 = kept. Left unchanged.
+        fraction: Share of the kept weights to remove, in [0, 1). A ratio, not a percent. With
+            `scope="layerwise"` also one share for each weight name.
+        scope: `"global"` ranks all weights together, `"layerwise"` each array by itself.
+
+    Returns:
+        New boolean masks; every zero of `masks` is still zero.
+
+    Raises:
+        PruningError: names or shapes differ, a kept score is NaN, or `fraction` or `scope` is impossible.
+
+    >>> prune({"w": np.array([3., 1., 2., 4.])}, {"w": np.ones(4)}, 0.5)["w"]
+    array([ True, False, False,  True])
+    """
+    masks = masks_lib.validate(masks, like=scores)
+    for name, mask in masks.items():
+        if np.isnan(scores[name][mask]).any():
+            raise PruningError(f"Scores must be numbers; {name!r} holds NaN. Did training diverge?")
+    if scope == "global":
+        if isinstance(fraction, Mapping):
+            raise PruningError('One fraction for each weight needs scope="layerwise"; scope="global" takes a number.')
+        return _prune_together(scores, masks, fraction)
+    if scope == "layerwise":
+        fractions = _fraction_for_each(masks, fraction)
+        return {
+            name: _prune_together({name: scores[name]}, {name: mask}, fractions[name])[name]
+            for name, mask in masks.items()
+        }
+    raise PruningError(f"`scope` must be one of {', '.join(SCOPES)}. Received: scope={scope!r}")
+
+
+def _fraction_for_each(masks: Arrays, fraction: Share | Mapping[str, Share]) -> Mapping[str, Share]:
+    if not isinstance(fraction, Mapping):
+        return dict.fromkeys(masks, fraction)
+    if set(fraction) != set(masks):
+        raise PruningError(f"Fractions are needed for exactly {sorted(masks)}. Received: {sorted(fraction)}")
+    return fraction
+
+
+def _prune_together(scores: Arrays, masks: Arrays, fraction: Share) -> dict[str, np.ndarray]:
+    candidates = np.concatenate([scores[name][mask] for name, mask in masks.items()] or [np.empty(0)])
+    survives = _survivors(candidates, number_to_remove(candidates.size, fraction))
+    pruned, start = {}, 0
+    for name, mask in masks.items():
+        pruned[name], count = np.zeros_like(mask), int(np.count_nonzero(mask))
+        pruned[name][mask] = survives[start : start + count]
+        start += count
+    return pruned
+
+
+def _survivors(candidates: np.ndarray, remove: int) -> np.ndarray:
+    """False for the `remove` smallest candidates. By rank, in linear time.
+
+    A threshold alone would drop or keep all ties (test_equal_scores_go_in_index_order), so those
+    below the threshold go first and then as many equal to it as are missing, by index.
+    """
+    if remove == 0:
+        return np.ones(candidates.size, bool)
+    threshold = np.partition(candidates, remove - 1)[remove - 1]
+    survives = candidates >= threshold
+    ties = np.flatnonzero(candidates == threshold)
+    below = candidates.size - int(np.count_nonzero(survives))
+    survives[ties[: remove - below]] = False
+    return survives

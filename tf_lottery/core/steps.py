@@ -1,0 +1,34 @@
+"""Training lengths as people write them: `"500it"`, `"2ep"`, or a plain number of steps."""
+
+import math
+import re
+from fractions import Fraction
+
+from tf_lottery.errors import ConfigError
+
+_WRITTEN = re.compile(r"(\d+)(it|ep)")
+
+
+def to_steps(length: int | str, steps_per_epoch: int | Fraction) -> int:
+    """Optimizer steps in `length`.
+
+    Args:
+        length: `"500it"` (optimizer steps), `"2ep"` (passes over the training data), or an int (steps).
+        steps_per_epoch: May be a fraction, where batches run on across the border of two epochs.
+
+    Returns:
+        The number of steps after which `length` is complete (rounded up).
+
+    Raises:
+        ConfigError: `length` is negative or not written in one of these ways.
+
+    >>> to_steps("2ep", Fraction(703125, 1000))
+    1407
+    """
+    if isinstance(length, int) and not isinstance(length, bool) and length >= 0:
+        return length
+    written = _WRITTEN.fullmatch(length) if isinstance(length, str) else None
+    if written is None:
+        raise ConfigError(f'A training length is written "500it", "2ep", or as a number of steps. Received: {length!r}')
+    number, unit = int(written[1]), written[2]
+    return number if unit == "it" else math.ceil(number * steps_per_epoch)

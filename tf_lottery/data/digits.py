@@ -1,0 +1,15 @@
+"""scikit-learn's handwritten digits: 1,797 real 8x8 images that ship inside the package."""
+
+from tf_lottery.data.dataset import Dataset, split_off
+from tf_lottery.errors import DataError
+
+
+def load(data_dir: str | None = None) -> Dataset:
+    """1,000 training, 300 validation and 497 test images of shape (8, 8, 1), pixels in [0, 1]."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise DataError("The digits ship with scikit-learn: pip install 'tf_lottery[data]'") from error
+    digits = load_digits()
+    validation, test, train = split_off(digits.images[..., None] / 16, digits.target, (300, 497))
+    return Dataset(train, validation, test, num_classes=10)

@@ -1,0 +1,29 @@
+"""The errors a user can meet. Each message says what was expected, what came, and the way out."""
+
+
+class LotteryError(Exception):
+    """Base of all errors that tf_lottery raises on purpose; its message is meant for the user."""
+
+
+class ConfigError(LotteryError, ValueError):
+    """A setting of an experiment has an impossible value."""
+
+
+class PruningError(LotteryError, ValueError):
+    """Masks, scores or fractions do not fit each other."""
+
+
+class ModelError(LotteryError, ValueError):
+    """A Keras model cannot be pruned, or does not fit the arrays given for it."""
+
+
+class TicketError(LotteryError, ValueError):
+    """A ticket file is damaged, foreign, or does not fit."""
+
+
+class RunError(LotteryError):
+    """A run directory cannot be used as asked."""
+
+
+class DataError(LotteryError):
+    """A dataset is missing or broken."""

@@ -1,0 +1,1 @@
+"""Whole experiments: config, run directory, the method, its controls, several processes."""

@@ -1,0 +1,197 @@
+"""What an experiment is: typed fields with their defaults, and the check that they make sense.
+
+Config files return an `Experiment`; `--config.prune.fraction=0.3` overrides a field.
+"""
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from tf_lottery.core import criteria, pruning, schedules, steps
+from tf_lottery.data import SOURCES
+from tf_lottery.errors import ConfigError, PruningError
+
+REWINDS = ("weights", "learning_rate", "none")
+DATA_ORDERS = ("replay", "fresh")
+CONTROLS = ("random_mask", "reinit")
+OPTIMIZERS = ("adam", "sgd")
+
+
+@dataclass
+class Model:
+    name: str = "lenet_300_100"
+
+
+@dataclass
+class Data:
+    name: str = "digits"
+    data_dir: str | None = None  # where tensorflow-datasets keeps its data; None: its own default
+
+
+@dataclass
+class Train:
+    optimizer: str = "adam"
+    learning_rate: float = 1.2e-3
+    momentum: float = 0.9  # of "sgd"
+    drops: tuple[str, ...] = ()  # when the learning rate is multiplied by drop_factor: ("20000it", "25000it")
+    drop_factor: float = 0.1
+    warmup: str = "0it"  # linear, from 0
+    batch_size: int = 60
+    steps: str = "10000it"  # T, the length of the dense training
+    evaluate_every: str = "100it"
+    threads: int = 1  # of one training; results differ with it in the last bits
+    jit_compile: bool = False  # XLA: faster for dense layers on a CPU, slower for convolutions
+
+
+@dataclass
+class Prune:
+    levels: int = 10  # prunings; level 0 is the dense network
+    fraction: float = 0.2  # share of the kept weights that a level removes
+    rates: tuple[str, ...] = ()  # other shares for some weights, "regex=share"; needs scope "layerwise"
+    scope: str = "global"  # or "layerwise"
+    criterion: str = "magnitude"  # see core/criteria.py
+    exclude: tuple[str, ...] = ()  # regexes of weights never to prune
+    rewind: str = "weights"  # or "learning_rate" or "none"
+    rewind_to: str = "0it"  # k
+    reset_optimizer: bool = False  # whether a rewound level starts with the slots of a new optimizer
+
+
+@dataclass
+class Experiment:
+    seed: int = 0
+    replicates: int = 3
+    model: Model = field(default_factory=Model)
+    data: Data = field(default_factory=Data)
+    train: Train = field(default_factory=Train)
+    prune: Prune = field(default_factory=Prune)
+    controls: tuple[str, ...] = CONTROLS
+    data_order: str = "replay"  # every level sees the batches of the dense training; or "fresh"
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """The lengths of an experiment in optimizer steps."""
+
+    total: int
+    rewind: int
+    evaluate_every: int
+    drops: tuple[int, ...]
+    warmup: int
+
+
+def lengths(config: Experiment, examples: int) -> Lengths:
+    """Resolves `"2ep"` and the like, now that the number of training examples is known.
+
+    Raises:
+        ConfigError: a length that cannot be read, or a rewind step after the end.
+    """
+    epoch = Fraction(examples, config.train.batch_size)
+    if config.train.batch_size > examples:
+        raise ConfigError(f"`train.batch_size` is {config.train.batch_size}, but there are {examples} training examples.")
+    total = steps.to_steps(config.train.steps, epoch)
+    rewind = steps.to_steps(config.prune.rewind_to, epoch)
+    if rewind > total:
+        raise ConfigError(
+            f"`prune.rewind_to` must not lie after the end of training. Received: {config.prune.rewind_to} "
+            f"(step {rewind}), train.steps={config.train.steps} (step {total})"
+        )
+    return Lengths(
+        total=total,
+        rewind=rewind,
+        evaluate_every=steps.to_steps(config.train.evaluate_every, epoch),
+        drops=tuple(steps.to_steps(drop, epoch) for drop in config.train.drops),
+        warmup=steps.to_steps(config.train.warmup, epoch),
+    )
+
+
+def check(config: Experiment) -> None:
+    """Everything that can be known before data and model are there; `lengths` checks the rest.
+
+    Raises:
+        ConfigError: the first impossible value, with what is possible.
+    """
+    prune, train = config.prune, config.train
+    _whole("seed", config.seed, 0)
+    _whole("replicates", config.replicates, 1)
+    _whole("prune.levels", prune.levels, 0)
+    _whole("train.batch_size", train.batch_size, 1)
+    _whole("train.threads", train.threads, 1)
+    _positive("train.learning_rate", train.learning_rate)
+    _positive("train.drop_factor", train.drop_factor)
+    _share("train.momentum", train.momentum)
+    _one_of("train.optimizer", train.optimizer, OPTIMIZERS)
+    _one_of("data.name", config.data.name, SOURCES)
+    _one_of("prune.scope", prune.scope, pruning.SCOPES)
+    _one_of("prune.criterion", prune.criterion, criteria.CRITERIA)
+    _one_of("prune.rewind", prune.rewind, REWINDS)
+    _one_of("data_order", config.data_order, DATA_ORDERS)
+    for control in config.controls:
+        _one_of("controls", control, CONTROLS)
+    for name in ("steps", "evaluate_every"):
+        if steps.to_steps(getattr(train, name), 1) < 1:
+            raise ConfigError(f"`train.{name}` must be at least one step. Received: {getattr(train, name)!r}")
+    for length in (prune.rewind_to, train.warmup, *train.drops):
+        steps.to_steps(length, 1)
+    _pruning(prune)
+
+
+def _pruning(prune: Prune) -> None:
+    try:
+        pruning.exact(prune.fraction)
+        for rate in prune.rates:
+            schedules.parse_rate(rate)
+        for regex in prune.exclude:
+            schedules.parse_rate(f"{regex}=0")
+    except PruningError as error:
+        raise ConfigError(str(error)) from error
+    if prune.rates and prune.scope != "layerwise":
+        raise ConfigError(f"`prune.rates` needs prune.scope=layerwise. Received: prune.scope={prune.scope}")
+
+
+def _whole(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"`{name}` must be a whole number of at least {least}. Received: {value!r}")
+
+
+def _positive(name: str, value: Any) -> None:
+    if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+        raise ConfigError(f"`{name}` must be a positive number. Received: {value!r}")
+
+
+def _share(name: str, value: Any) -> None:
+    if not (isinstance(value, int | float) and 0 <= value < 1):
+        raise ConfigError(f"`{name}` must be in [0, 1). Received: {value!r}")
+
+
+def _one_of(name: str, value: Any, known: Any) -> None:
+    if value not in known:
+        near = difflib.get_close_matches(str(value), list(known), 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"`{name}` must be one of {', '.join(known)}. Received: {value!r}.{hint}")
+
+
+def fields(config: Any, prefix: str = "") -> dict[str, Any]:
+    """All fields by dotted name: `{"seed": 0, …, "prune.fraction": 0.2, …}`; tuples as lists, as JSON has them."""
+    flat: dict[str, Any] = {}
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        if dataclasses.is_dataclass(value):
+            flat |= fields(value, f"{prefix}{entry.name}.")
+        else:
+            flat[prefix + entry.name] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def from_fields(flat: dict[str, Any]) -> Experiment:
+    """The experiment that `fields` described."""
+    config = Experiment()
+    for name, value in flat.items():
+        *path, last = name.split(".")
+        owner = config
+        for part in path:
+            owner = getattr(owner, part)
+        setattr(owner, last, tuple(value) if isinstance(value, list) else value)
+    return config

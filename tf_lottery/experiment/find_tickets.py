@@ -1,0 +1,78 @@
+"""Finds lottery tickets: the whole experiment, resumable at every training."""
+
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from tf_lottery.errors import ConfigError
+from tf_lottery.experiment import config as config_lib, storage
+from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.experiment.workers import Plan, Workers
+
+
+class Watcher(Protocol):
+    """Whoever wants to see how an experiment goes on."""
+
+    def on_plan(self, todo: list[Unit], done: list[Unit], plan: Plan) -> None: ...
+    def on_steps(self, unit: Unit, steps: int) -> None: ...
+    def on_done(self, run: Run, unit: Unit) -> None: ...
+
+
+def find_tickets(
+    config: Experiment, run_dir: str | os.PathLike[str], *, jobs: int = 1, watcher: Watcher | None = None
+) -> Run:
+    """Iterative magnitude pruning with rewinding, for every replicate, with its controls.
+
+    Each replicate trains the dense network (level 0), then prunes, rewinds to step k and trains again, level after level
+    (Frankle et al. 2019, Algorithm 1). Everything is stored in `run_dir`; what is done there is not done again, and a run
+    of the same experiment with fewer levels, replicates or controls is extended.
+
+    The trainings run in processes of their own: a script that calls this needs `if __name__ == "__main__":`.
+
+    Args:
+        config: The experiment.
+        run_dir: New, empty, or the directory of this experiment.
+        jobs: Trainings side by side. Results are the same for any number.
+        watcher: Told what is planned, trained and done.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        LotteryError: config, data, model or directory cannot be used; then nothing was written. Or a level could not be
+            pruned; then all that does not build on it is done and stored.
+    """
+    config_lib.check(config)
+    if jobs < 1:
+        raise ConfigError(f"`jobs` must be at least 1. Received: {jobs}")
+    everything = units(config)
+    finished = storage.existing_run(run_dir, config)
+    if finished and all(finished.is_done(unit) for unit in everything):
+        return finished
+    with Workers(config, jobs) as workers:
+        plan = workers.plan()
+        run = storage.open_run(run_dir, config, plan.environment)
+        with run.lock():
+            done = [unit for unit in everything if run.is_done(unit)]
+            todo = [unit for unit in everything if unit not in done]
+            on_steps: Callable[[Unit, int], None] = lambda unit, steps: None
+            on_done: Callable[[Unit], None] = lambda unit: None
+            if watcher:
+                watcher.on_plan(todo, done, plan)
+                on_steps, on_done = watcher.on_steps, lambda unit: watcher.on_done(run, unit)
+            workers.perform(run, todo, needs, on_steps=on_steps, on_done=on_done)
+    return run
+
+
+def units(config: Experiment) -> list[Unit]:
+    """All trainings, tickets first: they are what the others wait for."""
+    replicates, levels = range(1, config.replicates + 1), range(config.prune.levels + 1)
+    tickets = [Unit(replicate, level) for level in levels for replicate in replicates]
+    controls = [Unit(unit.replicate, unit.level, control) for unit in tickets for control in config.controls if unit.level]
+    return tickets + controls
+
+
+def needs(unit: Unit) -> Unit | None:
+    """The training whose result `unit` starts from: the ticket of the level before."""
+    return Unit(unit.replicate, unit.level - 1) if unit.level else None

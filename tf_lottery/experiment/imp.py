@@ -1,0 +1,179 @@
+"""Iterative magnitude pruning with rewinding, one training at a time: prune, rewind, train, store.
+
+Algorithm 1 of Frankle et al. 2019 (arXiv 1903.01611) is the sequence of the units (replicate, level 0), (replicate,
+level 1), …; the controls of a level hang off it. A unit reads what it needs from the run directory and leaves there what
+the next ones need, so any process can do it.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tf_lottery import data, layers, models, state
+from tf_lottery.core import criteria, masks as masks_lib, pruning, schedules
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import ConfigError, PruningError
+from tf_lottery.experiment import config as config_lib, controls, seeds
+from tf_lottery.experiment.config import Experiment, Lengths
+from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.keras_api import keras
+from tf_lottery.ticket import Ticket
+from tf_lottery.training import OPTIMIZERS, LearningRate, Trainer
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all trainings of an experiment share; made once a process, so that nothing is traced twice."""
+
+    config: Experiment
+    trainer: Trainer
+    lengths: Lengths
+    fraction_at: schedules.Schedule
+
+    def initial_weights(self, seed: int) -> dict[str, np.ndarray]:
+        """The weights that a new model has when the process is seeded with `seed`."""
+        keras.utils.set_random_seed(seed)
+        dataset = self.trainer.dataset
+        return state.weights(models.build(self.config.model.name, dataset.input_shape, dataset.num_classes))
+
+
+def set_up(config: Experiment) -> Setup:
+    """Loads the data, builds model and optimizer, and checks what can only be checked with them.
+
+    Raises:
+        LotteryError: data, model and config do not fit each other.
+    """
+    dataset = data.load(config.data.name, config.data.data_dir)
+    lengths = config_lib.lengths(config, len(dataset.train))
+    plain = models.build(config.model.name, dataset.input_shape, dataset.num_classes)
+    model = layers.make_prunable(plain, exclude=[re.compile(regex) for regex in config.prune.exclude])
+    rate = LearningRate(config.train.learning_rate, lengths.drops, config.train.drop_factor, lengths.warmup)
+    trainer = Trainer(
+        model,
+        dataset,
+        optimizer=OPTIMIZERS[config.train.optimizer](rate, config.train.momentum),
+        batch_size=config.train.batch_size,
+        steps=lengths.total,
+        evaluate_every=lengths.evaluate_every,
+        jit_compile=config.train.jit_compile,
+    )
+    return Setup(config, trainer, lengths, _schedule(config, layers.get_masks(model)))
+
+
+def train_unit(run: Run, setup: Setup, unit: Unit, on_segment: Callable[[int], None] = lambda steps: None) -> None:
+    """Does one training of the experiment and stores it; does nothing if it is done."""
+    if run.is_done(unit):
+        return
+    started = time.perf_counter()
+    trainer, model = setup.trainer, setup.trainer.model
+    ones = masks_lib.ones({name: mask.shape for name, mask in layers.get_masks(model).items()})
+    masks = _prune(run, setup, unit) if unit.level else ones
+    from_step = _rewind(run, setup, unit, masks)
+    start = state.weights(model)
+    outcome = trainer.train(
+        from_step,
+        setup.lengths.total,
+        _order_seed(setup.config, unit),
+        snapshot_at=None if unit.level else setup.lengths.rewind,
+        on_segment=on_segment,
+    )
+    final, optimizer = state.capture(model, trainer.optimizer).values()
+    kept_states = {"rewind": outcome.snapshot["optimizer"]} if outcome.snapshot else {}
+    if setup.config.prune.rewind == "none" and not unit.control:
+        kept_states["final"] = optimizer
+    rewind = outcome.snapshot["weights"] if outcome.snapshot else start
+    metrics = _metrics(unit, masks, from_step, trainer, outcome)
+    run.save(
+        unit,
+        ticket=Ticket(masks, {"rewind": rewind, "final": final}, {"unit": str(unit)}),
+        history=outcome.history,
+        metrics=metrics,
+        seconds=time.perf_counter() - started,
+        optimizer=kept_states,
+    )
+
+
+def _prune(run: Run, setup: Setup, unit: Unit) -> dict[str, np.ndarray]:
+    """The masks of a level, from the ticket of the level before; shuffled for the random-mask control."""
+    prune = setup.config.prune
+    before = run.ticket(Unit(unit.replicate, unit.level - 1))
+    initial, trained = ({name: before.weights[group][name] for name in before.masks} for group in ("rewind", "final"))
+    for name, weight in trained.items():
+        if not np.isfinite(weight).all():
+            raise PruningError(f"{name!r} holds NaN or infinite weights after {unit}: training diverged. Lower the rate?")
+    rng = np.random.default_rng(seeds.derive(setup.config.seed, "replicate", unit.replicate, "criterion", unit.level))
+    scores = criteria.CRITERIA[prune.criterion](initial, trained, rng)
+    masks = pruning.prune(scores, before.masks, setup.fraction_at(unit.level), scope=prune.scope)
+    if empty := [name for name, mask in masks.items() if not mask.any()]:
+        raise PruningError(f"Level {unit.level} of replicate {unit.replicate} would remove all of {', '.join(empty)}.")
+    if unit.control == "random_mask":
+        return controls.random_mask(masks, setup.config.seed, unit.replicate, unit.level)
+    return masks
+
+
+def _rewind(run: Run, setup: Setup, unit: Unit, masks: Arrays) -> int:
+    """Puts model and optimizer where the unit's training starts; returns the step it starts at."""
+    trainer, seed, k = setup.trainer, setup.config.seed, setup.lengths.rewind
+    mode = "weights" if unit.control else setup.config.prune.rewind
+    layers.set_masks(trainer.model, masks)
+    if unit.level == 0 or unit.control == "reinit":
+        first = seeds.derive(seed, "replicate", unit.replicate, "initialisation")
+        new = controls.reinit_seed(seed, unit.replicate, unit.level) if unit.control else first
+        state.set_weights(setup.initial_weights(new), trainer.model)
+        trainer.reset_optimizer(step=0)
+        return 0
+    if mode == "weights":
+        dense = Unit(unit.replicate, 0)
+        state.set_weights(run.ticket(dense).weights["rewind"], trainer.model)
+        trainer.reset_optimizer(step=k)
+        if not setup.config.prune.reset_optimizer:
+            state.restore_optimizer(run.optimizer(dense, "rewind"), trainer.optimizer)
+        return k
+    before = Unit(unit.replicate, unit.level - 1)
+    state.set_weights(run.ticket(before).weights["final"], trainer.model)
+    trainer.reset_optimizer(step=k)
+    if mode == "none":
+        state.restore_optimizer(run.optimizer(before, "final"), trainer.optimizer)
+    return k
+
+
+def _metrics(unit: Unit, masks: Arrays, from_step: int, trainer: Trainer, outcome) -> dict[str, object]:
+    """The record of a training. Accuracies are shares, 0-1; "early_stop" is the step of lowest validation loss."""
+    at_end = trainer.evaluate("test")
+    state.set_weights(outcome.early_stop_weights, trainer.model)
+    at_early_stop = trainer.evaluate("test")
+    return {
+        "density": masks_lib.density(masks),
+        "kept": masks_lib.kept(masks),
+        "prunable": sum(mask.size for mask in masks.values()),
+        "density_by_weight": masks_lib.density_by_weight(masks),
+        "from_step": from_step,
+        "to_step": trainer.steps,
+        "test_accuracy": at_end["accuracy"],
+        "test_loss": at_end["loss"],
+        "early_stop_step": outcome.early_stop_step,
+        "early_stop_test_accuracy": at_early_stop["accuracy"],
+    }
+
+
+def _order_seed(config: Experiment, unit: Unit) -> int:
+    fresh = ("level", unit.level) if config.data_order == "fresh" and unit.level else ()
+    return seeds.derive(config.seed, "replicate", unit.replicate, "data_order", *fresh)
+
+
+def _schedule(config: Experiment, masks: Arrays) -> schedules.Schedule:
+    """The share to remove at each level; raises ConfigError where a layer would end up empty."""
+    prune = config.prune
+    if prune.scope == "global":
+        return schedules.constant(prune.fraction)
+    fraction_at = schedules.with_rates(prune.fraction, prune.rates, masks)
+    for name, mask in masks.items():
+        kept = mask.size
+        for level in range(1, prune.levels + 1):
+            kept -= pruning.number_to_remove(kept, fraction_at(level)[name])
+            if kept == 0:
+                raise ConfigError(f"Level {level} would remove all of {name!r}: ask for fewer `prune.levels`.")
+    return fraction_at

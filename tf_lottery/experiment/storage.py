@@ -1,0 +1,260 @@
+"""The run directory: the only module that knows file names, and the only one that writes.
+
+    run_dir/  config.json  environment.json  run.lock
+              replicate_1/level_00/ {history.csv, metrics.json, ticket.tfl, timing.json, optimizer.tfl}
+                          level_01/ …
+                          controls/random_mask/level_05/ …   controls/reinit/ …
+              report/ {tickets.csv, *.png, index.html}
+
+A level is done when its `metrics.json` is there: it is written last, holds the SHA-256 of the files beside it, and is
+never written again. Every write goes to a temporary file that is renamed when its bytes are safe on disk.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tf_lottery import ticket as ticket_lib
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import RunError, TicketError
+from tf_lottery.experiment import config as config_lib
+from tf_lottery.experiment.config import Experiment
+from tf_lottery.ticket import Ticket
+
+_EXTENDABLE = ("replicates", "prune.levels", "controls")
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """One training of an experiment: the smallest piece that is done or not done.
+
+    Attributes:
+        replicate: 1, 2, …
+        level: Number of prunings before it; 0 is dense.
+        control: `"random_mask"`, `"reinit"`, or `""` for the ticket itself.
+    """
+
+    replicate: int
+    level: int
+    control: str = ""
+
+    def __str__(self) -> str:
+        return f"replicate {self.replicate}, level {self.level}{f', {self.control}' if self.control else ''}"
+
+
+class Run:
+    """A run directory that exists. Use `open_run` or `Run.load`.
+
+    Attributes:
+        path: The directory.
+        config: The experiment it belongs to.
+    """
+
+    def __init__(self, path: Path, config: Experiment):
+        self.path, self.config = path, config
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Run":
+        """Opens an existing run.
+
+        Raises:
+            RunError: there is none at `path`, or its config cannot be read.
+        """
+        path = Path(path)
+        try:
+            text = (path / "config.json").read_text()
+        except OSError as error:
+            raise RunError(f"{path} is not a run directory: it has no readable config.json.") from error
+        try:
+            return cls(path, config_lib.from_fields(json.loads(text)))
+        except (ValueError, AttributeError, TypeError) as error:
+            raise RunError(f"{path / 'config.json'} is damaged: {error}") from error
+
+    def is_done(self, unit: Unit) -> bool:
+        return (self._folder(unit) / "metrics.json").exists()
+
+    def save(
+        self,
+        unit: Unit,
+        *,
+        ticket: Ticket,
+        history: Sequence[Mapping[str, float]],
+        metrics: Mapping[str, Any],
+        seconds: float,
+        optimizer: Mapping[str, Arrays],
+    ) -> None:
+        """Stores a finished training; afterwards `is_done(unit)`.
+
+        Args:
+            unit: Which training.
+            ticket: Its masks, the weights it started from (`"rewind"`) and those it ended with (`"final"`).
+            history: Rows of `Run.history`.
+            metrics: What `Run.metrics` returns.
+            seconds: How long it took.
+            optimizer: Optimizer states that later levels start from, in groups like the ticket's; may be empty.
+
+        Raises:
+            RunError: it is done already: results are never overwritten.
+        """
+        if self.is_done(unit):
+            raise RunError(f"{self._folder(unit)} is done; results are never written twice.")
+        files = {"ticket.tfl": ticket_lib.pack(ticket), "history.csv": _csv(pd.DataFrame(history))}
+        if optimizer:
+            files["optimizer.tfl"] = ticket_lib.pack(Ticket({}, optimizer))
+        folder = self._folder(unit)
+        for name, content in files.items():
+            _write(folder / name, content)
+        _write(folder / "timing.json", _json({"seconds": round(seconds, 3)}))
+        checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        _write(folder / "metrics.json", _json({**metrics, "sha256": checksums}))
+
+    def ticket(self, unit: Unit) -> Ticket:
+        """Masks and weights of a finished training."""
+        return self._unpack(unit, "ticket.tfl")
+
+    def optimizer(self, unit: Unit, group: str) -> Arrays:
+        """A stored optimizer state: `"rewind"` of a level 0, or `"final"` where later levels need it."""
+        return self._unpack(unit, "optimizer.tfl").weights[group]
+
+    def history(self, unit: Unit) -> pd.DataFrame:
+        """One row an evaluation: step, train_loss, validation_loss, validation_accuracy."""
+        return pd.read_csv(io.BytesIO(self._read(unit, "history.csv")))
+
+    def metrics(self, unit: Unit) -> dict[str, Any]:
+        """What the training reached; see `imp.train_unit` for the fields."""
+        path = self._folder(unit) / "metrics.json"
+        try:
+            return json.loads(path.read_text())
+        except OSError as error:
+            raise RunError(f"{unit} is not done: {path} is not there.") from error
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}") from error
+
+    def write_report(self, files: Mapping[str, bytes]) -> Path:
+        """Replaces the files of the report; returns its folder."""
+        for name, content in files.items():
+            _write(self.path / "report" / name, content)
+        return self.path / "report"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process.
+
+        Raises:
+            RunError: another process holds it; the message names that process.
+        """
+        with (self.path / "run.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when a process dies
+            except OSError as error:
+                file.seek(0)
+                raise RunError(f"Process {file.read().strip()} is working on {self.path}; wait for it to end.") from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def _folder(self, unit: Unit) -> Path:
+        branch = Path("controls", unit.control) if unit.control else Path()
+        return self.path / f"replicate_{unit.replicate}" / branch / f"level_{unit.level:02d}"
+
+    def _read(self, unit: Unit, name: str) -> bytes:
+        """A file's content, if it is what `metrics.json` says."""
+        checksum = self.metrics(unit)["sha256"].get(name)
+        path = self._folder(unit) / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != checksum:
+            raise RunError(f"{path} is damaged: its checksum does not match. Delete {path.parent} to have it redone.")
+        return content
+
+    def _unpack(self, unit: Unit, name: str) -> Ticket:
+        try:
+            return ticket_lib.unpack(self._read(unit, name))
+        except TicketError as error:
+            raise RunError(f"{self._folder(unit) / name}: {error}") from error
+
+
+def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None:
+    """The run at `path` if there is one and `config` is its own or adds to it. Writes nothing.
+
+    Raises:
+        RunError: the directory holds something else, or another experiment (with the difference).
+    """
+    path = Path(path)
+    if not (path / "config.json").exists():
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunError(f"{path} exists and is not a run directory. Choose a new or an empty one.")
+        return None
+    stored = Run.load(path).config
+    if conflicts := _conflicts(config_lib.fields(stored), config_lib.fields(config)):
+        raise RunError(
+            f"{path} belongs to another experiment: {'; '.join(conflicts)}. Choose another --run_dir; only more of "
+            f"{', '.join(_EXTENDABLE)} can be added to a run."
+        )
+    return Run(path, config)
+
+
+def open_run(path: str | os.PathLike[str], config: Experiment, environment: Mapping[str, Any]) -> Run:
+    """Makes a new run directory, or opens one of the same experiment to go on with it.
+
+    More levels, replicates or controls than before extend a run.
+
+    Raises:
+        RunError: the directory cannot be written, is no run, or belongs to another experiment (with the difference).
+    """
+    path = Path(path)
+    if existing_run(path, config) is None:
+        _write(path / "environment.json", _json(environment))
+    _write(path / "config.json", _json(config_lib.fields(config)))
+    return Run(path, config)
+
+
+def _conflicts(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}={stored.get(name)} (run), {name}={value} (asked for)"
+        for name, value in asked.items()
+        if stored.get(name) != value and (name not in _EXTENDABLE or _shrinks(stored[name], value))
+    ]
+
+
+def _shrinks(old: Any, new: Any) -> bool:
+    return bool(set(old) - set(new)) if isinstance(old, list) else new < old
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False).encode()
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of `content` or nothing, also when the machine goes down."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}") from error

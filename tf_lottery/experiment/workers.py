@@ -1,0 +1,159 @@
+"""Trains independent units in separate processes, one TensorFlow each.
+
+Even a single job has a process of its own: thread counts and determinism are settings of a whole process, and they belong
+to the experiment, not to the program that started it.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tf_lottery.errors import LotteryError, RunError
+from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.storage import Run, Unit
+
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the workers found out about an experiment.
+
+    Attributes:
+        total_steps: T.
+        rewind_step: k.
+        environment: Versions and device, for the record.
+    """
+
+    total_steps: int
+    rewind_step: int
+    environment: dict[str, Any]
+
+    def steps(self, unit: Unit) -> int:
+        """Optimizer steps that `unit` trains for."""
+        starts_at_zero = unit.level == 0 or unit.control == "reinit"
+        return self.total_steps - (0 if starts_at_zero else self.rewind_step)
+
+
+class Workers:
+    """A pool of processes that train units of one experiment. Use it in a `with` statement."""
+
+    def __init__(self, config: Experiment, jobs: int):
+        context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+        self._progress = context.SimpleQueue()
+        self._others = set(multiprocessing.active_children())
+        self._executor = ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=_start, initargs=(config, self._progress)
+        )
+        self._jobs = jobs
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for process in set(multiprocessing.active_children()) - self._others:
+            process.terminate()  # whatever is under way is not done, so nothing is lost that counts
+        self._executor.shutdown(cancel_futures=True)
+
+    def plan(self) -> Plan:
+        """Loads data and model once and says what is ahead; raises LotteryError where they do not fit."""
+        return self._executor.submit(_plan).result()
+
+    def perform(
+        self,
+        run: Run,
+        units: Iterable[Unit],
+        needs: Callable[[Unit], Unit | None],
+        *,
+        on_steps: Callable[[Unit, int], None],
+        on_done: Callable[[Unit], None],
+    ) -> None:
+        """Trains `units`, each after the one it needs.
+
+        Args:
+            run: Where they are stored.
+            units: Those not done yet, the most urgent first.
+            needs: The unit that must be done before; None if there is none.
+            on_steps: Called as training goes on, with the number of steps since the last call.
+            on_done: Called when a unit is done.
+
+        Raises:
+            LotteryError: a unit could not be done. All that do not build on it are done first.
+        """
+        waiting, running, failed = list(units), {}, {}
+        while waiting or running:
+            for unit in [unit for unit in waiting if needs(unit) in failed]:
+                waiting.remove(unit)
+                failed[unit] = failed[needs(unit)]
+            ready = [unit for unit in waiting if needs(unit) not in {*waiting, *running.values()}]
+            for unit in ready[: self._jobs - len(running)]:
+                waiting.remove(unit)
+                running[self._executor.submit(_train, run.path, unit)] = unit
+            finished, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            while not self._progress.empty():
+                on_steps(*self._progress.get())
+            for future in finished:
+                unit = running.pop(future)
+                if error := _failure(future):
+                    failed[unit] = error
+                else:
+                    on_done(unit)
+        if failed:
+            raise next(iter(failed.values()))
+
+
+def _failure(future: Future) -> LotteryError | None:
+    try:
+        future.result()
+    except LotteryError as error:
+        return error
+    except BrokenProcessPool as error:
+        raise RunError("A training process died (out of memory?). What was done is kept; try fewer --jobs.") from error
+    return None
+
+
+_worker: dict[str, Any] = {}  # of a worker process: its config, its progress queue, and its setup once that is made
+
+
+def _start(config: Experiment, progress: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _worker.update(config=config, progress=progress)
+
+
+def _die_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _setup() -> Any:
+    if "setup" not in _worker:
+        from tf_lottery import training
+        from tf_lottery.experiment import imp
+
+        train = _worker["config"].train
+        training.configure_process(train.threads, train.jit_compile)
+        _worker["setup"] = imp.set_up(_worker["config"])
+    return _worker["setup"]
+
+
+def _plan() -> Plan:
+    from tf_lottery.experiment import environment
+
+    lengths = _setup().lengths
+    return Plan(lengths.total, lengths.rewind, environment.describe())
+
+
+def _train(path: Path, unit: Unit) -> None:
+    from tf_lottery.experiment import imp
+
+    setup = _setup()
+    imp.train_unit(Run(path, setup.config), setup, unit, lambda steps: _worker["progress"].put((unit, steps)))

@@ -1,0 +1,144 @@
+"""Whole models: from a plain model to a prunable one and back, masks in and out."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_lottery import keras_api, naming
+from tf_lottery.core import masks as masks_lib
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import ModelError
+from tf_lottery.keras_api import keras
+from tf_lottery.prunable import PRUNABLE, KeepMask, Prunable, prunable_names
+
+Exclude = Iterable[str | re.Pattern[str]] | Callable[[str], bool]
+
+
+def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
+    """A new model with the same weights whose prunable layers carry masks (all ones).
+
+    Args:
+        model: A built Sequential or functional model. Left unchanged.
+        exclude: What never to prune: full names (`"output"`, `"output/kernel"`), compiled regexes (searched in the
+            weight name), or a function from the weight name to bool.
+
+    Returns:
+        An uncompiled model with the layer names of `model`.
+
+    Raises:
+        ModelError: `model` is not built, is subclassed, has nothing left to prune, or a name in `exclude` is unknown.
+    """
+    layers = _layers_by_name(model)
+    names = [f"{path}/{name}" for path, layer in layers.items() for name in prunable_names(layer)]
+    chosen = set(names) - set(_excluded(names, exclude))
+    if not chosen:
+        known = ", ".join(cls.__name__ for cls in PRUNABLE)
+        raise ModelError(f"The model has nothing to prune: prunable are {known}. Found: {', '.join(names) or 'none'}")
+    only = {
+        id(layer): [name for name in prunable_names(layer) if f"{path}/{name}" in chosen]
+        for path, layer in layers.items()
+    }
+
+    def wrap(layer: Any) -> Any:
+        copy = type(layer).from_config(layer.get_config())
+        return Prunable(copy, only[id(layer)]) if only.get(id(layer)) else copy
+
+    pruned = keras.models.clone_model(model, clone_function=wrap)
+    _copy_weights(model, pruned)
+    return pruned
+
+
+def strip_pruning(model: Any) -> Any:
+    """A new plain model: pruned weights are zeros in it, no masks, no class of this package.
+
+    Raises:
+        ModelError: `model` is not built or is subclassed.
+    """
+    _layers_by_name(model)
+
+    def unwrap(layer: Any) -> Any:
+        inner = layer.layer if isinstance(layer, Prunable) else layer
+        return type(inner).from_config(inner.get_config())
+
+    apply_masks(model)
+    plain = keras.models.clone_model(model, clone_function=unwrap)
+    _copy_weights(model, plain)
+    return plain
+
+
+def get_masks(model: Any) -> dict[str, np.ndarray]:
+    """The masks of `model`: boolean arrays by weight name, copies."""
+    return {name: mask.numpy() for name, (_, mask) in _masked(model).items()}
+
+
+def set_masks(model: Any, masks: Arrays) -> None:
+    """Sets all masks of `model` and zeroes what they prune.
+
+    Raises:
+        PruningError: names, shapes or values do not fit; then nothing was changed.
+    """
+    masked = _masked(model)
+    masks = masks_lib.validate(masks, like={name: mask for name, (_, mask) in masked.items()})
+    for name, (_, mask) in masked.items():
+        mask.assign(masks[name])
+    apply_masks(model)
+
+
+def apply_masks(model: Any) -> None:
+    """Sets pruned weights to +0.0 now. Training does it by itself; needed after `set_weights` and the like."""
+    for weight, mask in _masked(model).values():
+        weight.assign(KeepMask(mask)(weight))
+
+
+def density(model: Any) -> float:
+    """Share of the prunable weights that the masks of `model` keep, 0-1."""
+    return masks_lib.density(get_masks(model))
+
+
+def prunable_weights(model: Any) -> dict[str, np.ndarray]:
+    """The values of the weights that have masks, by weight name, copies."""
+    return {name: weight.numpy() for name, (weight, _) in _masked(model).items()}
+
+
+def _masked(model: Any) -> dict[str, tuple[Any, Any]]:
+    """Weight and mask variables by weight name."""
+    wrappers = naming.named_layers(model, select=Prunable)
+    masked = {
+        f"{path}/{name}": (getattr(wrapper.layer, name), getattr(wrapper, f"{name}_mask"))
+        for path, wrapper in wrappers.items()
+        for name in wrapper.only
+    }
+    if not masked:
+        raise ModelError("The model has no masks. Call `make_prunable(model)` first and use the model it returns.")
+    return masked
+
+
+def _layers_by_name(model: Any) -> Mapping[str, Any]:
+    if not model.built:
+        raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
+    if not keras_api.is_layer_graph(model):
+        raise ModelError(f"Only Sequential and functional models can be wrapped. Received: {type(model).__name__}")
+    return naming.named_layers(model)
+
+
+def _excluded(names: Sequence[str], exclude: Exclude) -> list[str]:
+    if callable(exclude):
+        return [name for name in names if exclude(name)]
+    excluded = []
+    for item in [exclude] if isinstance(exclude, str | re.Pattern) else exclude:
+        if isinstance(item, re.Pattern):
+            excluded += [name for name in names if item.search(name)]
+        elif not (found := [name for name in names if name == item or name.rpartition("/")[0] == item]):
+            raise ModelError(f"`exclude` names {item!r}, which is not a prunable layer or weight. Known: {names}")
+        else:
+            excluded += found
+    return excluded
+
+
+def _copy_weights(source: Any, target: Any) -> None:
+    values = naming.named_variables(source)
+    for name, variable in naming.named_variables(target).items():
+        if name in values:
+            variable.assign(values[name])

@@ -1,0 +1,121 @@
+"""Weight names that stay the same: for every build of the same code, wrapped or not, saved and reloaded, in both Kerases.
+
+Keras' own paths do not: a second build in one process counts on (`dense_3`), a wrapper adds a part, two sublayers may
+share a name. A name here is the path of layers from the model's root (without the root's name, without wrappers), then
+the weight: `"dense_1/kernel"`. Automatic layer names are renumbered by their order, as if the model were the first one
+built in its process; names that repeat within one parent get their position (`"block.0"`, `"block.1"`).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from tf_lottery import keras_api
+from tf_lottery.prunable import Prunable
+
+_FUNCTIONAL = ("functional", "model")  # what Keras 3 and legacy Keras call an unnamed functional model
+
+
+def named_layers(model: Any, select: type = object) -> dict[str, Any]:
+    """All layers inside `model` by path, wrappers under the path of what they wrap unless `select` asks for them.
+
+    Args:
+        model: A built model.
+        select: Only layers of this class. With a wrapper class the wrappers themselves are returned.
+    """
+    found: dict[str, Any] = {}
+    for path, layer in _walk(model):
+        if isinstance(layer, select):
+            found[path] = layer  # a wrapper comes before what it wraps, so that the inner layer wins by default
+    return found
+
+
+def named_variables(model: Any) -> dict[str, Any]:
+    """All variables of `model` by name, masks left out: weights, BatchNorm statistics, random-generator state."""
+    named: dict[str, Any] = {}
+    for path, layer in [("", model), *_walk(model)]:
+        if isinstance(layer, Prunable):
+            continue  # its own variables are the masks
+        variables = keras_api.own_variables(layer)
+        names = _distinct([keras_api.own_name(variable) for variable in variables])
+        for name, variable in zip(names, variables, strict=True):
+            named[f"{path}/{name}" if path else name] = variable
+    return named
+
+
+def _walk(model: Any) -> Iterator[tuple[str, Any]]:
+    """Every layer once with its path, parents first, in the order of the model."""
+    ranks = _ranks(model)
+    seen: set[int] = set()
+
+    def visit(parent: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        children = keras_api.sublayers(parent)
+        names = _distinct([ranks.get(id(_inner(child)), child.name) for child in children])
+        for name, child in zip(names, children, strict=True):
+            if id(child) in seen:
+                continue
+            seen.add(id(child))
+            path = prefix + name
+            yield path, child
+            if isinstance(child, Prunable):
+                yield path, child.layer
+                yield from visit(child.layer, path + "/")
+            else:
+                yield from visit(child, path + "/")
+
+    yield from visit(model, "")
+
+
+def _ranks(model: Any) -> dict[int, str]:
+    """The renumbered name of each automatically named layer, by identity."""
+    numbered, explicit, seen = [], set(), set()
+    for layer in _descendants(model):
+        if id(layer) in seen or isinstance(layer, Prunable):
+            continue
+        seen.add(id(layer))
+        if (automatic := _automatic(layer)) is None:
+            explicit.add(layer.name)
+        else:
+            numbered.append((*automatic, len(numbered), layer))
+    names, used = {}, Counter[str]()
+    for base, _, _, layer in sorted(numbered, key=lambda entry: entry[:3]):
+        while (name := base if used[base] == 0 else f"{base}_{used[base]}") in explicit:
+            used[base] += 1
+        used[base] += 1
+        names[id(layer)] = name
+    return names
+
+
+def _descendants(layer: Any) -> Iterator[Any]:
+    for child in keras_api.sublayers(layer):
+        yield child
+        yield from _descendants(child)
+
+
+def _automatic(layer: Any) -> tuple[str, int] | None:
+    """Base name and number of a name that Keras made itself; None for one that a person chose."""
+    base, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer.name).groups()
+    own = _snake_case(type(layer).__name__)
+    if base.replace("_", "") == own.replace("_", "") or (own in _FUNCTIONAL and base in _FUNCTIONAL):
+        return own, int(number or 0)
+    return None
+
+
+def _snake_case(name: str) -> str:
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names that repeat get their position among their equals."""
+    total, count = Counter(names), Counter[str]()
+    distinct = []
+    for name in names:
+        distinct.append(f"{name}.{count[name]}" if total[name] > 1 else name)
+        count[name] += 1
+    return distinct
+
+
+def _inner(layer: Any) -> Any:
+    return layer.layer if isinstance(layer, Prunable) else layer

@@ -1,0 +1,186 @@
+"""The ticket file (`.tfl`): masks and weights, packed and checksummed. Data only, NumPy only.
+
+    8 bytes    magic, with the line endings that a text-mode copy would break
+    8 bytes    length of the header, unsigned little-endian
+    header     JSON: version, masks (name, shape, bytes), arrays (group, name, dtype, shape, masked, bytes), metadata
+    payload    in the order of the header: a mask as a zlib-compressed bitmap (C order, most significant bit
+               first), an array as its little-endian values (C order), those under a mask without the pruned ones
+    32 bytes   SHA-256 of everything before
+
+A pruned weight costs a fraction of a bit, a kept one its own bytes. Nothing in a file is executed, and nothing is
+allocated before the header has been checked.
+"""
+
+import hashlib
+import json
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ml_dtypes  # noqa: F401  (teaches NumPy the dtype "bfloat16")
+import numpy as np
+
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import TicketError
+
+MAGIC = b"\x93TFL\r\n\x1a\n"
+VERSION = 1
+DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+DTYPES += ("bfloat16", "float16", "float32", "float64")
+_CHECKSUM_BYTES = 32
+_MAX_UNPACKED_BYTES = 2**34
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Masks and the weights they belong to.
+
+    Attributes:
+        masks: Boolean arrays by weight name, True = kept.
+        weights: Arrays by weight name, in named groups: `"rewind"` for the weights at the rewind step,
+            `"final"` for those at the end of training. Every group is optional. Arrays that have a mask are +0.0 where
+            it is False.
+        metadata: Anything JSON can hold.
+    """
+
+    masks: Arrays
+    weights: Mapping[str, Arrays]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pack(ticket: Ticket) -> bytes:
+    """The bytes of the ticket file; the same ticket always gives the same bytes.
+
+    Raises:
+        TicketError: an array's shape differs from its mask's, a pruned entry is not +0.0, or a dtype is not allowed.
+    """
+    masks, arrays, payload = [], [], []
+    for name, mask in ticket.masks.items():
+        payload.append(zlib.compress(np.packbits(np.asarray(mask, bool)).tobytes(), 6))
+        masks.append({"name": name, "shape": list(mask.shape), "bytes": len(payload[-1])})
+    for group, weights in ticket.weights.items():
+        for name, array in weights.items():
+            payload.append(_values(name, np.asarray(array), ticket.masks.get(name)))
+            entry = {"group": group, "name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
+            arrays.append(entry | {"masked": name in ticket.masks, "bytes": len(payload[-1])})
+    header = {"version": VERSION, "masks": masks, "arrays": arrays, "metadata": dict(ticket.metadata)}
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    body = b"".join([MAGIC, struct.pack("<Q", len(text)), text, *payload])
+    return body + hashlib.sha256(body).digest()
+
+
+def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES) -> Ticket:
+    """Reads what `pack` wrote.
+
+    Args:
+        data: The content of a ticket file.
+        max_bytes: Most memory that the unpacked arrays may take; more is refused before it is allocated.
+
+    Raises:
+        TicketError: the file is damaged, foreign, inconsistent or too large. Nothing is returned in part.
+    """
+    header, start = _header(data)
+    try:
+        return _read(header, memoryview(data)[start:-_CHECKSUM_BYTES], max_bytes)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, zlib.error) as error:
+        if isinstance(error, TicketError):
+            raise
+        raise TicketError(f"The ticket's header does not describe its content: {error!r}") from error
+
+
+def _values(name: str, array: np.ndarray, mask: np.ndarray | None) -> bytes:
+    if array.dtype.name not in DTYPES:
+        raise TicketError(f"{name!r} has dtype {array.dtype}; a ticket holds {', '.join(DTYPES)}")
+    if mask is not None:
+        if mask.shape != array.shape:
+            raise TicketError(f"{name!r} has shape {array.shape}, its mask {mask.shape}")
+        if np.any(array[~mask].view(f"u{array.itemsize}")):
+            raise TicketError(f"{name!r} is not +0.0 everywhere its mask is 0: apply the mask first")
+        array = array[mask]
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], int]:
+    """The parsed header and where the payload starts, once the checksum has been verified."""
+    start = len(MAGIC) + 8
+    if not data.startswith(MAGIC):
+        raise TicketError("This is not a ticket file: its first bytes are not those of one.")
+    if hashlib.sha256(data[:-_CHECKSUM_BYTES]).digest() != data[-_CHECKSUM_BYTES:]:
+        raise TicketError("The ticket file is damaged: its checksum does not match. Restore it from a copy.")
+    (length,) = struct.unpack("<Q", data[len(MAGIC) : start])
+    try:
+        header = json.loads(data[start : start + length])
+        version = header["version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TicketError(f"The ticket's header cannot be read: {error!r}") from error
+    if version != VERSION:
+        raise TicketError(f"The ticket has format version {version!r}; this tf_lottery reads version {VERSION}.")
+    return header, start + length
+
+
+def _read(header: dict[str, Any], payload: memoryview, max_bytes: int) -> Ticket:
+    declared = sum(_size(entry) for entry in header["masks"])
+    declared += sum(_size(entry) * np.dtype(_dtype(entry)).itemsize for entry in header["arrays"])
+    if declared > max_bytes:
+        raise TicketError(f"The ticket would unpack to {declared} bytes; at most {max_bytes} are allowed.")
+    chunks = _chunks(header, payload)
+    masks: dict[str, np.ndarray] = {}
+    for entry in header["masks"]:
+        if masks.setdefault(entry["name"], mask := _unpack_mask(entry, next(chunks))) is not mask:
+            raise TicketError(f"The ticket holds two masks named {entry['name']!r}")
+    weights: dict[str, dict[str, np.ndarray]] = {}
+    for entry in header["arrays"]:
+        group = weights.setdefault(entry["group"], {})
+        mask = masks[entry["name"]] if entry["masked"] else None
+        if group.setdefault(entry["name"], array := _unpack_array(entry, next(chunks), mask)) is not array:
+            raise TicketError(f"The ticket holds two arrays named {entry['name']!r}")
+    return Ticket(masks, weights, header["metadata"])
+
+
+def _chunks(header: dict[str, Any], payload: memoryview) -> Iterator[memoryview]:
+    lengths = [entry["bytes"] for entry in [*header["masks"], *header["arrays"]]]
+    if any(length < 0 for length in lengths) or sum(lengths) != len(payload):
+        raise TicketError("The ticket's header does not describe its content: the lengths do not add up.")
+    start = 0
+    for length in lengths:
+        yield payload[start : start + length]
+        start += length
+
+
+def _size(entry: dict[str, Any]) -> int:
+    shape = entry["shape"]
+    if not isinstance(entry["name"], str) or not all(type(length) is int and length >= 0 for length in shape):
+        raise TicketError(f"The ticket's header has an impossible entry: {entry}")
+    return math.prod(shape)
+
+
+def _dtype(entry: dict[str, Any]) -> str:
+    if entry["dtype"] not in DTYPES:
+        raise TicketError(f"The ticket holds {entry['name']!r} with dtype {entry['dtype']!r}; known: {', '.join(DTYPES)}")
+    return entry["dtype"]
+
+
+def _unpack_mask(entry: dict[str, Any], chunk: memoryview) -> np.ndarray:
+    size = math.prod(entry["shape"])
+    expected = -(-size // 8)
+    reader = zlib.decompressobj()
+    bitmap = reader.decompress(chunk, expected + 1)
+    bits = np.unpackbits(np.frombuffer(bitmap, np.uint8))
+    if len(bitmap) != expected or not reader.eof or reader.unused_data or bits[size:].any():
+        raise TicketError(f"The mask of {entry['name']!r} does not have the size of its shape {entry['shape']}")
+    return bits[:size].astype(bool).reshape(entry["shape"])
+
+
+def _unpack_array(entry: dict[str, Any], chunk: memoryview, mask: np.ndarray | None) -> np.ndarray:
+    dtype = np.dtype(_dtype(entry))
+    values = np.frombuffer(chunk, dtype.newbyteorder("<")).astype(dtype)
+    if mask is None:
+        return values.reshape(entry["shape"])
+    if list(mask.shape) != entry["shape"] or values.size != np.count_nonzero(mask):
+        raise TicketError(f"{entry['name']!r} does not fit its mask")
+    array = np.zeros(mask.shape, dtype)
+    array[mask] = values
+    return array
