@@ -54,12 +54,14 @@ class Outcome:
     Attributes:
         history: One row an evaluation: step, train_loss, validation_loss, validation_accuracy.
         snapshot: The full state at the step asked for, or None.
-        early_stop_step: The step of the lowest validation loss; the first one of equals.
+        early_stop_loss: The lowest validation loss.
+        early_stop_step: Its step; the first one of equals.
         early_stop_weights: The model's variables at that step, by name.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
     snapshot: dict[str, dict[str, np.ndarray]] | None = None
+    early_stop_loss: float = np.inf
     early_stop_step: int = 0
     early_stop_weights: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -123,7 +125,7 @@ class Trainer:
             snapshot_at: A step at which to keep the full state.
             on_segment: Called with the number of steps of each segment that is done.
         """
-        outcome, best = Outcome(early_stop_step=to_step), np.inf
+        outcome = Outcome(early_stop_step=from_step)
         if snapshot_at == from_step:
             outcome.snapshot = state.capture(self.model, self.optimizer)
         self.model.reset_metrics()
@@ -133,8 +135,8 @@ class Trainer:
                 outcome.snapshot = state.capture(self.model, self.optimizer)
             if stop % self.evaluate_every == 0 or stop == to_step:
                 row = {"step": stop, "train_loss": self._train_loss()} | self._validate()
-                if not outcome.history or row["validation_loss"] < best:
-                    best, outcome.early_stop_step = row["validation_loss"], stop
+                if not outcome.history or row["validation_loss"] < outcome.early_stop_loss:
+                    outcome.early_stop_loss, outcome.early_stop_step = row["validation_loss"], stop
                     outcome.early_stop_weights = state.weights(self.model)
                 outcome.history.append(row)
             on_segment(stop - start)

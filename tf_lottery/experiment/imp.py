@@ -155,6 +155,7 @@ def _metrics(unit: Unit, masks: Arrays, from_step: int, trainer: Trainer, outcom
         "test_accuracy": at_end["accuracy"],
         "test_loss": at_end["loss"],
         "early_stop_step": outcome.early_stop_step,
+        "early_stop_validation_loss": outcome.early_stop_loss,
         "early_stop_test_accuracy": at_early_stop["accuracy"],
     }
 

@@ -139,6 +139,13 @@ class Run:
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}") from error
 
+    def environment(self) -> dict[str, Any]:
+        """What the run was made on: versions and devices."""
+        try:
+            return json.loads((self.path / "environment.json").read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / 'environment.json'} cannot be read: {error}") from error
+
     def write_report(self, files: Mapping[str, bytes]) -> Path:
         """Replaces the files of the report; returns its folder."""
         for name, content in files.items():

@@ -4,11 +4,12 @@ Even a single job has a process of its own: thread counts and determinism are se
 to the experiment, not to the program that started it.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -125,7 +126,6 @@ _worker: dict[str, Any] = {}  # of a worker process: its config, its progress qu
 def _start(config: Experiment, progress: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _worker.update(config=config, progress=progress)
 
 
@@ -134,26 +134,40 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _setup() -> Any:
+def _setup() -> tuple[Any, Any]:
+    """The module `imp`, which takes seconds to import, and its setup; made when first asked for."""
     if "setup" not in _worker:
-        from tf_lottery import training
-        from tf_lottery.experiment import imp
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with _silent_stderr():
+            from tf_lottery import training
+            from tf_lottery.experiment import imp
 
-        train = _worker["config"].train
-        training.configure_process(train.threads, train.jit_compile)
-        _worker["setup"] = imp.set_up(_worker["config"])
+            train = _worker["config"].train
+            training.configure_process(train.threads, train.jit_compile)
+            _worker["setup"] = imp, imp.set_up(_worker["config"])
     return _worker["setup"]
 
 
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """TensorFlow reports on every missing accelerator as it starts, in every process, whatever its log level says."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
 def _plan() -> Plan:
+    lengths = _setup()[1].lengths
     from tf_lottery.experiment import environment
 
-    lengths = _setup().lengths
     return Plan(lengths.total, lengths.rewind, environment.describe())
 
 
 def _train(path: Path, unit: Unit) -> None:
-    from tf_lottery.experiment import imp
-
-    setup = _setup()
+    imp, setup = _setup()
     imp.train_unit(Run(path, setup.config), setup, unit, lambda steps: _worker["progress"].put((unit, steps)))

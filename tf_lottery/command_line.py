@@ -1,0 +1,84 @@
+"""What all scripts share: flags in, one clear line and exit status 1 for whatever a user can get wrong."""
+
+import contextlib
+import difflib
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from tf_lottery.errors import ConfigError, LotteryError
+from tf_lottery.experiment import config as config_lib
+from tf_lottery.experiment.config import Experiment
+
+_INTERRUPTED = 130
+
+
+def run(main: Callable[..., None]) -> NoReturn:
+    """Parses the command line and calls `main` with what is left of it; never shows a traceback for a user's mistake."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_INTERRUPTED))  # unwinds, so that workers end too
+    app.run(lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv))
+
+
+def define_experiment() -> flags.FlagHolder:
+    """The flag `--config=FILE` with its overrides `--config.prune.fraction=0.3`."""
+    holder = config_flags.DEFINE_config_file("config", None, "A file of configs/, and overrides of its fields.")
+    flags.mark_flag_as_required("config")
+    return holder
+
+
+def experiment(holder: flags.FlagHolder) -> Experiment:
+    """The experiment that the flag names; raises ConfigError if its file returns anything else."""
+    if not isinstance(holder.value, Experiment):
+        raise ConfigError(f"get_config() must return an Experiment. Received: {type(holder.value).__name__}")
+    return holder.value
+
+
+@contextlib.contextmanager
+def resumable(run_dir: str) -> Iterator[None]:
+    """Says, when the user interrupts, that nothing is lost and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            f"\nInterrupted. What is done is kept in {run_dir}; the same command goes on from there.", file=sys.stderr
+        )
+        sys.exit(_INTERRUPTED)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    _check_experiment(argv[1:])
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        raise ConfigError(f"{str(error).rstrip('.')}. See --help.") from error
+    except (TypeError, ValueError, KeyError) as error:  # config_flags lets these through
+        raise ConfigError(str(error).strip().splitlines()[-1]) from error
+
+
+def _check_experiment(arguments: list[str]) -> None:
+    """Looks for what `config_flags` answers with a traceback, or not at all: a missing file, an unknown field."""
+    known = list(config_lib.fields(Experiment()))
+    for position, argument in enumerate(arguments):
+        if field := re.match(r"--?config\.([^=]+)", argument):
+            if field[1] not in known:
+                near = difflib.get_close_matches(field[1], known, 1, cutoff=0.4)
+                hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}"
+                raise ConfigError(f"The config has no field {field[1]!r}.{hint}")
+        elif path := re.match(r"--?config(?:=(.*))?$", argument):
+            path = path[1] if path[1] is not None else "".join(arguments[position + 1 : position + 2])
+            if not os.path.isfile(path.partition(":")[0]):
+                raise ConfigError(f"There is no config file {path!r}. The folder configs/ has some.")
+
+
+def _one_line(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except LotteryError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,71 @@
+"""Run directories in, rows out; and what the rows allow to claim."""
+
+import pandas as pd
+
+from tf_lottery.experiment import find_tickets
+from tf_lottery.experiment.storage import Run
+
+TICKET = "ticket"
+MEASURES = ("early_stop_test_accuracy", "early_stop_step", "test_accuracy")
+MIN_REPLICATES = 3
+
+WINNING, NOT_WINNING, NOT_SHOWN = "winning", "not winning", "not shown"
+
+
+def rows(run: Run) -> pd.DataFrame:
+    """One row a finished training.
+
+    Columns: replicate, level, branch (`"ticket"`, `"random_mask"`, `"reinit"`), density and accuracies (shares, 0-1),
+    steps (optimizer steps from the start of training), then `density:<weight name>` for each weight.
+    """
+    records = []
+    for unit in find_tickets.units(run.config):
+        if run.is_done(unit):
+            metrics = run.metrics(unit)
+            by_weight = {f"density:{name}": value for name, value in metrics.pop("density_by_weight").items()}
+            metrics.pop("sha256")
+            place = {"replicate": unit.replicate, "level": unit.level, "branch": unit.control or TICKET}
+            records.append(place | metrics | by_weight)
+    frame = pd.DataFrame(records)
+    return frame.sort_values(["branch", "level", "replicate"], ignore_index=True) if len(frame) else frame
+
+
+def spread(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean, min, max and count of each measure over the replicates, by branch and level.
+
+    The index is (branch, level); the columns are (measure, statistic) and density.
+    """
+    groups = frame.groupby(["branch", "level"])
+    summary = groups[list(MEASURES)].agg(["mean", "min", "max", "count"])
+    summary["density"] = groups["density"].mean()
+    return summary
+
+
+def verdicts(frame: pd.DataFrame) -> pd.Series:
+    """Whether the tickets of each level above 0 are winning tickets.
+
+    A winning ticket (Frankle & Carbin 2019, section 1) reaches its lowest validation loss no later than the dense network
+    (j' <= j) and is then at least as accurate on the test set (a' >= a), with far fewer weights. Each ticket is compared with
+    the dense network of its own replicate:
+
+    - `"winning"`: both hold in every replicate,
+    - `"not winning"`: in every replicate the ticket is less accurate, or in every replicate it is later,
+    - `"not shown"`: the replicates disagree, or there are fewer than three.
+    """
+    tickets = frame[frame.branch == TICKET].set_index(["level", "replicate"])
+    dense = tickets.loc[0]
+    return pd.Series(
+        {level: _verdict(group.droplevel("level"), dense) for level, group in tickets.groupby("level") if level},
+        dtype=object,
+    )
+
+
+def _verdict(tickets: pd.DataFrame, dense: pd.DataFrame) -> str:
+    dense = dense.loc[tickets.index]
+    as_accurate = tickets.early_stop_test_accuracy >= dense.early_stop_test_accuracy
+    in_time = tickets.early_stop_step <= dense.early_stop_step
+    if len(tickets) < MIN_REPLICATES:
+        return NOT_SHOWN
+    if as_accurate.all() and in_time.all():
+        return WINNING
+    return NOT_WINNING if not as_accurate.any() or not in_time.any() else NOT_SHOWN

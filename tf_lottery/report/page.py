@@ -1,0 +1,80 @@
+"""The report of a run: `tickets.csv`, the figures, and a self-contained `index.html`."""
+
+import base64
+import html
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import pandas as pd
+
+from tf_lottery.errors import RunError
+from tf_lottery.experiment import config as config_lib
+from tf_lottery.experiment.storage import Run
+from tf_lottery.report import analysis, plots, text
+
+_FIGURES = {
+    "accuracy": (
+        plots.accuracy,
+        "Tickets against the two controls: the same number of weights in each layer chosen at random, and the ticket's own "
+        "weights with a new initialisation. Lines are means, bands run from the lowest to the highest replicate.",
+    ),
+    "early_stopping": (
+        plots.early_stopping,
+        "Lower is faster. The validation set alone decides where this step is.",
+    ),
+    "density_by_layer": (plots.density_by_layer, "How much of each weight the tickets keep."),
+}
+
+
+def write(run: Run) -> Path:
+    """Builds the report of what `run` has so far.
+
+    Returns:
+        The path of `index.html`, in the run's folder `report/`.
+
+    Raises:
+        RunError: no dense network has been trained yet.
+    """
+    frame = analysis.rows(run)
+    if frame.empty:
+        raise RunError(f"{run.path} has no finished training yet: there is nothing to report.")
+    images = {f"{name}.png": plots.png(draw(frame)) for name, (draw, _) in _FIGURES.items()}
+    page = render(run, frame, images)
+    tickets = frame.to_csv(index=False)
+    return run.write_report({**images, "tickets.csv": tickets.encode(), "index.html": page.encode()}) / "index.html"
+
+
+def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
+    """The page as HTML, with the images inside."""
+    template = Template((resources.files("tf_lottery.report") / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=html.escape(f"Lottery tickets: {run.config.model.name} on {run.config.data.name}"),
+        description=html.escape(text.description(run.config)),
+        headline=html.escape(text.headline(frame)),
+        figures="\n".join(_figure(name, images[f"{name}.png"], caption) for name, (_, caption) in _FIGURES.items()),
+        table=_table(text.table(frame)),
+        verdict_meaning=html.escape(text.VERDICT_MEANING),
+        config=_definitions(config_lib.fields(run.config)),
+        environment=_definitions(run.environment()),
+    )
+
+
+def _figure(name: str, image: bytes, caption: str) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(image).decode()}"
+    return f'<figure><img src="{source}" alt="{name}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+
+
+def _table(frame: pd.DataFrame) -> str:
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in frame)
+    body = "".join(
+        f'<tr class="{html.escape(line["verdict"])}">{"".join(f"<td>{html.escape(cell)}</td>" for cell in line)}</tr>\n'
+        for _, line in frame.iterrows()
+    )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>"
+
+
+def _definitions(content: Mapping[str, Any]) -> str:
+    return "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd>" for name, value in content.items())

@@ -1,0 +1,83 @@
+"""Rows in, figures out. Colours are those of Okabe and Ito, told apart also by marker and line."""
+
+import io
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from tf_lottery.report import analysis
+
+STYLES = {
+    analysis.TICKET: {"label": "ticket", "color": "#0072B2", "marker": "o", "linestyle": "-"},
+    "random_mask": {"label": "random mask", "color": "#D55E00", "marker": "s", "linestyle": "--"},
+    "reinit": {"label": "random reinitialisation", "color": "#009E73", "marker": "^", "linestyle": "-."},
+}
+
+
+def accuracy(frame: pd.DataFrame) -> Figure:
+    """Test accuracy against density, at early stopping and at the end of training; bands from min to max."""
+    figure, axes = _figure(2)
+    for axis, measure, when in zip(
+        axes, ("early_stop_test_accuracy", "test_accuracy"), ("at early stopping", "at the end of training"), strict=True
+    ):
+        _against_density(axis, frame, measure, scale=100)
+        axis.set(title=f"Test accuracy {when}", ylabel="test accuracy (%)")
+    return figure
+
+
+def early_stopping(frame: pd.DataFrame) -> Figure:
+    """The step of the lowest validation loss against density: how fast a network learns."""
+    figure, (axis,) = _figure(1)
+    _against_density(axis, frame, "early_stop_step")
+    axis.set(title="Step of the lowest validation loss", ylabel="optimizer step")
+    return figure
+
+
+def density_by_layer(frame: pd.DataFrame) -> Figure:
+    """What is left of each prunable weight at each level of the tickets, mean over the replicates."""
+    figure, (axis,) = _figure(1)
+    tickets = frame[frame.branch == analysis.TICKET].groupby("level").mean(numeric_only=True)
+    markers = "osD^vP*X"
+    for position, column in enumerate(column for column in tickets if column.startswith("density:")):
+        marker = markers[position % len(markers)]
+        axis.plot(tickets.index, 100 * tickets[column], marker=marker, label=column.removeprefix("density:"))
+    axis.plot(tickets.index, 100 * tickets.density, color="black", linestyle=":", label="all together")
+    axis.set(title="Density by layer", xlabel="level", ylabel="weights kept (%)", yscale="log")
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "125" else ""))
+    axis.legend(frameon=False)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure always gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _figure(columns: int) -> tuple[Figure, list[Axes]]:
+    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}):
+        figure = Figure(figsize=(5.5 * columns, 4), layout="constrained")
+        return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def _against_density(axis: Axes, frame: pd.DataFrame, measure: str, scale: float = 1) -> None:
+    summary = analysis.spread(frame)
+    dense = summary.loc[[(analysis.TICKET, 0)]]
+    for branch in (name for name in STYLES if name in summary.index.levels[0]):
+        curve = summary.loc[[branch]] if branch == analysis.TICKET else pd.concat([dense, summary.loc[[branch]]])
+        values, densities = scale * curve[measure], 100 * curve["density"]
+        axis.plot(densities, values["mean"], markersize=4, **STYLES[branch])
+        axis.fill_between(densities, values["min"], values["max"], color=STYLES[branch]["color"], alpha=0.15, linewidth=0)
+    axis.axhline(scale * dense[measure]["mean"].item(), color="black", linewidth=0.8, linestyle=":", label="dense")
+    ticks = 100 * summary.loc[analysis.TICKET]["density"]
+    axis.set_xscale("log")
+    axis.set_xticks(ticks[:: max(1, len(ticks) // 8)], labels=[f"{tick:.3g}" for tick in ticks[:: max(1, len(ticks) // 8)]])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.invert_xaxis()
+    axis.set_xlabel("weights kept (%)")
+    axis.legend(frameon=False)

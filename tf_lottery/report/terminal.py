@@ -1,0 +1,101 @@
+"""What a person sees in the terminal: one progress display for a whole experiment, the table at its end."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+
+import rich.progress
+from rich.console import Console
+from rich.table import Table
+
+from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.experiment.workers import Plan
+from tf_lottery.report import analysis, text
+
+_WIDTH_WITHOUT_TERMINAL = 200
+
+
+class Progress:
+    """A watcher of `find_tickets`: a bar with the time left in a terminal, one line a training elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = console()
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.TaskProgressColumn(),
+            rich.progress.TextColumn("[cyan]{task.fields[place]}"),
+            rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("left:"),
+            rich.progress.TimeRemainingColumn(elapsed_when_finished=False),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._started = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        self._bar.start()
+        self._task = self._bar.add_task("Starting", total=None, place="")
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def on_plan(self, todo: list[Unit], done: list[Unit], plan: Plan) -> None:
+        total = sum(plan.steps(unit) for unit in todo)
+        self._todo, self._finished = len(todo), 0
+        self._bar.update(self._task, total=total, description=self._count())
+        kept = f", {len(done)} done before" if done else ""
+        self._console.print(f"{len(todo)} trainings to do{kept}; {total:,} optimizer steps in all.", highlight=False)
+
+    def on_steps(self, unit: Unit, steps: int) -> None:
+        self._bar.update(self._task, advance=steps, place=str(unit))
+
+    def on_done(self, run: Run, unit: Unit) -> None:
+        self._finished += 1
+        self._bar.update(self._task, description=self._count())
+        if not self._console.is_terminal:
+            metrics = run.metrics(unit)
+            self._console.print(
+                f"[{time.monotonic() - self._started:6.0f} s] {self._count()}: {unit}: density {metrics['density']:.1%}, "
+                f"test accuracy {metrics['early_stop_test_accuracy']:.2%} at step {metrics['early_stop_step']}",
+                markup=False,
+                highlight=False,
+            )
+
+    def _count(self) -> str:
+        return f"{self._finished}/{self._todo} trainings"
+
+
+def show(run: Run, page: Path) -> None:
+    """Prints what came out: the table of levels, the headline, and where the page is."""
+    frame = analysis.rows(run)
+    out = console()
+    out.print(_table(text.table(frame), title=text.description(run.config)))
+    out.print(
+        "Mean \\[min, max] over the replicates. Accuracy in percent, at the step of the lowest validation loss.",
+        highlight=False,
+    )
+    out.print(text.headline(frame), style="bold", highlight=False)
+    out.print(f"Report: {page}", highlight=False, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """Prints one line."""
+    console().print(message, highlight=False, soft_wrap=True)
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, and wide enough for the table where there is none."""
+    out = Console()
+    return out if out.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL)
+
+
+def _table(frame, title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in frame:
+        table.add_column(column, justify="left" if column == "verdict" else "right", no_wrap=False)
+    for _, line in frame.iterrows():
+        style = "green" if line["verdict"] == analysis.WINNING else None
+        table.add_row(*(cell.replace("[", "\\[") for cell in line), style=style)
+    return table

@@ -1,0 +1,70 @@
+"""What a report says in words and numbers, for the page, the terminal and docs alike."""
+
+import pandas as pd
+
+from tf_lottery.experiment.config import Experiment
+from tf_lottery.report import analysis
+from tf_lottery.report.plots import STYLES
+
+VERDICT_MEANING = (
+    "A winning ticket reaches its lowest validation loss no later than the dense network of its replicate, and is then at "
+    f"least as accurate on the test set. “{analysis.WINNING}”: both hold in every replicate. “{analysis.NOT_WINNING}”: in "
+    f"every replicate the ticket is less accurate, or in every replicate it is later. “{analysis.NOT_SHOWN}”: the replicates "
+    "disagree, or there are fewer than three."
+)
+
+
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a level, ready to print: density, accuracy and early-stopping step as "mean [min, max]", the verdict."""
+    summary, verdicts = analysis.spread(frame), analysis.verdicts(frame)
+    branches = [branch for branch in STYLES if branch in summary.index.levels[0]]
+    lines = []
+    for level in sorted(frame.level.unique()):
+        line = {"level": str(level), "density": f"{summary.loc[(analysis.TICKET, level), 'density'].item():.1%}"}
+        for measure, title, show in (
+            ("early_stop_test_accuracy", "test accuracy", lambda value: f"{100 * value:.2f}"),
+            ("early_stop_step", "early-stop step", lambda value: f"{value:.0f}"),
+        ):
+            for branch in branches:
+                cell = _cell(summary, branch, level, measure, show)
+                line[f"{title}: {STYLES[branch]['label']}"] = cell
+        line["verdict"] = verdicts.get(level, "dense")
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def headline(frame: pd.DataFrame) -> str:
+    """The one sentence to take away: the sparsest winning ticket, or that none was shown."""
+    verdicts = analysis.verdicts(frame)
+    winning = verdicts.index[verdicts == analysis.WINNING]
+    if winning.empty:
+        return f"No level is shown to be a winning ticket ({frame.replicate.nunique()} replicates)."
+    level, summary = winning.max(), analysis.spread(frame)
+    accuracy = summary["early_stop_test_accuracy"]["mean"]
+    density = summary.loc[(analysis.TICKET, level), "density"].item()
+    controls = "".join(
+        f", {STYLES[branch]['label']} {accuracy[branch, level]:.2%}"
+        for branch in STYLES
+        if branch != analysis.TICKET and (branch, level) in accuracy.index
+    )
+    return (
+        f"The sparsest winning tickets keep {density:.1%} of the weights (level {level}): test accuracy "
+        f"{accuracy[analysis.TICKET, level]:.2%}, dense {accuracy[analysis.TICKET, 0]:.2%}{controls}."
+    )
+
+
+def description(config: Experiment) -> str:
+    """What was run, in a sentence."""
+    prune = config.prune
+    return (
+        f"{config.model.name} on {config.data.name}: {config.replicates} replicates, {prune.levels} levels of "
+        f"{prune.fraction:.0%} ({prune.scope}, {prune.criterion}), {config.train.steps} a training, rewound to "
+        f"{prune.rewind_to}."
+    )
+
+
+def _cell(summary: pd.DataFrame, branch: str, level: int, measure: str, show) -> str:
+    if (branch, level) not in summary.index:
+        return ""
+    values = summary.loc[(branch, level), measure]
+    return f"{show(values['mean'])} [{show(values['min'])}, {show(values['max'])}]"
