@@ -20,7 +20,7 @@ _INTERRUPTED = 130
 
 
 def run(main: Callable[..., None]) -> NoReturn:
-    """Parses the command line and calls `main` with what is left of it; never shows a traceback for a user's mistake."""
+    """Parses the command line and calls `main` with the rest of it; a user's mistake never gives a traceback."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_INTERRUPTED))  # unwinds, so that workers end too
     app.run(lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv))
 
@@ -45,9 +45,7 @@ def resumable(run_dir: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(
-            f"\nInterrupted. What is done is kept in {run_dir}; the same command goes on from there.", file=sys.stderr
-        )
+        sys.stderr.write(f"\nInterrupted. What is done is kept in {run_dir}; the same command goes on from there.\n")
         sys.exit(_INTERRUPTED)
 
 
@@ -80,5 +78,4 @@ def _one_line(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except LotteryError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"Error: {error}")

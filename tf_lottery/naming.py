@@ -1,4 +1,4 @@
-"""Weight names that stay the same: for every build of the same code, wrapped or not, saved and reloaded, in both Kerases.
+"""Weight names that stay the same: for every build of the same code, wrapped or not, reloaded, in both Kerases.
 
 Keras' own paths do not: a second build in one process counts on (`dense_3`), a wrapper adds a part, two sublayers may
 share a name. A name here is the path of layers from the model's root (without the root's name, without wrappers), then

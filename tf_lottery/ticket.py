@@ -12,6 +12,7 @@ allocated before the header has been checked.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import struct
@@ -126,6 +127,10 @@ def _read(header: dict[str, Any], payload: memoryview, max_bytes: int) -> Ticket
     declared += sum(_size(entry) * np.dtype(_dtype(entry)).itemsize for entry in header["arrays"])
     if declared > max_bytes:
         raise TicketError(f"The ticket would unpack to {declared} bytes; at most {max_bytes} are allowed.")
+    if not isinstance(header["metadata"], dict) or not all(isinstance(e["group"], str) for e in header["arrays"]):
+        raise TicketError(
+            "The ticket's header does not describe its content: a group or the metadata is no such thing."
+        )
     chunks = _chunks(header, payload)
     masks: dict[str, np.ndarray] = {}
     for entry in header["masks"]:
@@ -141,13 +146,12 @@ def _read(header: dict[str, Any], payload: memoryview, max_bytes: int) -> Ticket
 
 
 def _chunks(header: dict[str, Any], payload: memoryview) -> Iterator[memoryview]:
+    """The bytes of each mask and array, in order."""
     lengths = [entry["bytes"] for entry in [*header["masks"], *header["arrays"]]]
     if any(length < 0 for length in lengths) or sum(lengths) != len(payload):
         raise TicketError("The ticket's header does not describe its content: the lengths do not add up.")
-    start = 0
-    for length in lengths:
-        yield payload[start : start + length]
-        start += length
+    stops = list(itertools.accumulate(lengths))
+    return iter([payload[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)])
 
 
 def _size(entry: dict[str, Any]) -> int:
@@ -159,7 +163,7 @@ def _size(entry: dict[str, Any]) -> int:
 
 def _dtype(entry: dict[str, Any]) -> str:
     if entry["dtype"] not in DTYPES:
-        raise TicketError(f"The ticket holds {entry['name']!r} with dtype {entry['dtype']!r}; known: {', '.join(DTYPES)}")
+        raise TicketError(f"{entry['name']!r} has the unknown dtype {entry['dtype']!r}; known: {', '.join(DTYPES)}")
     return entry["dtype"]
 
 

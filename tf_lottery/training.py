@@ -134,7 +134,8 @@ class Trainer:
             if stop == snapshot_at:
                 outcome.snapshot = state.capture(self.model, self.optimizer)
             if stop % self.evaluate_every == 0 or stop == to_step:
-                row = {"step": stop, "train_loss": self._train_loss()} | self._validate()
+                train_loss = self._train_loss() if stop > from_step else np.nan
+                row = {"step": stop, "train_loss": train_loss} | self._validate()
                 if not outcome.history or row["validation_loss"] < outcome.early_stop_loss:
                     outcome.early_stop_loss, outcome.early_stop_step = row["validation_loss"], stop
                     outcome.early_stop_weights = state.weights(self.model)
@@ -178,18 +179,15 @@ class Trainer:
 
 
 def segments(from_step: int, to_step: int, every: int, also: int | None = None) -> Iterator[tuple[int, int]]:
-    """Splits a range of steps at the multiples of `every` and at `also`."""
-    inside = {step for step in range(from_step, to_step) if step % every == 0} | ({also} if also is not None else set())
-    stops = sorted(step for step in inside | {to_step} if from_step < step <= to_step)
+    """Splits a range of steps at the multiples of `every` and at `also`; an empty range is one empty segment."""
+    inside = {step for step in range(from_step, to_step) if step % every == 0 or step == also} - {from_step}
+    stops = [*sorted(inside), to_step]
     return zip([from_step, *stops[:-1]], stops, strict=True)
 
 
 def _in_batches(split: Split) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    starts = range(0, len(split), _EVALUATION_BATCH)
-    return [
-        (tf.constant(split.x[start : start + _EVALUATION_BATCH]), tf.constant(split.y[start : start + _EVALUATION_BATCH]))
-        for start in starts
-    ]
+    batches = [slice(start, start + _EVALUATION_BATCH) for start in range(0, len(split), _EVALUATION_BATCH)]
+    return [(tf.constant(split.x[batch]), tf.constant(split.y[batch])) for batch in batches]
 
 
 def configure_process(threads: int, jit_compile: bool) -> None:

@@ -34,8 +34,8 @@ def prepare(data_dir: str | None = None) -> str:
     """Makes the data ready for `load`, with or without a network.
 
     Takes the first that is there: data prepared before, the files of Debian's package `dataset-fashion-mnist`
-    (installed, or fetched with apt without being root), a download by TFDS. Every file is checked against the SHA-256 that
-    TFDS has registered.
+    (installed, or fetched with apt without being root), a download by TFDS. Every file is checked against the SHA-256
+    that TFDS has registered.
 
     Returns:
         The folder that holds the prepared data.

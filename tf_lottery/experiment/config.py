@@ -22,17 +22,23 @@ OPTIMIZERS = ("adam", "sgd")
 
 @dataclass
 class Model:
+    """Which network."""
+
     name: str = "lenet_300_100"
 
 
 @dataclass
 class Data:
+    """Which dataset."""
+
     name: str = "digits"
     data_dir: str | None = None  # where tensorflow-datasets keeps its data; None: its own default
 
 
 @dataclass
 class Train:
+    """How every training goes."""
+
     optimizer: str = "adam"
     learning_rate: float = 1.2e-3
     momentum: float = 0.9  # of "sgd"
@@ -48,6 +54,8 @@ class Train:
 
 @dataclass
 class Prune:
+    """What a level removes and where it restarts."""
+
     levels: int = 10  # prunings; level 0 is the dense network
     fraction: float = 0.2  # share of the kept weights that a level removes
     rates: tuple[str, ...] = ()  # other shares for some weights, "regex=share"; needs scope "layerwise"
@@ -61,6 +69,8 @@ class Prune:
 
 @dataclass
 class Experiment:
+    """The whole experiment."""
+
     seed: int = 0
     replicates: int = 3
     model: Model = field(default_factory=Model)
@@ -90,7 +100,10 @@ def lengths(config: Experiment, examples: int) -> Lengths:
     """
     epoch = Fraction(examples, config.train.batch_size)
     if config.train.batch_size > examples:
-        raise ConfigError(f"`train.batch_size` is {config.train.batch_size}, but there are {examples} training examples.")
+        raise ConfigError(
+            f"`train.batch_size` must be at most the number of training examples, {examples}. "
+            f"Received: {config.train.batch_size}"
+        )
     total = steps.to_steps(config.train.steps, epoch)
     rewind = steps.to_steps(config.prune.rewind_to, epoch)
     if rewind > total:

@@ -12,7 +12,8 @@ def random_mask(masks: Arrays, seed: int, replicate: int, level: int) -> dict[st
 
     Started from the ticket's own weights, most of what it keeps would be zero and the control would be crippled.
     """
-    return masks_lib.shuffle(masks, np.random.default_rng(seeds.derive(seed, "replicate", replicate, "random_mask", level)))
+    draw = seeds.derive(seed, "replicate", replicate, "random_mask", level)
+    return masks_lib.shuffle(masks, np.random.default_rng(draw))
 
 
 def reinit_seed(seed: int, replicate: int, level: int) -> int:

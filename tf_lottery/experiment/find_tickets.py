@@ -1,8 +1,6 @@
 """Finds lottery tickets: the whole experiment, resumable at every training."""
 
 import os
-from collections.abc import Callable
-from typing import Protocol
 
 from tf_lottery.errors import ConfigError
 from tf_lottery.experiment import config as config_lib, storage
@@ -11,22 +9,30 @@ from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.workers import Plan, Workers
 
 
-class Watcher(Protocol):
-    """Whoever wants to see how an experiment goes on."""
+class Watcher:
+    """Sees how an experiment goes on; this one looks away."""
 
-    def on_plan(self, todo: list[Unit], done: list[Unit], plan: Plan) -> None: ...
-    def on_steps(self, unit: Unit, steps: int) -> None: ...
-    def on_done(self, run: Run, unit: Unit) -> None: ...
+    def on_plan(self, todo: list[Unit], done: list[Unit], plan: Plan) -> None:
+        """Called once, before the first training."""
+
+    def on_steps(self, unit: Unit, steps: int) -> None:
+        """Called again and again, with the steps trained since the last call."""
+
+    def on_done(self, run: Run, unit: Unit) -> None:
+        """Called when a training is done and stored."""
+
+
+_NOBODY = Watcher()
 
 
 def find_tickets(
-    config: Experiment, run_dir: str | os.PathLike[str], *, jobs: int = 1, watcher: Watcher | None = None
+    config: Experiment, run_dir: str | os.PathLike[str], *, jobs: int = 1, watcher: Watcher = _NOBODY
 ) -> Run:
     """Iterative magnitude pruning with rewinding, for every replicate, with its controls.
 
-    Each replicate trains the dense network (level 0), then prunes, rewinds to step k and trains again, level after level
-    (Frankle et al. 2019, Algorithm 1). Everything is stored in `run_dir`; what is done there is not done again, and a run
-    of the same experiment with fewer levels, replicates or controls is extended.
+    Each replicate trains the dense network (level 0), then prunes, rewinds to step k and trains again, level after
+    level (Frankle et al. 2019, Algorithm 1). Everything is stored in `run_dir`; what is done there is not done again,
+    and a run of the same experiment with fewer levels, replicates or controls is extended.
 
     The trainings run in processes of their own: a script that calls this needs `if __name__ == "__main__":`.
 
@@ -56,12 +62,10 @@ def find_tickets(
         with run.lock():
             done = [unit for unit in everything if run.is_done(unit)]
             todo = [unit for unit in everything if unit not in done]
-            on_steps: Callable[[Unit, int], None] = lambda unit, steps: None
-            on_done: Callable[[Unit], None] = lambda unit: None
-            if watcher:
-                watcher.on_plan(todo, done, plan)
-                on_steps, on_done = watcher.on_steps, lambda unit: watcher.on_done(run, unit)
-            workers.perform(run, todo, needs, on_steps=on_steps, on_done=on_done)
+            watcher.on_plan(todo, done, plan)
+            workers.perform(
+                run, todo, needs, on_steps=watcher.on_steps, on_done=lambda unit: watcher.on_done(run, unit)
+            )
     return run
 
 
@@ -69,8 +73,8 @@ def units(config: Experiment) -> list[Unit]:
     """All trainings, tickets first: they are what the others wait for."""
     replicates, levels = range(1, config.replicates + 1), range(config.prune.levels + 1)
     tickets = [Unit(replicate, level) for level in levels for replicate in replicates]
-    controls = [Unit(unit.replicate, unit.level, control) for unit in tickets for control in config.controls if unit.level]
-    return tickets + controls
+    pruned = [unit for unit in tickets if unit.level]
+    return tickets + [Unit(unit.replicate, unit.level, control) for unit in pruned for control in config.controls]
 
 
 def needs(unit: Unit) -> Unit | None:

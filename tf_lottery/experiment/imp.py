@@ -1,8 +1,8 @@
 """Iterative magnitude pruning with rewinding, one training at a time: prune, rewind, train, store.
 
 Algorithm 1 of Frankle et al. 2019 (arXiv 1903.01611) is the sequence of the units (replicate, level 0), (replicate,
-level 1), …; the controls of a level hang off it. A unit reads what it needs from the run directory and leaves there what
-the next ones need, so any process can do it.
+level 1), …; the controls of a level hang off it. A unit reads what it needs from the run directory and leaves there
+what the next ones need, so any process can do it.
 """
 
 import re
@@ -103,7 +103,7 @@ def _prune(run: Run, setup: Setup, unit: Unit) -> dict[str, np.ndarray]:
     initial, trained = ({name: before.weights[group][name] for name in before.masks} for group in ("rewind", "final"))
     for name, weight in trained.items():
         if not np.isfinite(weight).all():
-            raise PruningError(f"{name!r} holds NaN or infinite weights after {unit}: training diverged. Lower the rate?")
+            raise PruningError(f"{name!r} holds NaN or infinite weights before {unit}: training diverged.")
     rng = np.random.default_rng(seeds.derive(setup.config.seed, "replicate", unit.replicate, "criterion", unit.level))
     scores = criteria.CRITERIA[prune.criterion](initial, trained, rng)
     masks = pruning.prune(scores, before.masks, setup.fraction_at(unit.level), scope=prune.scope)

@@ -164,7 +164,7 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when a process dies
             except OSError as error:
                 file.seek(0)
-                raise RunError(f"Process {file.read().strip()} is working on {self.path}; wait for it to end.") from error
+                raise RunError(f"Process {file.read().strip()} works on {self.path}; wait for it to end.") from error
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

@@ -1,7 +1,7 @@
 """Trains independent units in separate processes, one TensorFlow each.
 
-Even a single job has a process of its own: thread counts and determinism are settings of a whole process, and they belong
-to the experiment, not to the program that started it.
+Even a single job has a process of its own: thread counts and determinism are settings of a whole process, and they
+belong to the experiment, not to the program that started it.
 """
 
 import contextlib

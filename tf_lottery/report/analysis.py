@@ -44,9 +44,9 @@ def spread(frame: pd.DataFrame) -> pd.DataFrame:
 def verdicts(frame: pd.DataFrame) -> pd.Series:
     """Whether the tickets of each level above 0 are winning tickets.
 
-    A winning ticket (Frankle & Carbin 2019, section 1) reaches its lowest validation loss no later than the dense network
-    (j' <= j) and is then at least as accurate on the test set (a' >= a), with far fewer weights. Each ticket is compared with
-    the dense network of its own replicate:
+    A winning ticket (Frankle & Carbin 2019, section 1) reaches its lowest validation loss no later than the dense
+    network (j' <= j) and is then at least as accurate on the test set (a' >= a), with far fewer weights. Each ticket is
+    compared with the dense network of its own replicate:
 
     - `"winning"`: both hold in every replicate,
     - `"not winning"`: in every replicate the ticket is less accurate, or in every replicate it is later,

@@ -18,8 +18,8 @@ from tf_lottery.report import analysis, plots, text
 _FIGURES = {
     "accuracy": (
         plots.accuracy,
-        "Tickets against the two controls: the same number of weights in each layer chosen at random, and the ticket's own "
-        "weights with a new initialisation. Lines are means, bands run from the lowest to the highest replicate.",
+        "Tickets against the two controls: the same number of weights in each layer chosen at random, and the ticket's "
+        "own weights with a new initialisation. Lines are means, bands run from the lowest to the highest replicate.",
     ),
     "early_stopping": (
         plots.early_stopping,

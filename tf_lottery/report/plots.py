@@ -20,9 +20,8 @@ STYLES = {
 def accuracy(frame: pd.DataFrame) -> Figure:
     """Test accuracy against density, at early stopping and at the end of training; bands from min to max."""
     figure, axes = _figure(2)
-    for axis, measure, when in zip(
-        axes, ("early_stop_test_accuracy", "test_accuracy"), ("at early stopping", "at the end of training"), strict=True
-    ):
+    measures = {"early_stop_test_accuracy": "at early stopping", "test_accuracy": "at the end of training"}
+    for axis, (measure, when) in zip(axes, measures.items(), strict=True):
         _against_density(axis, frame, measure, scale=100)
         axis.set(title=f"Test accuracy {when}", ylabel="test accuracy (%)")
     return figure
@@ -60,7 +59,8 @@ def png(figure: Figure) -> bytes:
 
 
 def _figure(columns: int) -> tuple[Figure, list[Axes]]:
-    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}):
+    look = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
+    with matplotlib.rc_context(look):
         figure = Figure(figsize=(5.5 * columns, 4), layout="constrained")
         return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
@@ -72,11 +72,13 @@ def _against_density(axis: Axes, frame: pd.DataFrame, measure: str, scale: float
         curve = summary.loc[[branch]] if branch == analysis.TICKET else pd.concat([dense, summary.loc[[branch]]])
         values, densities = scale * curve[measure], 100 * curve["density"]
         axis.plot(densities, values["mean"], markersize=4, **STYLES[branch])
-        axis.fill_between(densities, values["min"], values["max"], color=STYLES[branch]["color"], alpha=0.15, linewidth=0)
+        band = {"color": STYLES[branch]["color"], "alpha": 0.15, "linewidth": 0}
+        axis.fill_between(densities, values["min"], values["max"], **band)
     axis.axhline(scale * dense[measure]["mean"].item(), color="black", linewidth=0.8, linestyle=":", label="dense")
-    ticks = 100 * summary.loc[analysis.TICKET]["density"]
+    levels = 100 * summary.loc[analysis.TICKET]["density"]
+    ticks = levels[:: max(1, len(levels) // 8)]
     axis.set_xscale("log")
-    axis.set_xticks(ticks[:: max(1, len(ticks) // 8)], labels=[f"{tick:.3g}" for tick in ticks[:: max(1, len(ticks) // 8)]])
+    axis.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.invert_xaxis()
     axis.set_xlabel("weights kept (%)")

@@ -8,6 +8,7 @@ import rich.progress
 from rich.console import Console
 from rich.table import Table
 
+from tf_lottery.experiment.find_tickets import Watcher
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.workers import Plan
 from tf_lottery.report import analysis, text
@@ -15,7 +16,7 @@ from tf_lottery.report import analysis, text
 _WIDTH_WITHOUT_TERMINAL = 200
 
 
-class Progress:
+class Progress(Watcher):
     """A watcher of `find_tickets`: a bar with the time left in a terminal, one line a training elsewhere."""
 
     def __init__(self) -> None:
@@ -55,9 +56,9 @@ class Progress:
         self._finished += 1
         self._bar.update(self._task, description=self._count())
         if not self._console.is_terminal:
-            metrics = run.metrics(unit)
+            metrics, seconds = run.metrics(unit), time.monotonic() - self._started
             self._console.print(
-                f"[{time.monotonic() - self._started:6.0f} s] {self._count()}: {unit}: density {metrics['density']:.1%}, "
+                f"[{seconds:6.0f} s] {self._count()}: {unit}: density {metrics['density']:.1%}, "
                 f"test accuracy {metrics['early_stop_test_accuracy']:.2%} at step {metrics['early_stop_step']}",
                 markup=False,
                 highlight=False,

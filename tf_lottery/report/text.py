@@ -7,10 +7,10 @@ from tf_lottery.report import analysis
 from tf_lottery.report.plots import STYLES
 
 VERDICT_MEANING = (
-    "A winning ticket reaches its lowest validation loss no later than the dense network of its replicate, and is then at "
-    f"least as accurate on the test set. “{analysis.WINNING}”: both hold in every replicate. “{analysis.NOT_WINNING}”: in "
-    f"every replicate the ticket is less accurate, or in every replicate it is later. “{analysis.NOT_SHOWN}”: the replicates "
-    "disagree, or there are fewer than three."
+    "A winning ticket reaches its lowest validation loss no later than the dense network of its replicate, and is then "
+    f"at least as accurate on the test set. “{analysis.WINNING}”: both hold in every replicate. "
+    f"“{analysis.NOT_WINNING}”: in every replicate the ticket is less accurate, or in every replicate it is later. "
+    f"“{analysis.NOT_SHOWN}”: the replicates disagree, or there are fewer than three."
 )
 
 

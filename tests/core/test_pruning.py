@@ -1,0 +1,142 @@
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from tf_lottery.core import masks, pruning
+from tf_lottery.errors import PruningError
+
+SCORES = {"a": np.array([5.0, 1.0, 4.0]), "b": np.array([[2.0, 3.0]])}
+ONES = masks.ones({"a": (3,), "b": (1, 2)})
+
+
+def as_ints(pruned):
+    return {name: mask.astype(int).tolist() for name, mask in pruned.items()}
+
+
+def test_global_pruning_ranks_all_weights_together():
+    assert as_ints(pruning.prune(SCORES, ONES, 0.4)) == {"a": [1, 0, 1], "b": [[0, 1]]}
+
+
+def test_layerwise_pruning_ranks_each_array_by_itself():
+    assert as_ints(pruning.prune(SCORES, ONES, 0.5, scope="layerwise")) == {"a": [1, 0, 0], "b": [[0, 1]]}
+
+
+def test_layerwise_pruning_takes_a_fraction_for_each_weight():
+    pruned = pruning.prune(SCORES, ONES, {"a": "1/3", "b": 0.0}, scope="layerwise")
+    assert as_ints(pruned) == {"a": [1, 0, 1], "b": [[1, 1]]}
+
+
+def test_equal_scores_go_in_index_order():
+    scores = {"a": np.ones(3), "b": np.ones((1, 2))}
+    assert as_ints(pruning.prune(scores, ONES, 0.4)) == {"a": [0, 0, 1], "b": [[1, 1]]}
+
+
+def test_pruned_positions_are_ignored_whatever_their_score():
+    scores = {"w": np.array([np.nan, 1.0, 2.0, 0.0])}
+    assert as_ints(pruning.prune(scores, {"w": np.array([0, 1, 1, 1])}, 0.34)) == {"w": [0, 1, 1, 0]}
+
+
+def test_masks_given_are_left_unchanged():
+    pruning.prune(SCORES, ONES, 0.4)
+    assert masks.kept(ONES) == 5
+
+
+@pytest.mark.parametrize("kept", [0, 1, 5, 10, 25, 1000, 266_200, 25_500_000])
+def test_the_count_is_exact_on_the_decimal_as_written(kept):
+    # In binary, 0.1 * 5 and the like fall on the wrong side of a half.
+    assert pruning.number_to_remove(kept, 0.2) == round(Fraction(2, 10) * kept)
+    assert pruning.number_to_remove(kept, 0.35) == round(Fraction(35, 100) * kept)
+
+
+def test_a_third_of_a_fraction_is_not_rounded_before_it_is_used():
+    assert pruning.number_to_remove(3 * 10**20, Fraction(1, 3)) == 10**20
+
+
+@pytest.mark.parametrize("fraction", [0.2, "0.2", Decimal("0.2"), Fraction(1, 5)])
+def test_fractions_may_be_written_in_any_exact_way(fraction):
+    assert pruning.exact(fraction) == Fraction(1, 5)
+
+
+@pytest.mark.parametrize("fraction", [1, 1.0, -0.1, float("nan"), float("inf"), "x", None, True, "1/0"])
+def test_impossible_fractions_are_refused(fraction):
+    with pytest.raises(PruningError, match=r"must be in \[0, 1\).*Received: fraction="):
+        pruning.exact(fraction)
+
+
+def test_a_percentage_is_answered_with_the_share():
+    with pytest.raises(PruningError, match=r"For 25 percent write 0.25"):
+        pruning.exact(25)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scope": "local"}, r"`scope` must be one of global, layerwise. Received: scope='local'"),
+        ({"fraction": {"a": 0.1}}, r'needs scope="layerwise"'),
+        ({"fraction": {"a": 0.1}, "scope": "layerwise"}, r"exactly \['a', 'b'\]. Received: \['a'\]"),
+        ({"masks": {"a": np.ones(3)}}, r"missing 'b'"),
+        ({"scores": {**SCORES, "b": np.array([[1.0, np.nan]])}}, r"'b' holds NaN"),
+    ],
+)
+def test_bad_input_says_what_was_expected(arguments, message):
+    with pytest.raises(PruningError, match=message):
+        pruning.prune(**{"scores": SCORES, "masks": ONES, "fraction": 0.2, **arguments})
+
+
+# Few distinct scores, so that ties are common.
+arrays = st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), min_size=1, max_size=12)
+weights = st.lists(arrays, min_size=1, max_size=4).map(
+    lambda lists: {f"w{position}": np.array(values) for position, values in enumerate(lists)}
+)
+fractions = st.decimals(0, "0.99", places=2)
+
+
+def drawn_masks(scores, seed):
+    rng = np.random.default_rng(seed)
+    return {name: rng.random(score.shape) < 0.7 for name, score in scores.items()}
+
+
+def by_sorting(scores, masks_, fraction):
+    """An independent way: sort all (score, index) pairs and strike out the first ones."""
+    flat = np.concatenate([score.ravel() for score in scores.values()])
+    alive = np.concatenate([mask.ravel() for mask in masks_.values()]).copy()
+    ranked = sorted(np.flatnonzero(alive), key=lambda index: (flat[index], index))
+    alive[ranked[: round(Fraction(fraction) * len(ranked))]] = False
+    return alive.tolist()
+
+
+def flatten(pruned):
+    return np.concatenate([mask.ravel() for mask in pruned.values()]).tolist()
+
+
+@settings(max_examples=300)
+@given(weights, fractions, st.integers(0, 99))
+def test_global_masks_equal_those_of_an_independent_implementation(scores, fraction, seed):
+    before = drawn_masks(scores, seed)
+    assert flatten(pruning.prune(scores, before, fraction)) == by_sorting(scores, before, fraction)
+
+
+@settings(max_examples=300)
+@given(weights, fractions, st.integers(0, 99))
+def test_layerwise_masks_equal_those_of_an_independent_implementation(scores, fraction, seed):
+    before = drawn_masks(scores, seed)
+    pruned = pruning.prune(scores, before, fraction, scope="layerwise")
+    for name, mask in pruned.items():
+        assert mask.tolist() == by_sorting({name: scores[name]}, {name: before[name]}, fraction)
+
+
+@given(weights, st.lists(fractions, max_size=5), st.sampled_from(pruning.SCOPES))
+def test_law_1_and_2_counts_follow_the_recursion_and_masks_nest(scores, levels, scope):
+    current = {name: np.ones(score.shape, bool) for name, score in scores.items()}
+    kept = (
+        {name: score.size for name, score in scores.items()} if scope == "layerwise" else {"all": masks.kept(current)}
+    )
+    for fraction in levels:
+        after = pruning.prune(scores, current, fraction, scope=scope)
+        kept = {name: count - round(Fraction(fraction) * count) for name, count in kept.items()}
+        assert masks.kept(after) == sum(kept.values())
+        assert all(not (after[name] & ~current[name]).any() for name in after)
+        current = after

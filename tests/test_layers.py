@@ -1,0 +1,135 @@
+import re
+
+import numpy as np
+import pytest
+import tiny
+
+import tf_lottery as tfl
+from tf_lottery import layers
+from tf_lottery.errors import ModelError, PruningError
+from tf_lottery.keras_api import keras
+
+
+@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional])
+def test_a_prunable_model_predicts_as_the_plain_one(build):
+    plain = build()
+    pruned = tfl.make_prunable(plain)
+    assert np.array_equal(pruned.predict(tiny.X, verbose=0), plain.predict(tiny.X, verbose=0))
+    assert [layer.name for layer in pruned.layers[1:]] == [layer.name for layer in plain.layers[1:]]
+    assert tfl.density(pruned) == 1.0
+
+
+def test_the_plain_model_is_left_alone():
+    plain = tiny.dense()
+    before = [np.array(weight) for weight in plain.get_weights()]
+    pruned = tfl.make_prunable(plain)
+    tfl.set_masks(pruned, tiny.half_masks(pruned))
+    assert all(np.array_equal(a, b) for a, b in zip(before, plain.get_weights(), strict=True))
+    assert not any(isinstance(layer, tfl.Prunable) for layer in plain.layers)
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        ((), ["conv2d/kernel", "conv2d_1/kernel", "output/kernel"]),
+        (["output"], ["conv2d/kernel", "conv2d_1/kernel"]),
+        ("output/kernel", ["conv2d/kernel", "conv2d_1/kernel"]),
+        (["conv2d"], ["conv2d_1/kernel", "output/kernel"]),
+        ([re.compile("^conv2d")], ["output/kernel"]),
+        (lambda name: "conv" in name, ["output/kernel"]),
+    ],
+)
+def test_exclude_takes_names_regexes_and_functions(exclude, left):
+    assert list(tfl.get_masks(tfl.make_prunable(tiny.convolutional(), exclude=exclude))) == left
+
+
+def test_an_unknown_name_in_exclude_lists_the_known_ones():
+    with pytest.raises(ModelError, match=r"names 'outptu', .*Known: \['dense/kernel', 'dense_1/kernel'\]"):
+        tfl.make_prunable(tiny.dense(), exclude=["outptu"])
+
+
+def test_a_model_with_nothing_to_prune_is_refused():
+    with pytest.raises(ModelError, match="nothing to prune: prunable are Dense, Conv2D. Found: none"):
+        tfl.make_prunable(keras.Sequential([keras.Input((3,)), keras.layers.ReLU()]))
+
+
+def test_an_unbuilt_model_is_refused():
+    with pytest.raises(ModelError, match="is not built: give it an Input"):
+        tfl.make_prunable(keras.Sequential([keras.layers.Dense(3)]))
+
+
+def test_a_subclassed_model_is_refused():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    net = Net()
+    net(np.zeros((1, 3), np.float32))
+    with pytest.raises(ModelError, match="Only Sequential and functional models can be wrapped. Received: Net"):
+        tfl.make_prunable(net)
+
+
+def test_masks_come_out_as_they_went_in():
+    model = tfl.make_prunable(tiny.convolutional())
+    masks = tiny.half_masks(model)
+    tfl.set_masks(model, {name: mask.astype(np.int64) for name, mask in masks.items()})
+    assert all(np.array_equal(mask, masks[name]) for name, mask in tfl.get_masks(model).items())
+    assert tiny.is_pruned_to_plus_zero(model)
+    kept, size = sum(mask.sum() for mask in masks.values()), sum(mask.size for mask in masks.values())
+    assert tfl.density(model) == kept / size
+
+
+def test_wrong_masks_change_nothing():
+    model = tfl.make_prunable(tiny.dense())
+    masks = tiny.half_masks(model)
+    masks["dense_1/kernel"] = masks["dense_1/kernel"][:1]
+    with pytest.raises(PruningError, match=r"'dense_1/kernel' has shape \(1, 3\), expected \(4, 3\)"):
+        tfl.set_masks(model, masks)
+    assert tfl.density(model) == 1.0
+
+
+def test_a_model_without_masks_is_told_what_to_do():
+    with pytest.raises(ModelError, match=r"has no masks. Call `make_prunable\(model\)` first"):
+        tfl.get_masks(tiny.dense())
+
+
+def test_apply_masks_zeroes_what_set_weights_brought_back():
+    model = tfl.make_prunable(tiny.dense())
+    weights = model.get_weights()
+    tfl.set_masks(model, tiny.half_masks(model))
+    masks_and_old_weights = [
+        new if new.dtype == bool else old for old, new in zip(weights, model.get_weights(), strict=True)
+    ]
+    model.set_weights(masks_and_old_weights)
+    assert not tiny.is_pruned_to_plus_zero(model)
+    tfl.apply_masks(model)
+    assert tiny.is_pruned_to_plus_zero(model)
+
+
+@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional])
+def test_law_9_stripped_and_reloaded_models_predict_as_the_masked_one(build, tmp_path):
+    model = tfl.make_prunable(build())
+    tfl.set_masks(model, tiny.half_masks(model))
+    expected = model.predict(tiny.X, verbose=0)
+    model.save(tmp_path / "masked.keras")
+    stripped = tfl.strip_pruning(model)
+    stripped.save(tmp_path / "stripped.keras")
+    reloaded = keras.models.load_model(tmp_path / "masked.keras")
+    for other in (stripped, reloaded, keras.models.load_model(tmp_path / "stripped.keras")):
+        assert np.array_equal(other.predict(tiny.X, verbose=0), expected)
+    assert not any(isinstance(layer, tfl.Prunable) for layer in stripped.layers)
+    assert all(np.array_equal(mask, tfl.get_masks(reloaded)[name]) for name, mask in tfl.get_masks(model).items())
+
+
+def test_masks_travel_in_weight_files(tmp_path):
+    model = tfl.make_prunable(tiny.dense())
+    tfl.set_masks(model, tiny.half_masks(model))
+    model.save_weights(tmp_path / "w.weights.h5")
+    other = tfl.make_prunable(tiny.dense())
+    other.load_weights(tmp_path / "w.weights.h5")
+    assert all(np.array_equal(mask, tfl.get_masks(model)[name]) for name, mask in tfl.get_masks(other).items())
+    assert np.array_equal(other.predict(tiny.X, verbose=0), model.predict(tiny.X, verbose=0))

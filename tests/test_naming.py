@@ -1,0 +1,93 @@
+import pytest
+import tiny
+
+from tf_lottery import layers
+from tf_lottery.keras_api import keras
+from tf_lottery.naming import named_layers, named_variables
+
+DENSE_NAMES = ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]
+
+
+def names(model):
+    return [name for name in named_variables(model) if "dropout" not in name]
+
+
+def test_names_are_those_of_the_first_model_in_a_process_however_many_came_before():
+    assert names(tiny.dense()) == names(tiny.dense()) == DENSE_NAMES
+
+
+@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional])
+def test_names_do_not_change_when_a_model_is_wrapped_saved_reloaded_and_stripped(build, tmp_path):
+    plain = build()
+    pruned = layers.make_prunable(plain)
+    pruned.save(tmp_path / "model.keras")
+    reloaded = keras.models.load_model(tmp_path / "model.keras")
+    assert names(plain) == names(pruned) == names(reloaded) == names(layers.strip_pruning(pruned))
+
+
+def test_chosen_names_are_kept():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(2, name="out")])
+    assert names(model) == ["dense/kernel", "dense/bias", "out/kernel", "out/bias"]
+
+
+def test_a_chosen_name_that_looks_automatic_for_another_class_is_not_given_twice():
+    x = keras.Input((4,))
+    y = keras.layers.BatchNormalization(name="dense")(keras.layers.Dense(2)(x))
+    assert names(keras.Model(x, y))[:3] == ["dense_1/kernel", "dense_1/bias", "dense/gamma"]
+
+
+def test_automatic_names_follow_the_order_of_creation():
+    first, second = keras.layers.Dense(2), keras.layers.Dense(3)
+    first.build((None, 3))
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(1)(second(x)))
+    assert [variable.shape[-1] for name, variable in named_variables(model).items() if "kernel" in name] == [3, 1]
+    assert names(model)[0] == "dense/kernel"
+
+
+def test_nested_models_and_equal_sublayer_names_stay_apart():
+    def block():
+        x = keras.Input((2,))
+        return keras.Model(x, keras.layers.Dense(2, name="inner")(x))
+
+    x, first, second = keras.Input((2,)), block(), block()
+    model = keras.Model(x, second(first(x)))
+    assert names(model) == [
+        "functional/inner/kernel",
+        "functional/inner/bias",
+        "functional_1/inner/kernel",
+        "functional_1/inner/bias",
+    ]
+
+
+def test_siblings_of_one_name_are_told_apart_by_position():
+    class Twins(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.twins = [keras.layers.Dense(1, name="twin"), keras.layers.Dense(1, name="twin")]
+
+        def build(self, shape):
+            for twin in self.twins:
+                twin.build(shape)
+
+        def call(self, x):
+            return self.twins[0](x) + self.twins[1](x)
+
+    x = keras.Input((2,))
+    model = keras.Model(x, Twins()(x))
+    assert [name for name in names(model) if "kernel" in name] == ["twins/twin.0/kernel", "twins/twin.1/kernel"]
+
+
+def test_a_shared_layer_has_one_name():
+    x, shared = keras.Input((2,)), keras.layers.Dense(2)
+    assert names(keras.Model(x, shared(shared(x)))) == ["dense/kernel", "dense/bias"]
+
+
+def test_wrappers_are_found_under_the_name_of_their_layer():
+    model = layers.make_prunable(tiny.dense())
+    assert list(named_layers(model, select=layers.Prunable)) == ["dense", "dense_1"]
+    assert type(named_layers(model)["dense"]) is keras.layers.Dense
+
+
+def test_masks_are_not_among_the_variables():
+    assert not any("mask" in name for name in named_variables(layers.make_prunable(tiny.dense())))

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import tiny
+
+from tf_lottery import layers, state
+from tf_lottery.errors import ModelError
+from tf_lottery.keras_api import keras
+
+
+def trained():
+    model = layers.make_prunable(tiny.convolutional())
+    model.compile(keras.optimizers.Adam(0.01), tiny.loss())
+    model.fit(tiny.X, tiny.Y, batch_size=8, verbose=0)
+    return model
+
+
+def same(first, second):
+    return all(np.array_equal(first[group][name], second[group][name]) for group in first for name in first[group])
+
+
+def test_the_state_holds_everything_that_training_changes_but_the_masks():
+    captured = state.capture(model := trained(), model.optimizer)
+    weights = set(captured["weights"])
+    assert {"conv2d/kernel", "batch_normalization/moving_variance", "output/bias"} < weights
+    assert any(name.startswith("dropout/") for name in weights)
+    assert not any("mask" in name for name in weights)
+    assert len(captured["optimizer"]) >= 1 + 2 * len(model.trainable_variables)
+
+
+def test_a_restored_state_is_the_captured_one():
+    model = trained()
+    before = state.capture(model, model.optimizer)
+    model.fit(tiny.X, tiny.Y, batch_size=8, verbose=0)
+    assert not same(before, state.capture(model, model.optimizer))
+    state.restore(before, model, model.optimizer)
+    assert same(before, state.capture(model, model.optimizer))
+
+
+def test_captured_arrays_are_copies():
+    model = trained()
+    before = state.weights(model)
+    kernel = before["output/kernel"].copy()
+    model.get_layer("output").layer.kernel.assign(kernel * 0)
+    assert np.array_equal(before["output/kernel"], kernel)
+
+
+def test_law_3_a_restored_state_is_masked_bit_for_bit():
+    model = trained()
+    before = state.capture(model, model.optimizer)
+    layers.set_masks(model, masks := tiny.half_masks(model))
+    state.restore(before, model, model.optimizer)
+    for name, weight in layers.prunable_weights(model).items():
+        expected = np.where(masks[name], before["weights"][name], np.float32(0))
+        assert weight.tobytes() == expected.tobytes()
+
+
+def test_a_state_of_another_model_is_refused_whole():
+    model, other = trained(), tiny.dense()
+    before = state.weights(model)
+    with pytest.raises(ModelError, match=r"missing 'conv2d/kernel'.*unknown 'dense/kernel'"):
+        state.set_weights(state.weights(other), model)
+    wrong = {**before, "output/bias": np.zeros(7, np.float32)}
+    with pytest.raises(ModelError, match=r"'output/bias' has shape \(7,\), expected \(3,\)"):
+        state.set_weights(wrong, model)
+    assert all(np.array_equal(array, state.weights(model)[name]) for name, array in before.items())
+
+
+def test_an_optimizer_of_another_kind_is_refused_before_the_weights_are_touched():
+    model = trained()
+    captured = state.capture(model, model.optimizer)
+    captured["weights"] = {name: array * 0 for name, array in captured["weights"].items()}
+    del captured["optimizer"]["0003"]
+    with pytest.raises(ModelError, match="missing '0003'"):
+        state.restore(captured, model, model.optimizer)
+    assert state.weights(model)["output/kernel"].any()
