@@ -14,7 +14,10 @@ from tf_lottery.keras_api import keras
 )
 def test_the_choice_of_keras_is_tensorflows_own(value, package):
     environment = {name: content for name, content in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-    code = "import tensorflow as tf; from tf_lottery.keras_api import keras; print(keras.__name__, tf.keras.layers.Dense is keras.layers.Dense)"
+    code = (
+        "import tensorflow as tf; from tf_lottery.keras_api import keras;"
+        "print(keras.__name__, tf.keras.layers.Dense is keras.layers.Dense)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment | ({"TF_USE_LEGACY_KERAS": value} if value else {}),

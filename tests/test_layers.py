@@ -5,7 +5,6 @@ import pytest
 import tiny
 
 import tf_lottery as tfl
-from tf_lottery import layers
 from tf_lottery.errors import ModelError, PruningError
 from tf_lottery.keras_api import keras
 
@@ -49,12 +48,12 @@ def test_an_unknown_name_in_exclude_lists_the_known_ones():
 
 
 def test_a_model_with_nothing_to_prune_is_refused():
-    with pytest.raises(ModelError, match="nothing to prune: prunable are Dense, Conv2D. Found: none"):
+    with pytest.raises(ModelError, match=r"nothing to prune: prunable are Dense, Conv2D. Found: none"):
         tfl.make_prunable(keras.Sequential([keras.Input((3,)), keras.layers.ReLU()]))
 
 
 def test_an_unbuilt_model_is_refused():
-    with pytest.raises(ModelError, match="is not built: give it an Input"):
+    with pytest.raises(ModelError, match=r"is not built: give it an Input"):
         tfl.make_prunable(keras.Sequential([keras.layers.Dense(3)]))
 
 
@@ -69,7 +68,7 @@ def test_a_subclassed_model_is_refused():
 
     net = Net()
     net(np.zeros((1, 3), np.float32))
-    with pytest.raises(ModelError, match="Only Sequential and functional models can be wrapped. Received: Net"):
+    with pytest.raises(ModelError, match=r"Only Sequential and functional models can be wrapped. Received: Net"):
         tfl.make_prunable(net)
 
 

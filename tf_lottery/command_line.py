@@ -55,8 +55,9 @@ def _parse(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except flags.Error as error:
         raise ConfigError(f"{str(error).rstrip('.')}. See --help.") from error
-    except (TypeError, ValueError, KeyError) as error:  # config_flags lets these through
-        raise ConfigError(str(error).strip().splitlines()[-1]) from error
+    except Exception as error:  # whatever the config file raises comes through here
+        message = str(error).strip().splitlines()[-1:] or [""]
+        raise ConfigError(f"The config cannot be used: {type(error).__name__}: {message[0]}") from error
 
 
 def _check_experiment(arguments: list[str]) -> None:

@@ -40,7 +40,7 @@ def place_fashion_mnist(manual_dir: Path, url_infos: Mapping[str, Any]) -> bool:
     """
     checksums = {url.rpartition("/")[2]: info.checksum for url, info in url_infos.items()}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = INSTALLED if INSTALLED.exists() else _fetch(Path(scratch))
+        folder = INSTALLED if INSTALLED.exists() else fetch(Path(scratch))
         if folder is None:
             return False
         manual_dir.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def restore_header(content: bytes, name: str, time: int) -> bytes:
     return content[:3] + b"\x08" + struct.pack("<I", time) + content[8:10] + stem + content[10:]
 
 
-def _fetch(scratch: Path) -> Path | None:
+def fetch(scratch: Path) -> Path | None:
     """Downloads and unpacks the package without installing it, which needs no root."""
     try:
         subprocess.run(["apt-get", "download", PACKAGE], cwd=scratch, check=True, capture_output=True, timeout=300)

@@ -6,7 +6,7 @@ from tf_lottery.experiment import find_tickets
 from tf_lottery.experiment.storage import Run
 
 TICKET = "ticket"
-MEASURES = ("early_stop_test_accuracy", "early_stop_step", "test_accuracy")
+MEASURES = ("density", "early_stop_test_accuracy", "early_stop_step", "test_accuracy")
 MIN_REPLICATES = 3
 
 WINNING, NOT_WINNING, NOT_SHOWN = "winning", "not winning", "not shown"
@@ -33,12 +33,9 @@ def rows(run: Run) -> pd.DataFrame:
 def spread(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean, min, max and count of each measure over the replicates, by branch and level.
 
-    The index is (branch, level); the columns are (measure, statistic) and density.
+    The index is (branch, level); the columns are (measure, statistic).
     """
-    groups = frame.groupby(["branch", "level"])
-    summary = groups[list(MEASURES)].agg(["mean", "min", "max", "count"])
-    summary["density"] = groups["density"].mean()
-    return summary
+    return frame.groupby(["branch", "level"])[list(MEASURES)].agg(["mean", "min", "max", "count"])
 
 
 def verdicts(frame: pd.DataFrame) -> pd.Series:

@@ -56,6 +56,7 @@ def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
         headline=html.escape(text.headline(frame)),
         figures="\n".join(_figure(name, images[f"{name}.png"], caption) for name, (_, caption) in _FIGURES.items()),
         table=_table(text.table(frame)),
+        cells_meaning=html.escape(text.CELLS_MEANING),
         verdict_meaning=html.escape(text.VERDICT_MEANING),
         config=_definitions(config_lib.fields(run.config)),
         environment=_definitions(run.environment()),
@@ -68,12 +69,16 @@ def _figure(name: str, image: bytes, caption: str) -> str:
 
 
 def _table(frame: pd.DataFrame) -> str:
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in frame)
+    groups = frame.columns.get_level_values(0)
+    spans = "".join(f'<th colspan="{(groups == group).sum()}">{html.escape(group)}</th>' for group in groups.unique())
+    names = "".join(f"<th>{html.escape(name)}</th>" for name in frame.columns.get_level_values(1))
     body = "".join(
-        f'<tr class="{html.escape(line["verdict"])}">{"".join(f"<td>{html.escape(cell)}</td>" for cell in line)}</tr>\n'
+        f'<tr class="{html.escape(line["", "verdict"])}">'
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in line)
+        + "</tr>\n"
         for _, line in frame.iterrows()
     )
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>"
+    return f'<table>\n<thead><tr class="groups">{spans}</tr>\n<tr>{names}</tr></thead>\n<tbody>\n{body}</tbody></table>'
 
 
 def _definitions(content: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from tf_lottery.report import analysis
 STYLES = {
     analysis.TICKET: {"label": "ticket", "color": "#0072B2", "marker": "o", "linestyle": "-"},
     "random_mask": {"label": "random mask", "color": "#D55E00", "marker": "s", "linestyle": "--"},
-    "reinit": {"label": "random reinitialisation", "color": "#009E73", "marker": "^", "linestyle": "-."},
+    "reinit": {"label": "reinit", "color": "#009E73", "marker": "^", "linestyle": "-."},
 }
 
 
@@ -70,12 +70,12 @@ def _against_density(axis: Axes, frame: pd.DataFrame, measure: str, scale: float
     dense = summary.loc[[(analysis.TICKET, 0)]]
     for branch in (name for name in STYLES if name in summary.index.levels[0]):
         curve = summary.loc[[branch]] if branch == analysis.TICKET else pd.concat([dense, summary.loc[[branch]]])
-        values, densities = scale * curve[measure], 100 * curve["density"]
+        values, densities = scale * curve[measure], 100 * curve["density"]["mean"]
         axis.plot(densities, values["mean"], markersize=4, **STYLES[branch])
         band = {"color": STYLES[branch]["color"], "alpha": 0.15, "linewidth": 0}
         axis.fill_between(densities, values["min"], values["max"], **band)
     axis.axhline(scale * dense[measure]["mean"].item(), color="black", linewidth=0.8, linestyle=":", label="dense")
-    levels = 100 * summary.loc[analysis.TICKET]["density"]
+    levels = 100 * summary.loc[analysis.TICKET]["density"]["mean"]
     ticks = levels[:: max(1, len(levels) // 8)]
     axis.set_xscale("log")
     axis.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])

@@ -4,8 +4,11 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+import pandas as pd
+import rich.box
 import rich.progress
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tf_lottery.experiment.find_tickets import Watcher
@@ -13,7 +16,7 @@ from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.workers import Plan
 from tf_lottery.report import analysis, text
 
-_WIDTH_WITHOUT_TERMINAL = 200
+_WIDTH_OF_ONE_TABLE = 160
 
 
 class Progress(Watcher):
@@ -71,12 +74,13 @@ class Progress(Watcher):
 def show(run: Run, page: Path) -> None:
     """Prints what came out: the table of levels, the headline, and where the page is."""
     frame = analysis.rows(run)
+    table = text.table(frame)
     out = console()
-    out.print(_table(text.table(frame), title=text.description(run.config)))
-    out.print(
-        "Mean \\[min, max] over the replicates. Accuracy in percent, at the step of the lowest validation loss.",
-        highlight=False,
-    )
+    out.print(text.description(run.config), highlight=False)
+    groups = [list(text.MEASURES)] if out.width >= _WIDTH_OF_ONE_TABLE else [[group] for group in text.MEASURES]
+    for together in groups:
+        out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
+    out.print(text.CELLS_MEANING, markup=False, highlight=False)
     out.print(text.headline(frame), style="bold", highlight=False)
     out.print(f"Report: {page}", highlight=False, soft_wrap=True)
 
@@ -89,14 +93,14 @@ def say(message: str) -> None:
 def console() -> Console:
     """Standard output: as wide as the terminal, and wide enough for the table where there is none."""
     out = Console()
-    return out if out.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL)
+    return out if out.is_terminal else Console(width=_WIDTH_OF_ONE_TABLE)
 
 
-def _table(frame, title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in frame:
-        table.add_column(column, justify="left" if column == "verdict" else "right", no_wrap=False)
+def _table(frame: pd.DataFrame, title: str | None) -> Table:
+    table = Table(title=title, title_style="bold", box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for group, name in frame:
+        table.add_column(f"{name}\n{group}" if group and title is None else name, justify="right")
     for _, line in frame.iterrows():
-        style = "green" if line["verdict"] == analysis.WINNING else None
-        table.add_row(*(cell.replace("[", "\\[") for cell in line), style=style)
+        style = "green" if line["", "verdict"] == analysis.WINNING else None
+        table.add_row(*(escape(cell) for cell in line), style=style)
     return table

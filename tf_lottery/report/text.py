@@ -6,6 +6,14 @@ from tf_lottery.experiment.config import Experiment
 from tf_lottery.report import analysis
 from tf_lottery.report.plots import STYLES
 
+MEASURES = {
+    "test accuracy (%)": ("early_stop_test_accuracy", lambda share: f"{100 * share:.2f}"),
+    "early-stop step": ("early_stop_step", lambda step: f"{step:.0f}"),
+}
+CELLS_MEANING = (
+    "Mean [min–max] over the replicates. The early-stop step is that of the lowest validation loss; the accuracy is "
+    "that on the test set at this step."
+)
 VERDICT_MEANING = (
     "A winning ticket reaches its lowest validation loss no later than the dense network of its replicate, and is then "
     f"at least as accurate on the test set. “{analysis.WINNING}”: both hold in every replicate. "
@@ -15,22 +23,22 @@ VERDICT_MEANING = (
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a level, ready to print: density, accuracy and early-stopping step as "mean [min, max]", the verdict."""
+    """One row a level, ready to print.
+
+    The columns are (group, column): level, density and verdict in a group without a name, then for each measure a group
+    with "mean [min–max]" of the tickets and of each control.
+    """
     summary, verdicts = analysis.spread(frame), analysis.verdicts(frame)
     branches = [branch for branch in STYLES if branch in summary.index.levels[0]]
     lines = []
     for level in sorted(frame.level.unique()):
-        line = {"level": str(level), "density": f"{summary.loc[(analysis.TICKET, level), 'density'].item():.1%}"}
-        for measure, title, show in (
-            ("early_stop_test_accuracy", "test accuracy", lambda value: f"{100 * value:.2f}"),
-            ("early_stop_step", "early-stop step", lambda value: f"{value:.0f}"),
-        ):
+        line = {("", "level"): str(level), ("", "density"): f"{_density(summary, level):.1%}"}
+        line[("", "verdict")] = verdicts.get(level, "dense")
+        for group, (measure, show) in MEASURES.items():
             for branch in branches:
-                cell = _cell(summary, branch, level, measure, show)
-                line[f"{title}: {STYLES[branch]['label']}"] = cell
-        line["verdict"] = verdicts.get(level, "dense")
+                line[(group, STYLES[branch]["label"])] = _cell(summary, branch, level, measure, show)
         lines.append(line)
-    return pd.DataFrame(lines)
+    return pd.DataFrame([list(line.values()) for line in lines], columns=pd.MultiIndex.from_tuples(lines[0]))
 
 
 def headline(frame: pd.DataFrame) -> str:
@@ -41,15 +49,14 @@ def headline(frame: pd.DataFrame) -> str:
         return f"No level is shown to be a winning ticket ({frame.replicate.nunique()} replicates)."
     level, summary = winning.max(), analysis.spread(frame)
     accuracy = summary["early_stop_test_accuracy"]["mean"]
-    density = summary.loc[(analysis.TICKET, level), "density"].item()
     controls = "".join(
         f", {STYLES[branch]['label']} {accuracy[branch, level]:.2%}"
         for branch in STYLES
         if branch != analysis.TICKET and (branch, level) in accuracy.index
     )
     return (
-        f"The sparsest winning tickets keep {density:.1%} of the weights (level {level}): test accuracy "
-        f"{accuracy[analysis.TICKET, level]:.2%}, dense {accuracy[analysis.TICKET, 0]:.2%}{controls}."
+        f"The sparsest winning tickets keep {_density(summary, level):.1%} of the weights (level {level}): "
+        f"test accuracy {accuracy[analysis.TICKET, level]:.2%}, dense {accuracy[analysis.TICKET, 0]:.2%}{controls}."
     )
 
 
@@ -63,8 +70,12 @@ def description(config: Experiment) -> str:
     )
 
 
+def _density(summary: pd.DataFrame, level: int) -> float:
+    return summary["density"]["mean"][analysis.TICKET, level]
+
+
 def _cell(summary: pd.DataFrame, branch: str, level: int, measure: str, show) -> str:
     if (branch, level) not in summary.index:
         return ""
     values = summary.loc[(branch, level), measure]
-    return f"{show(values['mean'])} [{show(values['min'])}, {show(values['max'])}]"
+    return f"{show(values['mean'])} [{show(values['min'])}–{show(values['max'])}]"

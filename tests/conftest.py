@@ -1,0 +1,28 @@
+import os
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+# What these need no Keras for is the same under both.
+KERAS_FREE = ("core", "data", "report", "test_ticket.py", "test_command_line.py", "laws/test_house.py")
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+    parser.addoption("--keras_only", action="store_true", help="leave out what no Keras takes part in")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: runs with --slow"))
+    if config.getoption("--keras_only"):
+        items[:] = [item for item in items if not is_keras_free(item.path)]
+
+
+def is_keras_free(path):
+    return not path.is_relative_to(TESTS) or str(path.relative_to(TESTS)).startswith(KERAS_FREE)

@@ -1,0 +1,129 @@
+"""Whole experiments through the script: real data, real processes, kills included."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tf_lottery import Run
+from tf_lottery.experiment.storage import Unit
+
+ROOT = Path(__file__).parents[2]
+SMALL = (
+    "--config=configs/digits_lenet.py",
+    "--config.replicates=2",
+    "--config.prune.levels=2",
+    "--config.prune.rewind_to=7it",
+    "--config.train.steps=40it",
+    "--config.train.evaluate_every=10it",
+)
+
+
+def command(run_dir, *arguments):
+    return [sys.executable, "scripts/find_tickets.py", *SMALL, f"--run_dir={run_dir}", *arguments]
+
+
+def find_tickets(run_dir, *arguments):
+    return subprocess.run(command(run_dir, *arguments), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def digest(path):
+    """Every file of a run but those that hold wall-clock times and locks."""
+    skipped = ("timing.json", "run.lock")
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file() and file.name not in skipped
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("finished") / "run"
+    return path, find_tickets(path, "--jobs=1")
+
+
+def test_a_run_has_all_its_trainings_and_a_report(finished):
+    path, output = finished
+    run = Run.load(path)
+    rows = pd.read_csv(path / "report/tickets.csv")
+    assert len(rows) == 2 * 3 + 2 * 2 * 2
+    assert rows[rows.level == 2].kept.unique().tolist() == [run.metrics(Unit(1, 2))["kept"]]
+    assert "14 trainings to do" in output
+    assert "Report: " in output
+
+
+def test_kept_counts_follow_the_exact_recursion(finished):
+    run = Run.load(finished[0])
+    sizes = {"dense/kernel": 19_200, "dense_1/kernel": 30_000, "output/kernel": 1_000}
+    for name, rate in {"dense/kernel": 0.2, "dense_1/kernel": 0.2, "output/kernel": 0.1}.items():
+        kept = sizes[name]
+        for level in range(3):
+            assert run.ticket(Unit(1, level)).masks[name].sum() == kept
+            kept -= round(rate * kept)
+
+
+def test_any_number_of_jobs_gives_the_same_bytes(finished, tmp_path):
+    find_tickets(tmp_path / "run", "--jobs=3")
+    assert digest(tmp_path / "run") == digest(finished[0])
+
+
+def test_a_finished_run_is_not_trained_again(finished):
+    path, _ = finished
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("replicate_*/**/*")}
+    assert "to do" not in find_tickets(path)
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("replicate_*/**/*")} == before
+
+
+def test_a_run_that_is_extended_equals_one_that_was_asked_for_at_once(finished, tmp_path):
+    run_dir = tmp_path / "run"
+    find_tickets(
+        run_dir, "--jobs=2", "--config.prune.levels=1", "--config.replicates=1", "--config.controls=('reinit',)"
+    )
+    output = find_tickets(run_dir, "--jobs=2", "--config.controls=('random_mask','reinit')")
+    assert "11 trainings to do, 3 done before" in output
+    assert digest(run_dir) == digest(finished[0])
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_path, kill):
+    run_dir = tmp_path / "run"
+    with subprocess.Popen(
+        command(run_dir, "--jobs=2"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while process.poll() is None and len(list(run_dir.rglob("metrics.json"))) < 3:
+            time.sleep(0.02)
+        process.send_signal(kill)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    if kill == signal.SIGINT:
+        assert (
+            errors.splitlines()[-1]
+            == f"Interrupted. What is done is kept in {run_dir}; the same command goes on from there."
+        )
+        assert "Traceback" not in errors
+    assert no_process_works_on(run_dir)
+    assert "done before" in find_tickets(run_dir, "--jobs=2")
+    assert digest(run_dir) == digest(finished[0])
+
+
+def no_process_works_on(run_dir, patience=30):
+    """Whether all processes of that command are gone, soon."""
+    for _ in range(10 * patience):
+        if not any(str(run_dir) in line for line in running_commands()):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def running_commands():
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            yield Path("/proc", process, "cmdline").read_text()
+        except OSError:
+            continue

@@ -1,0 +1,79 @@
+import dataclasses
+
+import pytest
+
+from tf_lottery import training
+from tf_lottery.errors import ConfigError
+from tf_lottery.experiment import config as config_lib
+from tf_lottery.experiment.config import Data, Experiment, Prune, Train, check, fields, from_fields, lengths
+
+
+def test_the_defaults_make_sense():
+    check(Experiment())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("seed", -1, "`seed` must be a whole number of at least 0. Received: -1"),
+        ("replicates", 0, "`replicates` must be a whole number of at least 1"),
+        ("replicates", True, "`replicates` must be a whole number"),
+        ("prune.levels", -1, "`prune.levels` must be a whole number of at least 0. Received: -1"),
+        ("prune.fraction", 25, "For 25 percent write 0.25"),
+        ("prune.fraction", 1.0, r"must be in \[0, 1\)"),
+        ("prune.rates", ("output",), 'written "regex=share"'),
+        ("prune.rates", ("output=0.1",), "`prune.rates` needs prune.scope=layerwise. Received: prune.scope=global"),
+        ("prune.exclude", ("(",), "broken regex"),
+        ("prune.scope", "globl", "must be one of global, layerwise. Received: 'globl'. Did you mean 'global'?"),
+        ("prune.criterion", "size", "must be one of magnitude, small_final"),
+        ("prune.rewind", "lr", "must be one of weights, learning_rate, none"),
+        ("prune.rewind_to", "5", 'written "500it"'),
+        ("data.name", "mnist", "must be one of digits, fashion_mnist, mnist1d"),
+        ("data_order", "random", "must be one of replay, fresh"),
+        ("controls", ("shuffle",), "must be one of random_mask, reinit"),
+        ("train.optimizer", "adm", "Did you mean 'adam'?"),
+        ("train.learning_rate", float("nan"), "`train.learning_rate` must be a positive number"),
+        ("train.drop_factor", 0.0, "`train.drop_factor` must be a positive number"),
+        ("train.momentum", 1.0, r"`train.momentum` must be in \[0, 1\)"),
+        ("train.drops", ("1.5ep",), 'written "500it"'),
+        ("train.warmup", "-1it", 'written "500it"'),
+        ("train.steps", "0it", "`train.steps` must be at least one step. Received: '0it'"),
+        ("train.evaluate_every", "0ep", "`train.evaluate_every` must be at least one step"),
+        ("train.batch_size", 0, "`train.batch_size` must be a whole number of at least 1"),
+        ("train.threads", 0, "`train.threads` must be a whole number of at least 1"),
+    ],
+)
+def test_impossible_values_are_refused_with_what_is_possible(field, value, message):
+    flat = fields(Experiment()) | {field: value}
+    with pytest.raises(ConfigError, match=message):
+        check(from_fields(flat))
+
+
+def test_lengths_are_resolved_in_steps():
+    config = Experiment(
+        train=Train(batch_size=60, steps="2ep", evaluate_every="1ep", drops=("1ep", "30it"), warmup="5it"),
+        prune=Prune(rewind_to="7it"),
+    )
+    found = lengths(config, examples=1000)
+    assert dataclasses.astuple(found) == (34, 7, 17, (17, 30), 5)
+
+
+def test_a_rewind_step_after_the_end_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"`prune.rewind_to` must not lie after the end .* 2ep \(step 34\), .*\(step 20\)"
+    ):
+        lengths(Experiment(train=Train(steps="20it"), prune=Prune(rewind_to="2ep")), examples=1000)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ConfigError, match=r"at most the number of training examples, 50. Received: 60"):
+        lengths(Experiment(), examples=50)
+
+
+def test_a_config_survives_its_fields():
+    config = Experiment(seed=3, data=Data("mnist1d"), prune=Prune(rates=("a=0.1",), scope="layerwise"), controls=())
+    assert from_fields(fields(config)) == config
+
+
+def test_every_known_optimizer_can_be_made():
+    assert set(config_lib.OPTIMIZERS) == set(training.OPTIMIZERS)

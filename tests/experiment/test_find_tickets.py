@@ -1,0 +1,38 @@
+import made_up
+import pytest
+
+from tf_lottery.errors import ConfigError, RunError
+from tf_lottery.experiment import find_tickets
+from tf_lottery.experiment.config import Prune
+from tf_lottery.experiment.storage import Unit
+
+
+def test_the_plan_is_every_ticket_then_every_control():
+    units = find_tickets.units(made_up.experiment(replicates=2, prune=Prune(levels=1), controls=("reinit",)))
+    assert units == [Unit(1, 0), Unit(2, 0), Unit(1, 1), Unit(2, 1), Unit(1, 1, "reinit"), Unit(2, 1, "reinit")]
+
+
+def test_a_unit_needs_the_ticket_of_the_level_before():
+    assert find_tickets.needs(Unit(2, 0)) is None
+    assert find_tickets.needs(Unit(2, 3)) == find_tickets.needs(Unit(2, 3, "reinit")) == Unit(2, 2)
+
+
+def test_a_finished_run_is_returned_without_a_worker(tmp_path, monkeypatch):
+    run = made_up.run(tmp_path / "run")
+    monkeypatch.setattr(find_tickets, "Workers", None)
+    assert find_tickets.find_tickets(made_up.experiment(), run.path).config == run.config
+
+
+@pytest.mark.parametrize(
+    ("config", "jobs", "error", "message"),
+    [
+        (made_up.experiment(replicates=0), 1, ConfigError, "`replicates` must be"),
+        (made_up.experiment(), 0, ConfigError, "`jobs` must be at least 1. Received: 0"),
+        (made_up.experiment(seed=5), 1, RunError, "another experiment"),
+    ],
+)
+def test_bad_input_is_refused_without_a_worker(tmp_path, monkeypatch, config, jobs, error, message):
+    made_up.run(tmp_path / "run")
+    monkeypatch.setattr(find_tickets, "Workers", None)
+    with pytest.raises(error, match=message):
+        find_tickets.find_tickets(config, tmp_path / "run", jobs=jobs)

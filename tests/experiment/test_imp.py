@@ -1,0 +1,225 @@
+"""The method on tiny data, in this process: every level checked against its definition."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tiny
+
+from tf_lottery import data, layers, models, state
+from tf_lottery.core import criteria
+from tf_lottery.errors import ConfigError, PruningError
+from tf_lottery.experiment import imp, storage
+from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
+from tf_lottery.experiment.storage import Unit
+
+K = 5
+
+
+@pytest.fixture(autouse=True)
+def tiny_network(monkeypatch):
+    monkeypatch.setitem(models.MODELS, "tiny", lambda input_shape, num_classes: tiny.convolutional())
+    monkeypatch.setitem(data.SOURCES, "tiny", lambda data_dir: tiny.DATASET)
+
+
+def experiment(**prune):
+    return Experiment(
+        model=Model("tiny"),
+        data=Data("tiny"),
+        train=Train(learning_rate=0.01, batch_size=6, steps="12it", evaluate_every="4it"),
+        prune=Prune(**{"levels": 2, "fraction": 0.5, "rewind_to": f"{K}it", **prune}),
+    )
+
+
+def trained(path, config, units):
+    run, setup = storage.open_run(path, config, {}), imp.set_up(config)
+    for unit in units:
+        imp.train_unit(run, setup, unit)
+    return run
+
+
+LEVELS = [Unit(1, 0), Unit(1, 1), Unit(1, 2)]
+
+
+def same(first, second):
+    return all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def masked(weights, masks):
+    return {
+        name: np.where(masks[name], array, np.zeros((), array.dtype)) if name in masks else array
+        for name, array in weights.items()
+    }
+
+
+def test_law_3_every_level_starts_from_the_masked_weights_of_step_k(tmp_path):
+    run = trained(tmp_path / "run", experiment(), LEVELS)
+    dense = run.ticket(Unit(1, 0)).weights["rewind"]
+    assert not same(dense, run.ticket(Unit(1, 0)).weights["final"])
+    for unit in LEVELS:
+        ticket = run.ticket(unit)
+        assert same(ticket.weights["rewind"], masked(dense, ticket.masks))
+        assert run.metrics(unit)["from_step"] == (K if unit.level else 0)
+        assert run.history(unit).step.iloc[-1] == 12
+
+
+def test_law_1_and_2_the_smallest_of_the_kept_weights_go_and_never_return(tmp_path):
+    run = trained(tmp_path / "run", experiment(), LEVELS)
+    for before, after in ((LEVELS[0], LEVELS[1]), (LEVELS[1], LEVELS[2])):
+        old, new = run.ticket(before), run.ticket(after)
+        final = old.weights["final"]
+        kept = np.concatenate([np.abs(final[name])[new.masks[name]] for name in new.masks])
+        gone = np.concatenate([np.abs(final[name])[old.masks[name] & ~new.masks[name]] for name in new.masks])
+        assert gone.max() <= kept.min()
+        assert len(kept) == run.metrics(after)["kept"] == (len(kept) + len(gone)) - round((len(kept) + len(gone)) / 2)
+
+
+def test_final_weights_are_plus_zero_where_pruned(tmp_path):
+    ticket = trained(tmp_path / "run", experiment(), LEVELS).ticket(Unit(1, 2))
+    for name, mask in ticket.masks.items():
+        assert not ticket.weights["final"][name][~mask].view(np.uint32).any()
+
+
+def test_law_6_a_level_that_prunes_nothing_ends_as_the_dense_network(tmp_path):
+    run = trained(tmp_path / "run", experiment(fraction=0.0), LEVELS[:2])
+    dense, level_1 = run.ticket(Unit(1, 0)), run.ticket(Unit(1, 1))
+    assert same(dense.weights["final"], level_1.weights["final"])
+    assert run.metrics(Unit(1, 0))["test_loss"] == run.metrics(Unit(1, 1))["test_loss"]
+
+
+def test_a_fresh_data_order_changes_levels_but_not_the_dense_network(tmp_path):
+    runs = [
+        trained(tmp_path / order, dataclasses.replace(experiment(fraction=0.0), data_order=order), LEVELS[:2])
+        for order in ("replay", "fresh")
+    ]
+    finals = [[run.ticket(unit).weights["final"] for run in runs] for unit in LEVELS[:2]]
+    assert same(*finals[0])
+    assert not same(*finals[1])
+
+
+def test_a_reset_optimizer_starts_without_momentum(tmp_path):
+    kept, reset = (
+        trained(tmp_path / str(reset), experiment(fraction=0.0, reset_optimizer=reset), LEVELS[:2])
+        for reset in (False, True)
+    )
+    assert same(kept.ticket(Unit(1, 0)).weights["final"], reset.ticket(Unit(1, 0)).weights["final"])
+    assert not same(kept.ticket(Unit(1, 1)).weights["final"], reset.ticket(Unit(1, 1)).weights["final"])
+
+
+@pytest.mark.parametrize("rewind", ["learning_rate", "none"])
+def test_the_other_rewind_modes_start_from_the_weights_of_the_level_before(tmp_path, rewind):
+    run = trained(tmp_path / "run", experiment(rewind=rewind), LEVELS)
+    for before, after in ((LEVELS[0], LEVELS[1]), (LEVELS[1], LEVELS[2])):
+        ticket = run.ticket(after)
+        assert same(ticket.weights["rewind"], masked(run.ticket(before).weights["final"], ticket.masks))
+        assert run.metrics(after)["from_step"] == K
+
+
+def test_without_rewinding_the_optimizer_goes_on_counting(tmp_path):
+    run = trained(tmp_path / "run", experiment(rewind="none"), LEVELS)
+    steps = [int(run.optimizer(unit, "final")["0000"]) for unit in LEVELS]
+    assert steps == [12, 12 + 7, 12 + 7 + 7]
+
+
+def test_rewinding_the_learning_rate_counts_from_k_again(tmp_path):
+    config = experiment(rewind="learning_rate")
+    run, setup = storage.open_run(tmp_path / "run", config, {}), imp.set_up(config)
+    for unit in LEVELS[:2]:
+        imp.train_unit(run, setup, unit)
+        assert int(setup.trainer.optimizer.iterations) == 12
+
+
+def test_law_10_a_random_mask_is_trained_from_the_dense_weights_of_step_k(tmp_path):
+    control = Unit(1, 2, "random_mask")
+    run = trained(tmp_path / "run", experiment(), [*LEVELS, control])
+    ticket, dense = run.ticket(control), run.ticket(Unit(1, 0)).weights["rewind"]
+    assert same(ticket.weights["rewind"], masked(dense, ticket.masks))
+    for name, mask in ticket.masks.items():
+        assert (ticket.weights["rewind"][name] != 0).sum() == mask.sum()
+        assert mask.sum() == run.ticket(Unit(1, 2)).masks[name].sum()
+    assert not same(ticket.masks, run.ticket(Unit(1, 2)).masks)
+
+
+def test_a_reinitialised_ticket_has_its_mask_other_weights_and_the_whole_training(tmp_path):
+    control = Unit(1, 2, "reinit")
+    run = trained(tmp_path / "run", experiment(), [*LEVELS, control])
+    ticket, mine = run.ticket(Unit(1, 2)), run.ticket(control)
+    assert same(mine.masks, ticket.masks)
+    for name, mask in mine.masks.items():
+        assert not np.isclose(mine.weights["rewind"][name][mask], ticket.weights["rewind"][name][mask]).any()
+    assert run.metrics(control)["from_step"] == 0
+
+
+def test_replicates_differ_in_initialisation_and_data_order(tmp_path):
+    run = trained(tmp_path / "run", experiment(rewind_to="0it"), [Unit(1, 0), Unit(2, 0)])
+    first, second = (run.ticket(Unit(replicate, 0)).weights["rewind"] for replicate in (1, 2))
+    assert not same(first, second)
+    config = experiment()
+    assert imp._order_seed(config, Unit(1, 0)) != imp._order_seed(config, Unit(2, 0))
+
+
+def test_a_repeated_experiment_ends_with_the_same_bits_whatever_was_trained_before(tmp_path):
+    first = trained(tmp_path / "a", experiment(), LEVELS)
+    second = trained(tmp_path / "b", experiment(), [Unit(2, 0), Unit(2, 1), *LEVELS])
+    for unit in LEVELS:
+        assert same(first.ticket(unit).weights["final"], second.ticket(unit).weights["final"])
+        assert first.metrics(unit) == second.metrics(unit)
+
+
+def test_a_unit_that_is_done_is_not_done_again(tmp_path):
+    run = trained(tmp_path / "run", experiment(), LEVELS[:1])
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
+    imp.train_unit(run, None, LEVELS[0])
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
+
+
+def test_metrics_are_those_of_the_stored_weights(tmp_path):
+    config = experiment()
+    run, setup = storage.open_run(tmp_path / "run", config, {}), imp.set_up(config)
+    for unit in LEVELS[:2]:
+        imp.train_unit(run, setup, unit)
+    metrics, ticket, history = run.metrics(LEVELS[1]), run.ticket(LEVELS[1]), run.history(LEVELS[1])
+    layers.set_masks(setup.trainer.model, ticket.masks)
+    state.set_weights(ticket.weights["final"], setup.trainer.model)
+    assert setup.trainer.evaluate("test")["accuracy"] == metrics["test_accuracy"]
+    assert metrics["early_stop_step"] == history.step[history.validation_loss.idxmin()]
+    assert metrics["density"] == sum(m.sum() for m in ticket.masks.values()) / sum(
+        m.size for m in ticket.masks.values()
+    )
+
+
+@pytest.mark.parametrize("criterion", criteria.CRITERIA)
+def test_every_criterion_finds_its_masks(tmp_path, criterion):
+    run = trained(tmp_path / "run", experiment(criterion=criterion), LEVELS)
+    assert run.metrics(Unit(1, 2))["kept"] == len(range(run.metrics(Unit(1, 2))["prunable"])) // 4
+
+
+def test_excluded_weights_have_no_mask_and_rates_replace_the_fraction(tmp_path):
+    config = experiment(scope="layerwise", exclude=("^conv2d/",), rates=("^output/=0.25",), fraction=0.5)
+    ticket = trained(tmp_path / "run", config, LEVELS[:2]).ticket(Unit(1, 1))
+    assert {name: mask.mean() for name, mask in ticket.masks.items()} == {"conv2d_1/kernel": 0.5, "output/kernel": 0.75}
+
+
+def test_a_layer_that_would_end_up_empty_is_refused_before_anything_is_trained():
+    with pytest.raises(ConfigError, match=r"Level 3 would remove all of 'conv2d/kernel': ask for fewer"):
+        imp.set_up(experiment(scope="layerwise", fraction=0.7, levels=5))
+
+
+def test_global_pruning_that_would_empty_a_layer_stops_before_that_level(tmp_path):
+    with pytest.raises(PruningError, match=r"Level 1 of replicate 1 would remove all of "):
+        trained(tmp_path / "run", experiment(fraction=0.99), LEVELS)
+
+
+def test_weights_that_are_not_numbers_are_named(tmp_path):
+    config = dataclasses.replace(
+        experiment(), train=Train(learning_rate=1e38, batch_size=6, steps="12it", optimizer="sgd")
+    )
+    with pytest.raises(PruningError, match=r"holds NaN or infinite weights before replicate 1, level 1: training div"):
+        trained(tmp_path / "run", config, LEVELS)
+
+
+def test_rewinding_to_the_end_trains_nothing_more(tmp_path):
+    run = trained(tmp_path / "run", experiment(rewind_to="12it"), LEVELS[:2])
+    ticket = run.ticket(Unit(1, 1))
+    assert same(ticket.weights["rewind"], ticket.weights["final"])
+    assert run.history(Unit(1, 1)).step.tolist() == [12]

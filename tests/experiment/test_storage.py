@@ -1,0 +1,188 @@
+import json
+import os
+import subprocess
+import sys
+
+import made_up
+import numpy as np
+import pytest
+
+from tf_lottery.errors import RunError
+from tf_lottery.experiment import storage
+from tf_lottery.experiment.config import Prune
+from tf_lottery.experiment.storage import Run, Unit
+
+
+@pytest.fixture
+def run(tmp_path):
+    return storage.open_run(tmp_path / "run", made_up.experiment(), made_up.ENVIRONMENT)
+
+
+def files(path):
+    return sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
+
+
+def test_files_stand_where_the_readme_says(run):
+    made_up.save(run, Unit(1, 0), optimizer={"rewind": {"0000": np.zeros(1)}})
+    made_up.save(run, Unit(1, 2, "random_mask"))
+    assert files(run.path) == [
+        "config.json",
+        "environment.json",
+        "replicate_1/controls/random_mask/level_02/history.csv",
+        "replicate_1/controls/random_mask/level_02/metrics.json",
+        "replicate_1/controls/random_mask/level_02/ticket.tfl",
+        "replicate_1/controls/random_mask/level_02/timing.json",
+        "replicate_1/level_00/history.csv",
+        "replicate_1/level_00/metrics.json",
+        "replicate_1/level_00/optimizer.tfl",
+        "replicate_1/level_00/ticket.tfl",
+        "replicate_1/level_00/timing.json",
+    ]
+
+
+def test_what_is_saved_comes_back(run):
+    unit = Unit(2, 1, "reinit")
+    assert not run.is_done(unit)
+    made_up.save(run, unit, optimizer={"final": {"0000": np.arange(3)}})
+    again = Run.load(run.path)
+    assert again.is_done(unit)
+    assert again.config == made_up.experiment()
+    assert again.environment() == made_up.ENVIRONMENT
+    assert again.ticket(unit).masks["w"].tolist() == [True, False]
+    assert again.optimizer(unit, "final")["0000"].tolist() == [0, 1, 2]
+    assert again.history(unit).validation_loss.tolist() == [0.2]
+    assert again.metrics(unit)["test_accuracy"] == 0.9
+
+
+def test_a_level_is_done_only_when_its_metrics_are_there(run, monkeypatch):
+    write = storage._write
+
+    def dies_at_metrics(path, content):
+        if path.name == "metrics.json":
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(storage, "_write", dies_at_metrics)
+    with pytest.raises(KeyboardInterrupt):
+        made_up.save(run, Unit(1, 0))
+    assert not run.is_done(Unit(1, 0))
+    monkeypatch.undo()
+    made_up.save(run, Unit(1, 0))
+    assert run.is_done(Unit(1, 0))
+
+
+def test_a_write_that_fails_leaves_the_old_file(run, monkeypatch):
+    before = (run.path / "config.json").read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"config.json cannot be written: No space left on device"):
+        storage.open_run(run.path, made_up.experiment(replicates=9), {})
+    assert (run.path / "config.json").read_bytes() == before
+
+
+def test_results_are_never_written_twice(run):
+    made_up.save(run, Unit(1, 0))
+    with pytest.raises(RunError, match=r"never written twice"):
+        made_up.save(run, Unit(1, 0))
+
+
+@pytest.mark.parametrize("name", ["ticket.tfl", "history.csv"])
+def test_a_damaged_file_is_found_and_the_way_out_named(run, name):
+    made_up.save(run, Unit(1, 0))
+    path = run.path / "replicate_1/level_00" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    read = {"ticket.tfl": run.ticket, "history.csv": run.history}[name]
+    with pytest.raises(
+        RunError, match=rf"{name} is damaged: its checksum does not match. Delete .*level_00 to have it"
+    ):
+        read(Unit(1, 0))
+
+
+def test_reading_what_is_not_done_says_so(run):
+    with pytest.raises(RunError, match=r"replicate 1, level 3, reinit is not done"):
+        run.metrics(Unit(1, 3, "reinit"))
+
+
+@pytest.mark.parametrize("content", ["{", '{"nonsense.field": 1}', '"text"'])
+def test_a_damaged_config_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(RunError, match=r"config.json is damaged"):
+        Run.load(tmp_path)
+
+
+def test_a_directory_without_a_run_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"is not a run directory: it has no readable config.json"):
+        Run.load(tmp_path / "nothing")
+
+
+def test_a_foreign_directory_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"exists and is not a run directory. Choose a new or an empty one"):
+        storage.open_run(tmp_path, made_up.experiment(), {})
+    assert files(tmp_path) == ["thesis.txt"]
+
+
+def test_a_path_that_cannot_be_a_directory_is_one_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot be written: Not a directory"):
+        storage.open_run(tmp_path / "file" / "run", made_up.experiment(), {})
+
+
+@pytest.mark.parametrize(
+    "more", [{"replicates": 4}, {"prune": Prune(levels=3)}, {"controls": ("random_mask", "reinit")}]
+)
+def test_more_levels_replicates_or_controls_extend_a_run(tmp_path, more):
+    storage.open_run(tmp_path / "run", made_up.experiment(controls=("reinit",)), {})
+    asked = made_up.experiment(**{"controls": ("reinit",), **more})
+    assert storage.open_run(tmp_path / "run", asked, {}).config == asked
+    assert Run.load(tmp_path / "run").config == asked
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"seed": 1}, r"another experiment: seed=0 \(run\), seed=1 \(asked for\)"),
+        ({"replicates": 2}, r"replicates=3 \(run\), replicates=2 \(asked for\)"),
+        ({"controls": ()}, r"controls=\['random_mask', 'reinit'\] \(run\), controls=\[\]"),
+        ({"prune": Prune(levels=2, fraction=0.5)}, r"prune.fraction=0.2 \(run\), prune.fraction=0.5"),
+    ],
+)
+def test_another_experiment_is_refused_with_the_difference(run, other, message):
+    before = (run.path / "config.json").read_bytes()
+    with pytest.raises(RunError, match=message):
+        storage.open_run(run.path, made_up.experiment(**other), {})
+    assert (run.path / "config.json").read_bytes() == before
+
+
+def test_a_second_process_is_refused_by_the_number_of_the_first(run):
+    code = (
+        "import sys; from tf_lottery import Run\n"
+        "with Run.load(sys.argv[1]).lock():\n print('locked', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, run.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout.readline() == "locked\n"
+        with pytest.raises(RunError, match=rf"Process {first.pid} works on"), run.lock():
+            pass
+        first.kill()
+    with run.lock():  # a dead process holds nothing
+        assert (run.path / "run.lock").read_text() == str(os.getpid())
+
+
+def test_the_report_is_replaced_whole(run):
+    run.write_report({"a.txt": b"old"})
+    folder = run.write_report({"a.txt": b"new"})
+    assert (folder / "a.txt").read_bytes() == b"new"
+    assert files(folder) == ["a.txt"]
+
+
+def test_metrics_hold_the_checksums_of_the_files_beside_them(run):
+    made_up.save(run, Unit(1, 0))
+    content = json.loads((run.path / "replicate_1/level_00/metrics.json").read_text())
+    assert set(content["sha256"]) == {"ticket.tfl", "history.csv"}

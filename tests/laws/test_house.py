@@ -1,0 +1,79 @@
+"""The rooms of the house and who may import whom: nothing points up."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tf_lottery
+
+ROOT = Path(tf_lottery.__file__).parent
+
+# A room may import itself and these.
+ROOMS = {
+    "errors": set(),
+    "core": {"errors"},
+    "keras_api": {"errors"},
+    "ticket": {"core", "errors"},
+    "prunable": {"keras_api", "errors"},
+    "naming": {"keras_api", "prunable"},
+    "layers": {"core", "errors", "keras_api", "naming", "prunable"},
+    "state": {"core", "errors", "keras_api", "layers", "naming"},
+    "data": {"errors"},
+    "models": {"errors", "keras_api"},
+    "training": {"core", "data", "errors", "keras_api", "state"},
+    "experiment": {
+        "core",
+        "data",
+        "errors",
+        "keras_api",
+        "layers",
+        "models",
+        "state",
+        "ticket",
+        "training",
+        "__init__",
+    },
+    "report": {"core", "errors", "experiment"},
+    "command_line": {"errors", "experiment"},
+    "__init__": {"experiment", "layers", "prunable"},
+}
+NUMPY_ONLY = ("errors", "core", "ticket", "data", "report", "command_line")
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Every module that a file imports, `from tf_lottery import layers` as tf_lottery.layers."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    for module in imports(path):
+        if module.split(".")[0] == "tf_lottery":
+            target = [*module.split("."), "__init__"][1]
+            assert target in ROOMS[room(path)] | {room(path)}, f"{room(path)} must not import {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_one_room_imports_keras(path):
+    packages = {module.split(".")[0] for module in imports(path)}
+    if room(path) != "keras_api":
+        assert not packages & {"keras", "tf_keras"}
+    if room(path) in NUMPY_ONLY:
+        assert not packages & {"tensorflow", "tensorflow_model_optimization"}
+
+
+def test_no_file_is_read_as_code_and_nothing_is_pickled():
+    forbidden = {"pickle", "dill", "marshal", "shelve"}
+    for path in FILES:
+        assert not forbidden & {module.split(".")[0] for module in imports(path)}, path

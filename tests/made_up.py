@@ -1,0 +1,58 @@
+"""Runs with invented results, for what reads runs but trains nothing."""
+
+import numpy as np
+
+from tf_lottery.experiment import find_tickets, storage
+from tf_lottery.experiment.config import Experiment, Prune
+from tf_lottery.experiment.storage import Unit
+from tf_lottery.ticket import Ticket
+
+ENVIRONMENT = {"python": "3.x", "packages": {"keras": "3.x"}}
+TICKET = Ticket({"w": np.array([True, False])}, {"final": {"w": np.array([1.0, 0.0])}})
+
+
+def experiment(**changes):
+    return Experiment(**{"replicates": 3, "prune": Prune(levels=2), **changes})
+
+
+def metrics(unit, accuracy=0.9, step=100):
+    density = 0.8**unit.level
+    return {
+        "density": density,
+        "kept": int(1000 * density),
+        "prunable": 1000,
+        "density_by_weight": {"dense/kernel": density, "output/kernel": 0.9**unit.level},
+        "from_step": 0,
+        "to_step": 200,
+        "test_accuracy": accuracy,
+        "test_loss": 1 - accuracy,
+        "early_stop_step": step,
+        "early_stop_validation_loss": 0.5,
+        "early_stop_test_accuracy": accuracy,
+    }
+
+
+def save(run, unit, **changes):
+    history = [{"step": 100, "train_loss": 0.1, "validation_loss": 0.2, "validation_accuracy": 0.3}]
+    content = {
+        "ticket": TICKET,
+        "history": history,
+        "metrics": metrics(unit),
+        "seconds": 1.5,
+        "optimizer": {},
+        **changes,
+    }
+    run.save(unit, **content)
+
+
+def run(path, config=None, results=lambda unit: (0.9, 100)):
+    """A whole run in which `results` gives the accuracy and the early-stopping step of each unit."""
+    config = config or experiment()
+    made = storage.open_run(path, config, ENVIRONMENT)
+    for unit in find_tickets.units(config):
+        save(made, unit, metrics=metrics(unit, *results(unit)))
+    return made
+
+
+def unit(replicate=1, level=0, control=""):
+    return Unit(replicate, level, control)

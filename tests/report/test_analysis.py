@@ -1,0 +1,69 @@
+import made_up
+import pandas as pd
+import pytest
+
+from tf_lottery.experiment import storage
+from tf_lottery.report import analysis
+
+DENSE = (0.90, 100)
+
+
+def verdict(tmp_path, *tickets):
+    """The verdict on level 1 when its replicates reach these (accuracy, step), and every dense network DENSE."""
+    config = made_up.experiment(replicates=len(tickets))
+    run = made_up.run(tmp_path / "run", config, lambda unit: tickets[unit.replicate - 1] if unit.level == 1 else DENSE)
+    return analysis.verdicts(analysis.rows(run))[1]
+
+
+@pytest.mark.parametrize(
+    ("tickets", "expected"),
+    [
+        ([(0.90, 100), (0.91, 100), (0.90, 90)], "winning"),
+        ([(0.95, 50), (0.95, 50), (0.8999, 50)], "not shown"),
+        ([(0.95, 50), (0.95, 50), (0.95, 101)], "not shown"),
+        ([(0.89, 50), (0.89, 50), (0.89, 50)], "not winning"),
+        ([(0.95, 101), (0.95, 200), (0.95, 101)], "not winning"),
+        ([(0.89, 101), (0.91, 101), (0.89, 99)], "not shown"),
+        ([(0.95, 50), (0.95, 50)], "not shown"),
+    ],
+)
+def test_a_verdict_needs_every_replicate_and_at_least_three(tmp_path, tickets, expected):
+    assert verdict(tmp_path, *tickets) == expected
+
+
+def test_each_ticket_is_compared_with_the_dense_network_of_its_own_replicate(tmp_path):
+    accuracies = {1: 0.8, 2: 0.9, 3: 1.0}
+    run = made_up.run(tmp_path / "run", results=lambda unit: (accuracies[unit.replicate], 100))
+    assert analysis.verdicts(analysis.rows(run)).tolist() == ["winning", "winning"]
+
+
+def test_there_is_a_row_a_training_with_a_column_a_weight(tmp_path):
+    frame = analysis.rows(made_up.run(tmp_path / "run"))
+    assert len(frame) == 3 * 3 + 3 * 2 * 2
+    assert frame.branch.value_counts().to_dict() == {"ticket": 9, "random_mask": 6, "reinit": 6}
+    last = frame[(frame.branch == "ticket") & (frame.level == 2)].iloc[0]
+    assert last["density:output/kernel"] == pytest.approx(0.81)
+    assert not any("sha256" in column for column in frame)
+
+
+def test_rows_of_an_unfinished_run_are_those_that_are_done(tmp_path):
+    run = storage.open_run(tmp_path / "run", made_up.experiment(), {})
+    assert analysis.rows(run).empty
+    made_up.save(run, made_up.unit(2, 0))
+    assert analysis.rows(run)[["replicate", "level"]].to_numpy().tolist() == [[2, 0]]
+
+
+def test_a_replicate_whose_dense_network_is_missing_gives_no_verdict(tmp_path):
+    run = storage.open_run(tmp_path / "run", made_up.experiment(), {})
+    for replicate, level in [(1, 0), (1, 1), (2, 0)]:
+        made_up.save(run, made_up.unit(replicate, level))
+    assert analysis.verdicts(analysis.rows(run)).to_dict() == {1: "not shown"}
+
+
+def test_the_spread_is_mean_min_max_and_count(tmp_path):
+    accuracies = {1: 0.8, 2: 0.9, 3: 1.0}
+    run = made_up.run(tmp_path / "run", results=lambda unit: (accuracies[unit.replicate], 100 * unit.replicate))
+    summary = analysis.spread(analysis.rows(run))
+    assert summary.loc[("reinit", 2), "early_stop_test_accuracy"].round(6).tolist() == [0.9, 0.8, 1.0, 3]
+    assert summary.loc[("ticket", 0), ("early_stop_step", "max")] == 300
+    assert isinstance(summary.index, pd.MultiIndex)

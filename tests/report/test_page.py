@@ -1,0 +1,74 @@
+import base64
+import re
+from html.parser import HTMLParser
+
+import made_up
+import pandas as pd
+import pytest
+
+from tf_lottery.errors import RunError
+from tf_lottery.experiment import storage
+from tf_lottery.experiment.config import Data, Experiment
+from tf_lottery.report import page
+
+
+def test_the_report_is_a_page_three_figures_and_a_table(tmp_path):
+    path = page.write(made_up.run(tmp_path / "run"))
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "accuracy.png",
+        "density_by_layer.png",
+        "early_stopping.png",
+        "index.html",
+        "tickets.csv",
+    ]
+    assert len(pd.read_csv(path.parent / "tickets.csv")) == 21
+
+
+def test_the_page_holds_its_figures_and_asks_no_network(tmp_path):
+    path = page.write(made_up.run(tmp_path / "run"))
+    html = path.read_text()
+    images = re.findall(r'src="([^"]*)"', html)
+    assert len(images) == 3
+    for image, name in zip(images, ("accuracy", "early_stopping", "density_by_layer"), strict=True):
+        assert (
+            base64.b64decode(image.removeprefix("data:image/png;base64,")) == (path.parent / f"{name}.png").read_bytes()
+        )
+    assert re.findall(r'href="([^"]*)"', html) == ["tickets.csv"]
+    assert "http" not in re.sub(r'src="[^"]*"', "", html)
+    assert "winning tickets keep 64.0%" in html
+
+
+def test_the_page_is_well_formed(tmp_path):
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag not in ("meta", "img"):
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            assert open_tags.pop() == tag
+
+    open_tags = []
+    Checker().feed(page.write(made_up.run(tmp_path / "run")).read_text())
+    assert open_tags == []
+
+
+def test_what_a_config_says_cannot_break_the_page(tmp_path):
+    config = Experiment(replicates=3, data=Data("digits", data_dir="<script>alert(1)</script>"))
+    run = storage.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
+    made_up.save(run, made_up.unit(1, 0))
+    html = page.write(run).read_text()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+    first = page.write(made_up.run(tmp_path / "a")).parent
+    second = page.write(made_up.run(tmp_path / "b")).parent
+    for file in first.iterdir():
+        assert file.read_bytes() == (second / file.name).read_bytes()
+
+
+def test_a_run_with_nothing_done_has_nothing_to_report(tmp_path):
+    run = storage.open_run(tmp_path / "run", made_up.experiment(), {})
+    with pytest.raises(RunError, match="no finished training yet"):
+        page.write(run)

@@ -1,0 +1,58 @@
+import io
+
+import made_up
+from rich.console import Console
+
+from tf_lottery.experiment.workers import Plan
+from tf_lottery.report import page, terminal
+
+UNITS = [made_up.unit(1, 0), made_up.unit(1, 1)]
+
+
+def output(monkeypatch, **settings):
+    stream = io.StringIO()
+    monkeypatch.setattr(terminal, "console", lambda: Console(file=stream, width=160, **settings))
+    return stream
+
+
+def watch(run):
+    with terminal.Progress() as progress:
+        progress.on_plan(UNITS, [], Plan(200, 0, {}))
+        for unit in UNITS:
+            progress.on_steps(unit, 200)
+            progress.on_done(run, unit)
+
+
+def test_without_a_terminal_there_is_a_line_a_training(monkeypatch, tmp_path):
+    stream = output(monkeypatch)
+    watch(made_up.run(tmp_path / "run"))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "2 trainings to do; 400 optimizer steps in all."
+    assert lines[1].endswith("1/2 trainings: replicate 1, level 0: density 100.0%, test accuracy 90.00% at step 100")
+    assert lines[2].endswith("2/2 trainings: replicate 1, level 1: density 80.0%, test accuracy 90.00% at step 100")
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_in_a_terminal_there_is_one_bar_with_the_time_left(monkeypatch, tmp_path):
+    stream = output(monkeypatch, force_terminal=True)
+    watch(made_up.run(tmp_path / "run"))
+    last = stream.getvalue()[-400:]
+    for part in ("2/2 trainings", "100%", "replicate 1, level 1", "left:"):
+        assert part in last
+
+
+def test_what_was_done_before_is_counted(monkeypatch):
+    stream = output(monkeypatch)
+    with terminal.Progress() as progress:
+        progress.on_plan(UNITS[:1], UNITS[1:], Plan(200, 0, {}))
+    assert stream.getvalue() == "1 trainings to do, 1 done before; 200 optimizer steps in all.\n"
+
+
+def test_the_table_the_headline_and_the_page_are_shown(monkeypatch, tmp_path):
+    stream = output(monkeypatch)
+    run = made_up.run(tmp_path / "run")
+    terminal.show(run, page.write(run))
+    shown = stream.getvalue()
+    assert "winning" in shown
+    assert "The sparsest winning tickets keep 64.0% of the weights (level 2)" in shown
+    assert "index.html" in shown

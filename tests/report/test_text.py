@@ -1,0 +1,56 @@
+import made_up
+
+from tf_lottery.experiment import storage
+from tf_lottery.report import analysis, text
+
+
+def frame(tmp_path, **settings):
+    return analysis.rows(made_up.run(tmp_path / "run", **settings))
+
+
+def test_the_table_has_a_line_a_level_with_mean_and_range(tmp_path):
+    accuracies = {1: 0.8, 2: 0.9, 3: 1.0}
+    table = text.table(frame(tmp_path, results=lambda unit: (accuracies[unit.replicate], 100 * unit.replicate)))
+    assert table["", "level"].tolist() == ["0", "1", "2"]
+    assert table["", "density"].tolist() == ["100.0%", "80.0%", "64.0%"]
+    assert table["", "verdict"].tolist() == ["dense", "winning", "winning"]
+    assert table["test accuracy (%)", "ticket"].tolist() == ["90.00 [80.00–100.00]"] * 3
+    assert table["test accuracy (%)", "random mask"].tolist()[0] == ""
+    assert table["early-stop step", "reinit"].tolist()[1] == "200 [100–300]"
+
+
+def test_a_run_without_controls_has_no_columns_for_them(tmp_path):
+    table = text.table(frame(tmp_path, config=made_up.experiment(controls=())))
+    assert [name for _, name in table] == ["level", "density", "verdict", "ticket", "ticket"]
+
+
+def test_the_headline_names_the_sparsest_winning_level_beside_the_controls(tmp_path):
+    def results(unit):
+        return (0.5 if unit.control or unit.level == 2 else 0.9), 100
+
+    headline = text.headline(frame(tmp_path, results=results))
+    assert headline == (
+        "The sparsest winning tickets keep 80.0% of the weights (level 1): test accuracy 90.00%, dense 90.00%, "
+        "random mask 50.00%, reinit 50.00%."
+    )
+
+
+def test_no_winning_level_is_said_too(tmp_path):
+    assert text.headline(frame(tmp_path, config=made_up.experiment(replicates=2))) == (
+        "No level is shown to be a winning ticket (2 replicates)."
+    )
+
+
+def test_one_finished_dense_network_is_enough_for_a_table(tmp_path):
+    run = storage.open_run(tmp_path / "run", made_up.experiment(), {})
+    made_up.save(run, made_up.unit(1, 0))
+    rows = analysis.rows(run)
+    assert text.table(rows)["", "verdict"].tolist() == ["dense"]
+    assert "No level" in text.headline(rows)
+
+
+def test_the_description_says_what_was_run():
+    assert text.description(made_up.experiment()) == (
+        "lenet_300_100 on digits: 3 replicates, 2 levels of 20% (global, magnitude), "
+        "10000it a training, rewound to 0it."
+    )

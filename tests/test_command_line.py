@@ -1,0 +1,116 @@
+"""The scripts as a user calls them; every mistake is one line and exit status 1, and writes nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import made_up
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DIGITS = "--config=configs/digits_lenet.py"
+
+
+def call(script, *arguments):
+    return subprocess.run(
+        [sys.executable, f"scripts/{script}.py", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config.prune.fractoin=0.3"], "The config has no field 'prune.fractoin'. Did you mean 'prune.fraction'?"),
+        (["--config.fraction=0.3"], "The config has no field 'fraction'. Did you mean 'prune.fraction'?"),
+        (
+            ["--config.prune.fraction=25"],
+            "`fraction` must be in [0, 1): it is the share of the kept weights to remove. For",
+        ),
+        (["--config.prune.levels=-1"], "`prune.levels` must be a whole number of at least 0. Received: -1"),
+        (["--config.prune.levels=many"], "flag --config.prune.levels=many: invalid literal for int()"),
+        (["--config.prune.scope=globl"], "Did you mean 'global'?"),
+        (["--jobs=0"], "`jobs` must be at least 1. Received: 0"),
+        (["--jbos=2"], "Unknown command line flag 'jbos'"),
+        (
+            ["--config=configs/nothing.py"],
+            "There is no config file 'configs/nothing.py'. The folder configs/ has some.",
+        ),
+        (["--config=pyproject.toml"], "The config cannot be used: SyntaxError"),
+        (["--config=tests/made_up.py"], "The config cannot be used: AttributeError: module"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, arguments, message):
+    done = call("find_tickets", DIGITS, f"--run_dir={tmp_path / 'run'}", *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config.prune.rewind_to=2001it"], "`prune.rewind_to` must not lie after the end of training"),
+        (["--config.model.name=lenet"], "Unknown model 'lenet'. Known: lenet_300_100"),
+        (
+            ["--config.data.name=fashion_mnist", "--config.data.data_dir=nowhere"],
+            "python scripts/prepare_data.py fashion",
+        ),
+        (["--config.prune.rates=('fc=0.1',)"], "The rate 'fc=0.1' names no prunable weight. Known: dense/kernel"),
+        (["--config.prune.exclude=('.',)"], "has nothing to prune"),
+    ],
+)
+def test_what_only_data_and_model_can_tell_is_one_line_and_writes_nothing(tmp_path, arguments, message):
+    done = call("find_tickets", DIGITS, f"--run_dir={tmp_path / 'run'}", "--jobs=1", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_directory_is_one_line_and_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    done = call("find_tickets", DIGITS, f"--run_dir={tmp_path}")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{tmp_path} exists and is not a run directory" in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_directory_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = call("find_tickets", DIGITS, f"--run_dir={tmp_path / 'file' / 'run'}", "--jobs=1")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "cannot be written: Not a directory" in done.stderr
+
+
+def test_a_missing_flag_is_one_line():
+    done = call("find_tickets", DIGITS)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "--run_dir must have a value" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["find_tickets", "report", "prepare_data"])
+def test_help_names_the_flags(script):
+    assert "--" in call(script, "--help").stdout
+
+
+def test_a_report_can_be_built_of_any_run(tmp_path):
+    run = made_up.run(tmp_path / "run")
+    done = call("report", f"--run_dir={run.path}")
+    assert done.returncode == 0, done.stderr
+    assert "sparsest winning tickets keep 64.0%" in done.stdout
+    assert (run.path / "report/index.html").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["mnist"], ["digits"]])
+def test_a_dataset_that_cannot_be_prepared_is_one_line(arguments):
+    done = call("prepare_data", *arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "Give the dataset to prepare, one of: fashion_mnist" in done.stderr
