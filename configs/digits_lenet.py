@@ -13,9 +13,9 @@ def get_config() -> Experiment:
         data=Data("digits"),
         train=Train(
             optimizer="adam",
-            learning_rate=4.8e-3,
+            learning_rate=1.2e-3,
             batch_size=60,
-            steps="2000it",
+            steps="1500it",
             evaluate_every="100it",
             jit_compile=True,
         ),

@@ -57,7 +57,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config.prune.rewind_to=2001it"], "`prune.rewind_to` must not lie after the end of training"),
+        (["--config.prune.rewind_to=1501it"], "`prune.rewind_to` must not lie after the end of training"),
         (["--config.model.name=lenet"], "Unknown model 'lenet'. Known: lenet_300_100"),
         (
             ["--config.data.name=fashion_mnist", "--config.data.data_dir=nowhere"],
