@@ -16,7 +16,7 @@ def call(script, *arguments):
     return subprocess.run(
         [sys.executable, f"scripts/{script}.py", *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"COLUMNS": "200"},
+        env=os.environ | {"TFDS_DATA_DIR": "nowhere"},
         capture_output=True,
         text=True,
         check=False,
@@ -41,8 +41,6 @@ def call(script, *arguments):
             ["--config=configs/nothing.py"],
             "There is no config file 'configs/nothing.py'. The folder configs/ has some.",
         ),
-        (["--config=pyproject.toml"], "The config cannot be used: SyntaxError"),
-        (["--config=tests/made_up.py"], "The config cannot be used: AttributeError: module"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, arguments, message):
@@ -55,13 +53,28 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, arguments, message):
 
 
 @pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("configs/nothing.py", "There is no config file 'configs/nothing.py'. The folder configs/ has some."),
+        ("pyproject.toml", "The config cannot be used: SyntaxError"),
+        ("tests/made_up.py", "The config cannot be used: AttributeError: module"),
+    ],
+)
+def test_a_file_that_is_no_config_is_one_line_and_writes_nothing(tmp_path, path, message):
+    done = call("find_tickets", f"--config={path}", f"--run_dir={tmp_path / 'run'}")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--config.prune.rewind_to=1501it"], "`prune.rewind_to` must not lie after the end of training"),
         (["--config.model.name=lenet"], "Unknown model 'lenet'. Known: lenet_300_100"),
         (
-            ["--config.data.name=fashion_mnist", "--config.data.data_dir=nowhere"],
-            "python scripts/prepare_data.py fashion",
+            ["--config.data.name=fashion_mnist"],
+            "python scripts/prepare_data.py fashion_mnist",
         ),
         (["--config.prune.rates=('fc=0.1',)"], "The rate 'fc=0.1' names no prunable weight. Known: dense/kernel"),
         (["--config.prune.exclude=('.',)"], "has nothing to prune"),

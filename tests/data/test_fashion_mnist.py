@@ -22,7 +22,7 @@ def package(tmp_path_factory):
 
 
 def test_unprepared_data_is_one_line_with_the_command_and_no_network(tmp_path):
-    with pytest.raises(DataError, match=r"python scripts/prepare_data.py fashion_mnist --data_dir="):
+    with pytest.raises(DataError, match=r"python scripts/prepare_data.py fashion_mnist"):
         fashion_mnist.load(str(tmp_path))
 
 

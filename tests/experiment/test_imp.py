@@ -19,7 +19,7 @@ K = 5
 @pytest.fixture(autouse=True)
 def tiny_network(monkeypatch):
     monkeypatch.setitem(models.MODELS, "tiny", lambda input_shape, num_classes: tiny.convolutional())
-    monkeypatch.setitem(data.SOURCES, "tiny", lambda data_dir: tiny.DATASET)
+    monkeypatch.setitem(data.SOURCES, "tiny", lambda: tiny.DATASET)
 
 
 def experiment(**prune):

@@ -108,7 +108,7 @@ def test_reading_what_is_not_done_says_so(run):
         run.metrics(Unit(1, 3, "reinit"))
 
 
-@pytest.mark.parametrize("content", ["{", '{"nonsense.field": 1}', '"text"'])
+@pytest.mark.parametrize("content", ["{", '{"nonsense.field": 1}', '{"nonsense": 1}', '"text"'])
 def test_a_damaged_config_is_named(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(RunError, match=r"config.json is damaged"):

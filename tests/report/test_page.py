@@ -11,11 +11,14 @@ from tf_lottery.experiment import storage
 from tf_lottery.experiment.config import Data, Experiment
 from tf_lottery.report import page
 
+FIGURES = ("accuracy_at_early_stopping", "accuracy_at_the_end", "early_stopping", "density_by_layer")
 
-def test_the_report_is_a_page_three_figures_and_a_table(tmp_path):
+
+def test_the_report_is_a_page_four_figures_and_a_table(tmp_path):
     path = page.write(made_up.run(tmp_path / "run"))
     assert sorted(file.name for file in path.parent.iterdir()) == [
-        "accuracy.png",
+        "accuracy_at_early_stopping.png",
+        "accuracy_at_the_end.png",
         "density_by_layer.png",
         "early_stopping.png",
         "index.html",
@@ -28,8 +31,7 @@ def test_the_page_holds_its_figures_and_asks_no_network(tmp_path):
     path = page.write(made_up.run(tmp_path / "run"))
     html = path.read_text()
     images = re.findall(r'src="([^"]*)"', html)
-    assert len(images) == 3
-    for image, name in zip(images, ("accuracy", "early_stopping", "density_by_layer"), strict=True):
+    for image, name in zip(images, FIGURES, strict=True):
         assert (
             base64.b64decode(image.removeprefix("data:image/png;base64,")) == (path.parent / f"{name}.png").read_bytes()
         )
@@ -53,7 +55,7 @@ def test_the_page_is_well_formed(tmp_path):
 
 
 def test_what_a_config_says_cannot_break_the_page(tmp_path):
-    config = Experiment(replicates=3, data=Data("digits", data_dir="<script>alert(1)</script>"))
+    config = Experiment(replicates=3, data=Data("<script>alert(1)</script>"))
     run = storage.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
     made_up.save(run, made_up.unit(1, 0))
     html = page.write(run).read_text()

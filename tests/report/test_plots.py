@@ -16,16 +16,17 @@ def lines(axis):
     return {line.get_label(): line for line in axis.get_lines()}
 
 
-def test_accuracy_is_drawn_against_density_on_a_falling_log_axis(frame):
-    for axis in plots.accuracy(frame).axes:
-        assert axis.get_xscale() == "log"
-        assert axis.xaxis_inverted()
-        ticket = lines(axis)["ticket"]
-        assert ticket.get_xdata().tolist() == pytest.approx([100, 80, 64])
-        assert ticket.get_ydata().tolist() == pytest.approx([92, 92, 92])
-        control = lines(axis)["random mask"]
-        assert control.get_xdata().tolist() == pytest.approx([100, 80, 64])  # a control starts at the dense network
-        assert control.get_ydata().tolist() == pytest.approx([92, 82, 82])
+@pytest.mark.parametrize("draw", [plots.accuracy_at_early_stopping, plots.accuracy_at_the_end])
+def test_accuracy_is_drawn_against_density_on_a_falling_log_axis(frame, draw):
+    axis = draw(frame).axes[0]
+    assert axis.get_xscale() == "log"
+    assert axis.xaxis_inverted()
+    ticket = lines(axis)["ticket"]
+    assert ticket.get_xdata().tolist() == pytest.approx([100, 80, 64])
+    assert ticket.get_ydata().tolist() == pytest.approx([92, 92, 92])
+    control = lines(axis)["random mask"]
+    assert control.get_xdata().tolist() == pytest.approx([100, 80, 64])  # a control starts at the dense network
+    assert control.get_ydata().tolist() == pytest.approx([92, 82, 82])
 
 
 def test_bands_run_from_the_lowest_to_the_highest_replicate(frame):
@@ -41,8 +42,8 @@ def test_there_is_a_line_a_weight_and_one_for_all(frame):
 
 
 def test_the_same_figure_gives_the_same_bytes(frame):
-    assert plots.png(plots.accuracy(frame)) == plots.png(plots.accuracy(frame))
-    assert plots.png(plots.accuracy(frame)).startswith(b"\x89PNG")
+    assert plots.png(plots.early_stopping(frame)) == plots.png(plots.early_stopping(frame))
+    assert plots.png(plots.early_stopping(frame)).startswith(b"\x89PNG")
 
 
 def test_curves_are_told_apart_without_colour():

@@ -8,31 +8,27 @@ from tf_lottery.errors import DataError
 
 __all__ = ["PREPARE", "SOURCES", "Dataset", "Split", "load", "prepare"]
 
-SOURCES: dict[str, Callable[[str | None], Dataset]] = {
+SOURCES: dict[str, Callable[[], Dataset]] = {
     "digits": digits.load,
     "fashion_mnist": fashion_mnist.load,
     "mnist1d": mnist1d.load,
 }
 
-PREPARE: dict[str, Callable[[str | None], str]] = {"fashion_mnist": fashion_mnist.prepare}
+PREPARE: dict[str, Callable[[], str]] = {"fashion_mnist": fashion_mnist.prepare}
 
 
-def load(name: str, data_dir: str | None = None) -> Dataset:
-    """Loads a dataset into memory.
-
-    Args:
-        name: One of `SOURCES`.
-        data_dir: Where tensorflow-datasets keeps its data; None for its own default.
+def load(name: str) -> Dataset:
+    """Loads a dataset, one of `SOURCES`, into memory.
 
     Raises:
         DataError: an unknown name, or data that is not there; the message names the command that gets it.
     """
     if name not in SOURCES:
         raise DataError(f"Unknown dataset {name!r}. Known: {', '.join(SOURCES)}")
-    return SOURCES[name](data_dir)
+    return SOURCES[name]()
 
 
-def prepare(name: str, data_dir: str | None = None) -> str:
+def prepare(name: str) -> str:
     """Makes a dataset ready for `load`, once; returns the folder that holds it.
 
     Raises:
@@ -43,4 +39,4 @@ def prepare(name: str, data_dir: str | None = None) -> str:
         raise DataError(
             f"Give the dataset to prepare, one of: {', '.join(PREPARE)} ({ready} need nothing). Received: {name!r}"
         )
-    return PREPARE[name](data_dir)
+    return PREPARE[name]()

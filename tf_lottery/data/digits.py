@@ -4,7 +4,7 @@ from tf_lottery.data.dataset import Dataset, split_off
 from tf_lottery.errors import DataError
 
 
-def load(data_dir: str | None = None) -> Dataset:
+def load() -> Dataset:
     """200 training, 600 validation and 997 test images of shape (8, 8, 1), pixels in [0, 1].
 
     Few to learn from, so that networks overfit as they do on larger tasks in longer training, and many to measure with.

@@ -14,6 +14,9 @@ from tf_lottery.errors import DataError
 def load(data_dir: str | None = None) -> Dataset:
     """55,000 training, 5,000 validation and 10,000 test images of shape (28, 28, 1), pixels in [0, 1].
 
+    Args:
+        data_dir: Where tensorflow-datasets keeps its data; by default what `TFDS_DATA_DIR` says, else its own default.
+
     Raises:
         DataError: the data has not been prepared.
     """
@@ -21,8 +24,8 @@ def load(data_dir: str | None = None) -> Dataset:
     if not _is_prepared(builder):
         # Asked for unprepared data, TFDS would try the network for minutes.
         raise DataError(
-            f"Fashion-MNIST is not in {builder.data_dir}. Prepare it once: "
-            f"python scripts/prepare_data.py fashion_mnist{f' --data_dir={data_dir}' if data_dir else ''}"
+            f"Fashion-MNIST is not in {builder.data_dir} (TFDS_DATA_DIR can name another place). Prepare it once: "
+            "python scripts/prepare_data.py fashion_mnist"
         )
     train_x, train_y = _arrays(builder, "train")
     test_x, test_y = _arrays(builder, "test")
@@ -36,6 +39,9 @@ def prepare(data_dir: str | None = None) -> str:
     Takes the first that is there: data prepared before, the files of Debian's package `dataset-fashion-mnist`
     (installed, or fetched with apt without being root), a download by TFDS. Every file is checked against the SHA-256
     that TFDS has registered.
+
+    Args:
+        data_dir: As for `load`.
 
     Returns:
         The folder that holds the prepared data.

@@ -8,7 +8,7 @@ from tf_lottery.data.dataset import Dataset, Split, split_off
 from tf_lottery.errors import DataError
 
 
-def load(data_dir: str | None = None) -> Dataset:
+def load() -> Dataset:
     """3,500 training, 500 validation and the canonical 1,000 test signals of shape (40, 1), scaled to unit variance.
 
     The signals are generated from the package's default seed (42), so they are the same everywhere.

@@ -32,7 +32,6 @@ class Data:
     """Which dataset."""
 
     name: str = "digits"
-    data_dir: str | None = None  # where tensorflow-datasets keeps its data; None: its own default
 
 
 @dataclass
@@ -199,8 +198,10 @@ def fields(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def from_fields(flat: dict[str, Any]) -> Experiment:
-    """The experiment that `fields` described."""
+    """The experiment that `fields` described; raises ConfigError where a field is unknown."""
     config = Experiment()
+    if unknown := set(flat) - set(fields(config)):
+        raise ConfigError(f"Unknown fields: {', '.join(sorted(unknown))}")
     for name, value in flat.items():
         *path, last = name.split(".")
         owner = config

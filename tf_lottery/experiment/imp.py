@@ -46,7 +46,7 @@ def set_up(config: Experiment) -> Setup:
     Raises:
         LotteryError: data, model and config do not fit each other.
     """
-    dataset = data.load(config.data.name, config.data.data_dir)
+    dataset = data.load(config.data.name)
     lengths = config_lib.lengths(config, len(dataset.train))
     plain = models.build(config.model.name, dataset.input_shape, dataset.num_classes)
     model = layers.make_prunable(plain, exclude=[re.compile(regex) for regex in config.prune.exclude])

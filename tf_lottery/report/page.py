@@ -16,11 +16,12 @@ from tf_lottery.experiment.storage import Run
 from tf_lottery.report import analysis, plots, text
 
 _FIGURES = {
-    "accuracy": (
-        plots.accuracy,
+    "accuracy_at_early_stopping": (
+        plots.accuracy_at_early_stopping,
         "Tickets against the two controls: the same number of weights in each layer chosen at random, and the ticket's "
         "own weights with a new initialisation. Lines are means, bands run from the lowest to the highest replicate.",
     ),
+    "accuracy_at_the_end": (plots.accuracy_at_the_end, "The same when training has gone on to its last step."),
     "early_stopping": (
         plots.early_stopping,
         "Lower is faster. The validation set alone decides where this step is.",
@@ -59,7 +60,7 @@ def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
         cells_meaning=html.escape(text.CELLS_MEANING),
         verdict_meaning=html.escape(text.VERDICT_MEANING),
         config=_definitions(config_lib.fields(run.config)),
-        environment=_definitions(run.environment()),
+        environment=_definitions(_flat(run.environment())),
     )
 
 
@@ -79,6 +80,14 @@ def _table(frame: pd.DataFrame) -> str:
         for _, line in frame.iterrows()
     )
     return f'<table>\n<thead><tr class="groups">{spans}</tr>\n<tr>{names}</tr></thead>\n<tbody>\n{body}</tbody></table>'
+
+
+def _flat(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        f"{name} {inner}".strip(): value
+        for name, outer in content.items()
+        for inner, value in (outer.items() if isinstance(outer, dict) else [("", outer)])
+    }
 
 
 def _definitions(content: Mapping[str, Any]) -> str:

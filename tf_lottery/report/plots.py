@@ -17,27 +17,24 @@ STYLES = {
 }
 
 
-def accuracy(frame: pd.DataFrame) -> Figure:
-    """Test accuracy against density, at early stopping and at the end of training; bands from min to max."""
-    figure, axes = _figure(2)
-    measures = {"early_stop_test_accuracy": "at early stopping", "test_accuracy": "at the end of training"}
-    for axis, (measure, when) in zip(axes, measures.items(), strict=True):
-        _against_density(axis, frame, measure, scale=100)
-        axis.set(title=f"Test accuracy {when}", ylabel="test accuracy (%)")
-    return figure
+def accuracy_at_early_stopping(frame: pd.DataFrame) -> Figure:
+    """Test accuracy at the step of the lowest validation loss, against density; bands from min to max."""
+    return _against_density(frame, "early_stop_test_accuracy", "Test accuracy at early stopping", "%", scale=100)
+
+
+def accuracy_at_the_end(frame: pd.DataFrame) -> Figure:
+    """Test accuracy at the end of training, against density; bands from min to max."""
+    return _against_density(frame, "test_accuracy", "Test accuracy at the end of training", "%", scale=100)
 
 
 def early_stopping(frame: pd.DataFrame) -> Figure:
     """The step of the lowest validation loss against density: how fast a network learns."""
-    figure, (axis,) = _figure(1)
-    _against_density(axis, frame, "early_stop_step")
-    axis.set(title="Step of the lowest validation loss", ylabel="optimizer step")
-    return figure
+    return _against_density(frame, "early_stop_step", "Step of the lowest validation loss", "optimizer step")
 
 
 def density_by_layer(frame: pd.DataFrame) -> Figure:
     """What is left of each prunable weight at each level of the tickets, mean over the replicates."""
-    figure, (axis,) = _figure(1)
+    figure, axis = _figure()
     tickets = frame[frame.branch == analysis.TICKET].groupby("level").mean(numeric_only=True)
     markers = "osD^vP*X"
     for position, column in enumerate(column for column in tickets if column.startswith("density:")):
@@ -58,14 +55,15 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(columns: int) -> tuple[Figure, list[Axes]]:
+def _figure() -> tuple[Figure, Axes]:
     look = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
     with matplotlib.rc_context(look):
-        figure = Figure(figsize=(5.5 * columns, 4), layout="constrained")
-        return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+        figure = Figure(figsize=(5.5, 4), layout="constrained")
+        return figure, figure.subplots()
 
 
-def _against_density(axis: Axes, frame: pd.DataFrame, measure: str, scale: float = 1) -> None:
+def _against_density(frame: pd.DataFrame, measure: str, title: str, unit: str, scale: float = 1) -> Figure:
+    figure, axis = _figure()
     summary = analysis.spread(frame)
     dense = summary.loc[[(analysis.TICKET, 0)]]
     for branch in (name for name in STYLES if name in summary.index.levels[0]):
@@ -76,10 +74,10 @@ def _against_density(axis: Axes, frame: pd.DataFrame, measure: str, scale: float
         axis.fill_between(densities, values["min"], values["max"], **band)
     axis.axhline(scale * dense[measure]["mean"].item(), color="black", linewidth=0.8, linestyle=":", label="dense")
     levels = 100 * summary.loc[analysis.TICKET]["density"]["mean"]
-    ticks = levels[:: max(1, len(levels) // 8)]
-    axis.set_xscale("log")
+    ticks = levels[:: max(1, len(levels) // 6)]
+    axis.set(title=title, xlabel="weights kept (%)", ylabel=unit, xscale="log")
     axis.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.invert_xaxis()
-    axis.set_xlabel("weights kept (%)")
     axis.legend(frameon=False)
+    return figure
