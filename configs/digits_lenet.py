@@ -1,6 +1,23 @@
 """LeNet-300-100 on scikit-learn's handwritten digits: winning tickets in a minute. What `bash scripts/demo.sh` runs.
 
+The hyperparameters of the original paper (Frankle & Carbin 2019: Adam 1.2e-3, batch 60, layerwise 20%, output layer
+10%, k = 0); 200 training, 600 validation and 997 test images. The sizes of the splits and the number of steps were
+chosen by looking at validation figures.
+
 Command: python scripts/find_tickets.py --config=configs/digits_lenet.py --run_dir=runs/digits_lenet
+
+93 trainings of 1,500 steps: 40 seconds on 2 cores.
+
+Seen with 3 replicates, mean [min-max], test accuracy in percent at the step of the lowest validation loss:
+
+    density  ticket               random mask          reinit               early-stop step: ticket, random mask, reinit
+    100.0%   93.81 [93.58-94.08]                                              200
+     51.6%   94.15 [93.98-94.38]  93.65 [93.28-93.98]  93.18 [93.08-93.38]    200    300    233
+     21.5%   94.25 [93.78-94.48]  93.51 [93.48-93.58]  94.32 [93.88-94.68]    200    433    400
+     11.2%   94.25 [93.68-94.88]  92.85 [92.58-93.18]  93.18 [91.98-94.08]    300    700    500
+
+Levels 2 to 7 (64.3% to 21.5%) are winning tickets in every replicate. From 13.9% on they learn later than the dense
+network, so they are not, however accurate. The test set is small: one image is 0.1 percent.
 """
 
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train

@@ -66,7 +66,8 @@ def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
 
 def _figure(name: str, image: bytes, caption: str) -> str:
     source = f"data:image/png;base64,{base64.b64encode(image).decode()}"
-    return f'<figure><img src="{source}" alt="{name}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+    caption = f"<figcaption>{html.escape(caption)}</figcaption>"
+    return f'<figure><img src="{source}" alt="{name.replace("_", " ")}">{caption}</figure>'
 
 
 def _table(frame: pd.DataFrame) -> str:
