@@ -9,7 +9,7 @@ from tf_lottery.errors import ModelError, PruningError
 from tf_lottery.keras_api import keras
 
 
-@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional])
+@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional, tiny.nested])
 def test_a_prunable_model_predicts_as_the_plain_one(build):
     plain = build()
     pruned = tfl.make_prunable(plain)
@@ -25,6 +25,11 @@ def test_the_plain_model_is_left_alone():
     tfl.set_masks(pruned, tiny.half_masks(pruned))
     assert all(np.array_equal(a, b) for a, b in zip(before, plain.get_weights(), strict=True))
     assert not any(isinstance(layer, tfl.Prunable) for layer in plain.layers)
+
+
+def test_layers_of_inner_models_have_masks_too():
+    model = tfl.make_prunable(tiny.nested())
+    assert sorted(tfl.get_masks(model)) == ["block/inner/kernel", "dense/kernel", "dense_1/kernel"]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +114,7 @@ def test_apply_masks_zeroes_what_set_weights_brought_back():
     assert tiny.is_pruned_to_plus_zero(model)
 
 
-@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional])
+@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional, tiny.nested])
 def test_law_9_stripped_and_reloaded_models_predict_as_the_masked_one(build, tmp_path):
     model = tfl.make_prunable(build())
     tfl.set_masks(model, tiny.half_masks(model))

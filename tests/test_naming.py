@@ -16,7 +16,7 @@ def test_names_are_those_of_the_first_model_in_a_process_however_many_came_befor
     assert names(tiny.dense()) == names(tiny.dense()) == DENSE_NAMES
 
 
-@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional])
+@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional, tiny.nested])
 def test_names_do_not_change_when_a_model_is_wrapped_saved_reloaded_and_stripped(build, tmp_path):
     plain = build()
     pruned = layers.make_prunable(plain)

@@ -29,6 +29,14 @@ def convolutional():
     return keras.Model(image, keras.layers.Dense(3, name="output")(features))
 
 
+def nested():
+    """A model inside a model, called twice."""
+    block = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, activation="relu", name="inner")], name="block")
+    image = keras.Input((6, 6, 1))
+    features = keras.layers.Dense(4)(keras.layers.Flatten()(image))
+    return keras.Model(image, keras.layers.Dense(3)(block(block(features))))
+
+
 def loss():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

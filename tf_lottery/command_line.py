@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 
 def run(main: Callable[..., None]) -> NoReturn:
     """Parses the command line and calls `main` with the rest of it; a user's mistake never gives a traceback."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_INTERRUPTED))  # unwinds, so that workers end too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: unwinds, so that workers end too
     app.run(lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv))
 
 
@@ -80,3 +80,5 @@ def _one_line(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except LotteryError as error:
         sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

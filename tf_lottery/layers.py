@@ -45,9 +45,7 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
         copy = type(layer).from_config(layer.get_config())
         return Prunable(copy, only[id(layer)]) if only.get(id(layer)) else copy
 
-    pruned = keras.models.clone_model(model, clone_function=wrap)
-    _copy_weights(model, pruned)
-    return pruned
+    return _rebuilt(model, wrap)
 
 
 def strip_pruning(model: Any) -> Any:
@@ -63,9 +61,7 @@ def strip_pruning(model: Any) -> Any:
         return type(inner).from_config(inner.get_config())
 
     apply_masks(model)
-    plain = keras.models.clone_model(model, clone_function=unwrap)
-    _copy_weights(model, plain)
-    return plain
+    return _rebuilt(model, unwrap)
 
 
 def get_masks(model: Any) -> dict[str, np.ndarray]:
@@ -137,8 +133,16 @@ def _excluded(names: Sequence[str], exclude: Exclude) -> list[str]:
     return excluded
 
 
-def _copy_weights(source: Any, target: Any) -> None:
-    values = naming.named_variables(source)
-    for name, variable in naming.named_variables(target).items():
-        if name in values:
-            variable.assign(values[name])
+def _rebuilt(model: Any, replace: Callable[[Any], Any]) -> Any:
+    """A copy of `model`, and of the models inside it, with every layer replaced; the same weights."""
+
+    def clone(layer: Any) -> Any:
+        if keras_api.is_layer_graph(layer):
+            return keras.models.clone_model(layer, clone_function=clone)
+        return replace(layer)
+
+    copy = clone(model)
+    values = naming.named_variables(model)
+    for name, variable in naming.named_variables(copy).items():
+        variable.assign(values[name])
+    return copy

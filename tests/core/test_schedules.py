@@ -33,7 +33,7 @@ def test_rates_replace_the_share_of_the_weights_they_name_and_the_last_one_count
     ("rate", "message"),
     [
         ("output", r'written "regex=share"'),
-        ("(=0.1", r"broken regex"),
+        ("(=0.1", r"The regex '\(' cannot be read"),
         ("output=20", r"For 20 percent|must be in \[0, 1\)"),
         ("nothing=0.1", r"names no prunable weight. Known: a/kernel"),
     ],

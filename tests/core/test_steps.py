@@ -10,6 +10,7 @@ from tf_lottery.errors import ConfigError
     ("length", "steps_per_epoch", "steps"),
     [
         (7, 10, 7),
+        ("7", 10, 7),
         ("500it", 10, 500),
         ("2ep", 10, 20),
         ("0ep", 10, 0),
@@ -21,7 +22,7 @@ def test_lengths_in_steps(length, steps_per_epoch, steps):
     assert to_steps(length, steps_per_epoch) == steps
 
 
-@pytest.mark.parametrize("length", [-1, "-1it", "5", "2.5ep", "it", "5 it", None, 1.0, True])
+@pytest.mark.parametrize("length", [-1, "-1it", "", "2.5ep", "it", "5 it", None, 1.0, True])
 def test_what_cannot_be_read_is_refused(length):
     with pytest.raises(ConfigError, match=r'written "500it", "2ep", or as a number of steps. Received:'):
         to_steps(length, 10)

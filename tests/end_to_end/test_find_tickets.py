@@ -1,6 +1,5 @@
 """Whole experiments through the script: real data, real processes, kills included."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -98,6 +97,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_p
     ) as process:
         while process.poll() is None and len(list(run_dir.rglob("metrics.json"))) < 3:
             time.sleep(0.02)
+        workers = children(process.pid)
         process.send_signal(kill)
         _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
@@ -107,23 +107,27 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_p
             == f"Interrupted. What is done is kept in {run_dir}; the same command goes on from there."
         )
         assert "Traceback" not in errors
-    assert no_process_works_on(run_dir)
+    assert len(workers) >= 2
+    assert all_gone(workers)
     assert "done before" in find_tickets(run_dir, "--jobs=2")
     assert digest(run_dir) == digest(finished[0])
 
 
-def no_process_works_on(run_dir, patience=30):
-    """Whether all processes of that command are gone, soon."""
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def all_gone(processes, patience=30):
+    """Whether the processes end, soon."""
     for _ in range(10 * patience):
-        if not any(str(run_dir) in line for line in running_commands()):
+        if not any(is_running(process) for process in processes):
             return True
         time.sleep(0.1)
     return False
 
 
-def running_commands():
-    for process in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            yield Path("/proc", process, "cmdline").read_text()
-        except OSError:
-            continue
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False

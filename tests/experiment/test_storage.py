@@ -161,18 +161,25 @@ def test_another_experiment_is_refused_with_the_difference(run, other, message):
 
 def test_a_second_process_is_refused_by_the_number_of_the_first(run):
     code = (
-        "import sys; from tf_lottery import Run\n"
-        "with Run.load(sys.argv[1]).lock():\n print('locked', flush=True); sys.stdin.read()"
+        "import sys; from tf_lottery.experiment import storage\n"
+        "with storage.lock(sys.argv[1]):\n print('locked', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, run.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as first:
         assert first.stdout.readline() == "locked\n"
-        with pytest.raises(RunError, match=rf"Process {first.pid} works on"), run.lock():
+        with pytest.raises(RunError, match=rf"Process {first.pid} works on"), storage.lock(run.path):
             pass
         first.kill()
-    with run.lock():  # a dead process holds nothing
+    with storage.lock(run.path):  # a dead process holds nothing
         assert (run.path / "run.lock").read_text() == str(os.getpid())
+
+
+def test_a_new_directory_may_be_locked_before_it_is_a_run(tmp_path):
+    with storage.lock(tmp_path / "run"):
+        storage.open_run(tmp_path / "run", made_up.experiment(), {})
+    with pytest.raises(RunError, match=r"cannot be written: Not a directory"):
+        storage.lock(tmp_path / "run" / "config.json").__enter__()
 
 
 def test_the_report_is_replaced_whole(run):

@@ -14,7 +14,7 @@ OPTIMIZERS = {
     "weight decay": lambda: keras.optimizers.AdamW(0.05, weight_decay=0.1),
     "global clipping": lambda: keras.optimizers.Adam(0.05, global_clipnorm=0.1),
 }
-MODELS = {"dense": tiny.dense, "convolutional": tiny.convolutional}
+MODELS = {"dense": tiny.dense, "convolutional": tiny.convolutional, "nested": tiny.nested}
 
 
 class Watch(keras.callbacks.Callback):

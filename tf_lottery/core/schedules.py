@@ -51,13 +51,17 @@ def with_rates(fraction: Share, rates: Sequence[str], weight_names: Iterable[str
 def parse_rate(rate: str) -> tuple[re.Pattern[str], Fraction]:
     """Splits `"regex=share"`; raises PruningError where it cannot be read."""
     regex, equals, share = rate.rpartition("=")
-    try:
-        pattern = re.compile(regex)
-    except re.error as error:
-        raise PruningError(f"The rate {rate!r} has a broken regex: {error}") from error
     if not equals:
         raise PruningError(f'A rate is written "regex=share", as in "^output/=0.1". Received: {rate!r}')
-    return pattern, pruning.exact(share)
+    return parse_regex(regex), pruning.exact(share)
+
+
+def parse_regex(regex: str) -> re.Pattern[str]:
+    """Compiles a regex; raises PruningError where it cannot be read."""
+    try:
+        return re.compile(regex)
+    except re.error as error:
+        raise PruningError(f"The regex {regex!r} cannot be read: {error}") from error
 
 
 def to_target_density(density: Share, levels: int) -> Schedule:

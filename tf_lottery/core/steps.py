@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from tf_lottery.errors import ConfigError
 
-_WRITTEN = re.compile(r"(\d+)(it|ep)")
+_WRITTEN = re.compile(r"(\d+)(it|ep|)")
 
 
 def to_steps(length: int | str, steps_per_epoch: int | Fraction) -> int:
@@ -31,4 +31,4 @@ def to_steps(length: int | str, steps_per_epoch: int | Fraction) -> int:
     if written is None:
         raise ConfigError(f'A training length is written "500it", "2ep", or as a number of steps. Received: {length!r}')
     number, unit = int(written[1]), written[2]
-    return number if unit == "it" else math.ceil(number * steps_per_epoch)
+    return math.ceil(number * steps_per_epoch) if unit == "ep" else number

@@ -142,6 +142,8 @@ def check(config: Experiment) -> None:
     _one_of("data_order", config.data_order, DATA_ORDERS)
     for control in config.controls:
         _one_of("controls", control, CONTROLS)
+    if len(set(config.controls)) < len(config.controls):
+        raise ConfigError(f"`controls` must name each control once. Received: {config.controls}")
     for name in ("steps", "evaluate_every"):
         if steps.to_steps(getattr(train, name), 1) < 1:
             raise ConfigError(f"`train.{name}` must be at least one step. Received: {getattr(train, name)!r}")
@@ -156,7 +158,7 @@ def _pruning(prune: Prune) -> None:
         for rate in prune.rates:
             schedules.parse_rate(rate)
         for regex in prune.exclude:
-            schedules.parse_rate(f"{regex}=0")
+            schedules.parse_regex(regex)
     except PruningError as error:
         raise ConfigError(str(error)) from error
     if prune.rates and prune.scope != "layerwise":

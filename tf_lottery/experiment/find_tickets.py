@@ -58,8 +58,8 @@ def find_tickets(
         return finished
     with Workers(config, jobs) as workers:
         plan = workers.plan()
-        run = storage.open_run(run_dir, config, plan.environment)
-        with run.lock():
+        with storage.lock(run_dir):
+            run = storage.open_run(run_dir, config, plan.environment)
             done = [unit for unit in everything if run.is_done(unit)]
             todo = [unit for unit in everything if unit not in done]
             watcher.on_plan(todo, done, plan)

@@ -5,10 +5,11 @@ level 1), …; the controls of a level hang off it. A unit reads what it needs f
 what the next ones need, so any process can do it.
 """
 
-import re
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from tf_lottery.experiment.config import Experiment, Lengths
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.keras_api import keras
 from tf_lottery.ticket import Ticket
-from tf_lottery.training import OPTIMIZERS, LearningRate, Trainer
+from tf_lottery.training import OPTIMIZERS, LearningRate, Outcome, Trainer
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def set_up(config: Experiment) -> Setup:
     dataset = data.load(config.data.name)
     lengths = config_lib.lengths(config, len(dataset.train))
     plain = models.build(config.model.name, dataset.input_shape, dataset.num_classes)
-    model = layers.make_prunable(plain, exclude=[re.compile(regex) for regex in config.prune.exclude])
+    model = layers.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in config.prune.exclude])
     rate = LearningRate(config.train.learning_rate, lengths.drops, config.train.drop_factor, lengths.warmup)
     trainer = Trainer(
         model,
@@ -88,7 +89,7 @@ def train_unit(run: Run, setup: Setup, unit: Unit, on_segment: Callable[[int], N
     metrics = _metrics(unit, masks, from_step, trainer, outcome)
     run.save(
         unit,
-        ticket=Ticket(masks, {"rewind": rewind, "final": final}, {"unit": str(unit)}),
+        ticket=Ticket(masks, {"rewind": rewind, "final": final}, _origin(setup, unit)),
         history=outcome.history,
         metrics=metrics,
         seconds=time.perf_counter() - started,
@@ -140,7 +141,7 @@ def _rewind(run: Run, setup: Setup, unit: Unit, masks: Arrays) -> int:
     return k
 
 
-def _metrics(unit: Unit, masks: Arrays, from_step: int, trainer: Trainer, outcome) -> dict[str, object]:
+def _metrics(unit: Unit, masks: Arrays, from_step: int, trainer: Trainer, outcome: Outcome) -> dict[str, Any]:
     """The record of a training. Accuracies are shares, 0-1; "early_stop" is the step of lowest validation loss."""
     at_end = trainer.evaluate("test")
     state.set_weights(outcome.early_stop_weights, trainer.model)
@@ -158,6 +159,12 @@ def _metrics(unit: Unit, masks: Arrays, from_step: int, trainer: Trainer, outcom
         "early_stop_validation_loss": outcome.early_stop_loss,
         "early_stop_test_accuracy": at_early_stop["accuracy"],
     }
+
+
+def _origin(setup: Setup, unit: Unit) -> dict[str, Any]:
+    """Where a ticket comes from, for a reader who has nothing but its file."""
+    names = {"model": setup.config.model.name, "data": setup.config.data.name}
+    return names | dataclasses.asdict(unit) | {"rewind_step": setup.lengths.rewind, "steps": setup.lengths.total}
 
 
 def _order_seed(config: Experiment, unit: Unit) -> int:

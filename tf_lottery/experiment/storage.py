@@ -19,7 +19,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 
@@ -152,24 +152,6 @@ class Run:
             _write(self.path / "report" / name, content)
         return self.path / "report"
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the run for this process.
-
-        Raises:
-            RunError: another process holds it; the message names that process.
-        """
-        with (self.path / "run.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when a process dies
-            except OSError as error:
-                file.seek(0)
-                raise RunError(f"Process {file.read().strip()} works on {self.path}; wait for it to end.") from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
-
     def _folder(self, unit: Unit) -> Path:
         branch = Path("controls", unit.control) if unit.control else Path()
         return self.path / f"replicate_{unit.replicate}" / branch / f"level_{unit.level:02d}"
@@ -193,6 +175,25 @@ class Run:
             raise RunError(f"{self._folder(unit) / name}: {error}") from error
 
 
+@contextlib.contextmanager
+def lock(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds a run directory for this process, and makes it if it is not there.
+
+    Raises:
+        RunError: another process holds it; the message names that process.
+    """
+    with _open_lock(Path(path)) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when a process dies
+        except OSError as error:
+            file.seek(0)
+            raise RunError(f"Process {file.read().strip()} works on {path}; wait for it to end.") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
 def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None:
     """The run at `path` if there is one and `config` is its own or adds to it. Writes nothing.
 
@@ -201,7 +202,7 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
     """
     path = Path(path)
     if not (path / "config.json").exists():
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(file.name != "run.lock" for file in path.iterdir())):
             raise RunError(f"{path} exists and is not a run directory. Choose a new or an empty one.")
         return None
     stored = Run.load(path).config
@@ -238,6 +239,14 @@ def _conflicts(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
 
 def _shrinks(old: Any, new: Any) -> bool:
     return bool(set(old) - set(new)) if isinstance(old, list) else new < old
+
+
+def _open_lock(path: Path) -> TextIO:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / "run.lock").open("a+")
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
