@@ -178,7 +178,7 @@ def test_a_second_process_is_refused_by_the_number_of_the_first(run):
 def test_a_new_directory_may_be_locked_before_it_is_a_run(tmp_path):
     with storage.lock(tmp_path / "run"):
         storage.open_run(tmp_path / "run", made_up.experiment(), {})
-    with pytest.raises(RunError, match=r"cannot be written: Not a directory"):
+    with pytest.raises(RunError, match=r"cannot be written: File exists"):
         storage.lock(tmp_path / "run" / "config.json").__enter__()
 
 
