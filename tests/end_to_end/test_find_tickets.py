@@ -1,5 +1,6 @@
 """Whole experiments through the script: real data, real processes, kills included."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -110,6 +111,24 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_p
     assert len(workers) >= 2
     assert all_gone(workers)
     assert "done before" in find_tickets(run_dir, "--jobs=2")
+    assert digest(run_dir) == digest(finished[0])
+
+
+def test_a_worker_that_dies_is_one_clear_line_and_the_run_goes_on(finished, tmp_path):
+    run_dir = tmp_path / "run"
+    with subprocess.Popen(
+        command(run_dir, "--jobs=2"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while process.poll() is None and len(list(run_dir.rglob("metrics.json"))) < 3:
+            time.sleep(0.02)
+        workers = children(process.pid)
+        os.kill(workers[-1], signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.startswith("Error: A training process died")
+    assert errors.count("\n") == 1
+    assert all_gone(workers)
+    find_tickets(run_dir, "--jobs=2")
     assert digest(run_dir) == digest(finished[0])
 
 

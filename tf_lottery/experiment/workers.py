@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from tf_lottery.errors import LotteryError, RunError
@@ -58,10 +59,15 @@ class Workers:
     def __enter__(self) -> "Workers":
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for process in set(multiprocessing.active_children()) - self._others:
             process.terminate()  # whatever is under way is not done, so nothing is lost that counts
         self._executor.shutdown(cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise RunError(
+                "A training process died (out of memory?). What was done is kept and the same command goes on from "
+                "there; if it happens again, try fewer --jobs."
+            ) from error
 
     def plan(self) -> Plan:
         """Loads data and model once and says what is ahead; raises LotteryError where they do not fit."""
@@ -115,8 +121,6 @@ def _failure(future: Future) -> LotteryError | None:
         future.result()
     except LotteryError as error:
         return error
-    except BrokenProcessPool as error:
-        raise RunError("A training process died (out of memory?). What was done is kept; try fewer --jobs.") from error
     return None
 
 
