@@ -16,6 +16,8 @@ if ! cmp -s <(cat pyproject.toml scripts/constraints.txt) "$stamp"; then
         echo "Error: .venv could not be made. On Debian: apt-get install python3-venv" >&2
         exit 1
     fi
-    "$python" -m pip install --quiet --disable-pip-version-check --constraint scripts/constraints.txt --editable '.[data,dev]'
+    quiet=(--quiet)
+    [[ -t 1 ]] && quiet=(--progress-bar on)
+    "$python" -m pip install "${quiet[@]}" --disable-pip-version-check --constraint scripts/constraints.txt --editable '.[data,dev]'
     cat pyproject.toml scripts/constraints.txt > "$stamp"
 fi

@@ -112,6 +112,7 @@ def test_a_missing_flag_is_one_line():
 @pytest.mark.parametrize("script", ["find_tickets", "report", "prepare_data"])
 def test_help_names_the_flags(script):
     assert "--" in call(script, "--help").stdout
+    assert ("--config" in call(script, "--help").stdout) == (script == "find_tickets")
 
 
 def test_a_report_can_be_built_of_any_run(tmp_path):

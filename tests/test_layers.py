@@ -1,10 +1,14 @@
+import importlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tiny
 
 import tf_lottery as tfl
+from tf_lottery import keras_api
 from tf_lottery.errors import ModelError, PruningError
 from tf_lottery.keras_api import keras
 
@@ -60,6 +64,13 @@ def test_a_model_with_nothing_to_prune_is_refused():
 def test_an_unbuilt_model_is_refused():
     with pytest.raises(ModelError, match=r"is not built: give it an Input"):
         tfl.make_prunable(keras.Sequential([keras.layers.Dense(3)]))
+
+
+def test_a_model_of_the_other_keras_is_named_as_such():
+    other = importlib.import_module("keras" if keras_api.LEGACY else "tf_keras")
+    model = other.Sequential([other.Input((3,)), other.layers.Dense(2)])
+    with pytest.raises(ModelError, match=rf"works with models of \S*keras.*{keras.__version__} .*Received: \w*keras\."):
+        tfl.make_prunable(model)
 
 
 def test_a_subclassed_model_is_refused():
@@ -127,6 +138,19 @@ def test_law_9_stripped_and_reloaded_models_predict_as_the_masked_one(build, tmp
         assert np.array_equal(other.predict(tiny.X, verbose=0), expected)
     assert not any(isinstance(layer, tfl.Prunable) for layer in stripped.layers)
     assert all(np.array_equal(mask, tfl.get_masks(reloaded)[name]) for name, mask in tfl.get_masks(model).items())
+
+
+def test_a_saved_model_loads_in_a_process_that_imports_the_wrapper(tmp_path):
+    model = tfl.make_prunable(tiny.dense())
+    tfl.set_masks(model, tiny.half_masks(model))
+    model.save(tmp_path / "model.keras")
+    code = (
+        "import sys; from tf_lottery import Prunable, density; from tf_lottery.keras_api import keras;"
+        "print(density(keras.models.load_model(sys.argv[1])))"
+    )
+    arguments = [sys.executable, "-c", code, tmp_path / "model.keras"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert float(done.stdout) == tfl.density(model)
 
 
 def test_masks_travel_in_weight_files(tmp_path):

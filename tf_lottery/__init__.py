@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tf_lottery.experiment.find_tickets import find_tickets
-    from tf_lottery.experiment.storage import Run
+    from tf_lottery.experiment.storage import Run, Unit
     from tf_lottery.layers import apply_masks, density, get_masks, make_prunable, set_masks, strip_pruning
     from tf_lottery.prunable import Prunable
 
@@ -17,6 +17,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "Prunable": "prunable",
     "Run": "experiment.storage",
+    "Unit": "experiment.storage",
     "apply_masks": "layers",
     "density": "layers",
     "find_tickets": "experiment.find_tickets",

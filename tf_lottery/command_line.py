@@ -29,6 +29,7 @@ def define_experiment() -> flags.FlagHolder:
     """The flag `--config=FILE` with its overrides `--config.prune.fraction=0.3`."""
     holder = config_flags.DEFINE_config_file("config", None, "A file of configs/, and overrides of its fields.")
     flags.mark_flag_as_required("config")
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])  # so that --help lists it
     return holder
 
 

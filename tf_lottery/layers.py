@@ -112,10 +112,15 @@ def _masked(model: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _layers_by_name(model: Any) -> Mapping[str, Any]:
-    if not model.built:
-        raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"tf_lottery works with models of {keras.__name__} {keras.__version__} in this process "
+            f"(TF_USE_LEGACY_KERAS=1 means tf_keras). Received: {type(model).__module__}.{type(model).__name__}"
+        )
     if not keras_api.is_layer_graph(model):
         raise ModelError(f"Only Sequential and functional models can be wrapped. Received: {type(model).__name__}")
+    if not model.built:
+        raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
     return naming.named_layers(model)
 
 

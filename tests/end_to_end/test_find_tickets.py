@@ -77,6 +77,7 @@ def test_a_finished_run_is_not_trained_again(finished):
     path, _ = finished
     before = {file: file.stat().st_mtime_ns for file in path.rglob("replicate_*/**/*")}
     assert "to do" not in find_tickets(path)
+    assert "to do" not in find_tickets(path, "--config.replicates=1", "--config.controls=()")
     assert {file: file.stat().st_mtime_ns for file in path.rglob("replicate_*/**/*")} == before
 
 

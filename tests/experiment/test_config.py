@@ -31,6 +31,7 @@ def test_the_defaults_make_sense():
         ("data.name", "mnist", "must be one of digits, fashion_mnist, mnist1d"),
         ("data_order", "random", "must be one of replay, fresh"),
         ("controls", ("shuffle",), "must be one of random_mask, reinit"),
+        ("controls", "reinit", r"`controls` must be a tuple, as in \('reinit',\). Received: 'reinit'"),
         ("controls", ("reinit", "reinit"), "must name each control once"),
         ("train.optimizer", "adm", "Did you mean 'adam'?"),
         ("train.learning_rate", float("nan"), "`train.learning_rate` must be a positive number"),

@@ -54,6 +54,14 @@ def test_the_page_is_well_formed(tmp_path):
     assert open_tags == []
 
 
+def test_only_winning_levels_are_marked_as_such(tmp_path):
+    def results(unit):
+        return (0.9 if unit.level < 2 else 0.8), 100
+
+    html = page.write(made_up.run(tmp_path / "run", results=results)).read_text()
+    assert re.findall(r'<tr class="([^"]*)">', html) == ["groups", "dense", "winning", "less-accurate"]
+
+
 def test_what_a_config_says_cannot_break_the_page(tmp_path):
     config = Experiment(replicates=3, data=Data("<script>alert(1)</script>"))
     run = storage.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)

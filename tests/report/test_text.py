@@ -30,8 +30,8 @@ def test_the_headline_names_the_sparsest_winning_level_beside_the_controls(tmp_p
 
     headline = text.headline(frame(tmp_path, results=results))
     assert headline == (
-        "The sparsest winning tickets keep 80.0% of the weights (level 1): test accuracy 90.00%, dense 90.00%, "
-        "random mask 50.00%, reinit 50.00%."
+        "The sparsest winning tickets keep 80.0% of the weights (level 1): test accuracy 90.00% at step 100; "
+        "dense 90.00% at 100, random mask 50.00% at 100, reinit 50.00% at 100."
     )
 
 

@@ -140,6 +140,10 @@ def check(config: Experiment) -> None:
     _one_of("prune.criterion", prune.criterion, criteria.CRITERIA)
     _one_of("prune.rewind", prune.rewind, REWINDS)
     _one_of("data_order", config.data_order, DATA_ORDERS)
+    tuples = {"controls": config.controls, "prune.rates": prune.rates, "prune.exclude": prune.exclude}
+    for name, value in {**tuples, "train.drops": train.drops}.items():
+        if not isinstance(value, tuple):
+            raise ConfigError(f"`{name}` must be a tuple, as in ({value!r},). Received: {value!r}")
     for control in config.controls:
         _one_of("controls", control, CONTROLS)
     if len(set(config.controls)) < len(config.controls):

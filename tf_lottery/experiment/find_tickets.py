@@ -52,16 +52,15 @@ def find_tickets(
     config_lib.check(config)
     if jobs < 1:
         raise ConfigError(f"`jobs` must be at least 1. Received: {jobs}")
-    everything = units(config)
     finished = storage.existing_run(run_dir, config)
-    if finished and all(finished.is_done(unit) for unit in everything):
+    if finished and all(finished.is_done(unit) for unit in units(finished.config)):
         return finished
-    with Workers(config, jobs) as workers:
+    with Workers(finished.config if finished else config, jobs) as workers:
         plan = workers.plan()
         with storage.lock(run_dir):
             run = storage.open_run(run_dir, config, plan.environment)
-            done = [unit for unit in everything if run.is_done(unit)]
-            todo = [unit for unit in everything if unit not in done]
+            done = [unit for unit in units(run.config) if run.is_done(unit)]
+            todo = [unit for unit in units(run.config) if unit not in done]
             watcher.on_plan(todo, done, plan)
             workers.perform(
                 run, todo, needs, on_steps=watcher.on_steps, on_done=lambda unit: watcher.on_done(run, unit)

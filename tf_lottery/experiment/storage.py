@@ -195,7 +195,7 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None:
-    """The run at `path` if there is one and `config` is its own or adds to it. Writes nothing.
+    """The run at `path` if there is one, with all that it has or `config` adds. Writes nothing.
 
     Raises:
         RunError: the directory holds something else, or another experiment (with the difference).
@@ -205,40 +205,35 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
         if path.exists() and (not path.is_dir() or any(file.name != "run.lock" for file in path.iterdir())):
             raise RunError(f"{path} exists and is not a run directory. Choose a new or an empty one.")
         return None
-    stored = Run.load(path).config
-    if conflicts := _conflicts(config_lib.fields(stored), config_lib.fields(config)):
+    stored, asked = config_lib.fields(Run.load(path).config), config_lib.fields(config)
+    different = [name for name in asked if stored[name] != asked[name] and name not in _EXTENDABLE]
+    if different:
+        differences = "; ".join(f"{name}={stored[name]} (run), {name}={asked[name]} (asked for)" for name in different)
         raise RunError(
-            f"{path} belongs to another experiment: {'; '.join(conflicts)}. Choose another --run_dir; only more of "
+            f"{path} belongs to another experiment: {differences}. Choose another --run_dir; only "
             f"{', '.join(_EXTENDABLE)} can be added to a run."
         )
-    return Run(path, config)
+    return Run(path, config_lib.from_fields(asked | {name: _more(stored[name], asked[name]) for name in _EXTENDABLE}))
 
 
 def open_run(path: str | os.PathLike[str], config: Experiment, environment: Mapping[str, Any]) -> Run:
     """Makes a new run directory, or opens one of the same experiment to go on with it.
 
-    More levels, replicates or controls than before extend a run.
+    A run only grows: more levels, replicates or controls extend it, fewer leave it as it is.
 
     Raises:
         RunError: the directory cannot be written, is no run, or belongs to another experiment (with the difference).
     """
-    path = Path(path)
-    if existing_run(path, config) is None:
-        _write(path / "environment.json", _json(environment))
-    _write(path / "config.json", _json(config_lib.fields(config)))
-    return Run(path, config)
+    run = existing_run(path, config)
+    if run is None:
+        run = Run(Path(path), config)
+        _write(run.path / "environment.json", _json(environment))
+    _write(run.path / "config.json", _json(config_lib.fields(run.config)))
+    return run
 
 
-def _conflicts(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{name}={stored.get(name)} (run), {name}={value} (asked for)"
-        for name, value in asked.items()
-        if stored.get(name) != value and (name not in _EXTENDABLE or _shrinks(stored[name], value))
-    ]
-
-
-def _shrinks(old: Any, new: Any) -> bool:
-    return bool(set(old) - set(new)) if isinstance(old, list) else new < old
+def _more(stored: Any, asked: Any) -> Any:
+    return [*asked, *(item for item in stored if item not in asked)] if isinstance(stored, list) else max(stored, asked)
 
 
 def _open_lock(path: Path) -> TextIO:

@@ -9,7 +9,7 @@ TICKET = "ticket"
 MEASURES = ("density", "early_stop_test_accuracy", "early_stop_step", "test_accuracy")
 MIN_REPLICATES = 3
 
-WINNING, NOT_WINNING, NOT_SHOWN = "winning", "not winning", "not shown"
+WINNING, LESS_ACCURATE, LATER, NOT_SHOWN = "winning", "less accurate", "later", "not shown"
 
 
 def rows(run: Run) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def verdicts(frame: pd.DataFrame) -> pd.Series:
     compared with the dense network of its own replicate:
 
     - `"winning"`: both hold in every replicate,
-    - `"not winning"`: in every replicate the ticket is less accurate, or in every replicate it is later,
+    - `"less accurate"` or `"later"`: no winning ticket, since in every replicate it is so,
     - `"not shown"`: the replicates disagree, or there are fewer than three.
     """
     tickets = frame[frame.branch == TICKET].set_index(["level", "replicate"])
@@ -65,4 +65,6 @@ def _verdict(tickets: pd.DataFrame, dense: pd.DataFrame) -> str:
         return NOT_SHOWN
     if as_accurate.all() and in_time.all():
         return WINNING
-    return NOT_WINNING if not as_accurate.any() or not in_time.any() else NOT_SHOWN
+    if not as_accurate.any():
+        return LESS_ACCURATE
+    return NOT_SHOWN if in_time.any() else LATER

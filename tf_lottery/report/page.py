@@ -18,13 +18,14 @@ from tf_lottery.report import analysis, plots, text
 _FIGURES = {
     "accuracy_at_early_stopping": (
         plots.accuracy_at_early_stopping,
-        "Tickets against the two controls: the same number of weights in each layer chosen at random, and the ticket's "
-        "own weights with a new initialisation. Lines are means, bands run from the lowest to the highest replicate.",
+        "Lines are means, bands run from the lowest to the highest replicate. The controls: “random mask” keeps as "
+        "many weights in each layer, chosen at random; “reinit” keeps the ticket's weights, newly initialised.",
     ),
     "accuracy_at_the_end": (plots.accuracy_at_the_end, "The same when training has gone on to its last step."),
     "early_stopping": (
         plots.early_stopping,
-        "Lower is faster. The validation set alone decides where this step is.",
+        "Lower is faster. The validation set alone decides where this step is; where it is the last one, the loss was "
+        "still falling when training ended.",
     ),
     "density_by_layer": (plots.density_by_layer, "How much of each weight the tickets keep."),
 }
@@ -75,7 +76,7 @@ def _table(frame: pd.DataFrame) -> str:
     spans = "".join(f'<th colspan="{(groups == group).sum()}">{html.escape(group)}</th>' for group in groups.unique())
     names = "".join(f"<th>{html.escape(name)}</th>" for name in frame.columns.get_level_values(1))
     body = "".join(
-        f'<tr class="{html.escape(line["", "verdict"])}">'
+        f'<tr class="{line["", "verdict"].replace(" ", "-")}">'
         + "".join(f"<td>{html.escape(cell)}</td>" for cell in line)
         + "</tr>\n"
         for _, line in frame.iterrows()

@@ -80,7 +80,7 @@ def show(run: Run, page: Path) -> None:
     groups = [list(text.MEASURES)] if out.width >= _WIDTH_OF_ONE_TABLE else [[group] for group in text.MEASURES]
     for together in groups:
         out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
-    out.print(text.CELLS_MEANING, markup=False, highlight=False)
+    out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
     out.print(text.headline(frame), style="bold", highlight=False)
     out.print(f"Report: {page}", highlight=False, soft_wrap=True)
 

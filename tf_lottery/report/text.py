@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.config import CONTROLS, Experiment
 from tf_lottery.report import analysis
 from tf_lottery.report.plots import STYLES
 
@@ -15,9 +15,9 @@ CELLS_MEANING = (
     "that on the test set at this step."
 )
 VERDICT_MEANING = (
-    "A winning ticket reaches its lowest validation loss no later than the dense network of its replicate, and is then "
-    f"at least as accurate on the test set. “{analysis.WINNING}”: both hold in every replicate. "
-    f"“{analysis.NOT_WINNING}”: in every replicate the ticket is less accurate, or in every replicate it is later. "
+    "The verdict compares each ticket with the dense network of its replicate, whatever the controls do. "
+    f"“{analysis.WINNING}”: in every replicate the ticket reaches its lowest validation loss no later and is then at "
+    f"least as accurate on the test set. “{analysis.LESS_ACCURATE}” or “{analysis.LATER}”: it is so in every replicate. "
     f"“{analysis.NOT_SHOWN}”: the replicates disagree, or there are fewer than three."
 )
 
@@ -48,15 +48,13 @@ def headline(frame: pd.DataFrame) -> str:
     if winning.empty:
         return f"No level is shown to be a winning ticket ({frame.replicate.nunique()} replicates)."
     level, summary = winning.max(), analysis.spread(frame)
-    accuracy = summary["early_stop_test_accuracy"]["mean"]
-    controls = "".join(
-        f", {STYLES[branch]['label']} {accuracy[branch, level]:.2%}"
-        for branch in STYLES
-        if branch != analysis.TICKET and (branch, level) in accuracy.index
-    )
+    accuracy, step = summary["early_stop_test_accuracy"]["mean"], summary["early_stop_step"]["mean"]
+    rivals = {"dense": (analysis.TICKET, 0)} | {STYLES[branch]["label"]: (branch, level) for branch in CONTROLS}
     return (
         f"The sparsest winning tickets keep {_density(summary, level):.1%} of the weights (level {level}): "
-        f"test accuracy {accuracy[analysis.TICKET, level]:.2%}, dense {accuracy[analysis.TICKET, 0]:.2%}{controls}."
+        f"test accuracy {accuracy[analysis.TICKET, level]:.2%} at step {step[analysis.TICKET, level]:.0f}; "
+        + ", ".join(f"{name} {accuracy[at]:.2%} at {step[at]:.0f}" for name, at in rivals.items() if at in step.index)
+        + "."
     )
 
 
