@@ -4,26 +4,56 @@ import importlib.util
 import re
 from pathlib import Path
 
+import made_up
 import pandas as pd
 import pytest
-import tiny  # noqa: F401  (configures the process before TensorFlow starts)
+import tiny
 
-from tf_lottery import keras_api
+from tf_lottery import data, keras_api, layers, models, state
+from tf_lottery.experiment import storage
+from tf_lottery.experiment.config import check
 from tf_lottery.report import text
+from tf_lottery.ticket import Ticket
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+def example(word):
+    """The one Python block of the README that holds `word`, for the Keras in use."""
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if word in code]
+    return code.replace("import keras\n", "import tf_keras as keras\n") if keras_api.LEGACY else code
+
+
+def run(code):
+    exec(compile(code, "README.md", "exec"), names := {})
+    return names
+
+
 def test_the_library_example_runs_and_prunes_a_fifth_of_what_is_left(capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    if keras_api.LEGACY:
-        example = example.replace("import keras\n", "import tf_keras as keras\n")
-    exec(compile(example, "README.md", "exec"), {})
+    run(example("model.fit"))
     lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
     assert [int(level) for level, *_ in lines] == [0, 1, 2, 3, 4, 5]
     assert [float(density) for _, density, _ in lines] == pytest.approx([0.8**level for level in range(6)], abs=1e-4)
     assert all(float(scores.strip("[]").split()[-1]) > 0.85 for *_, scores in lines)
+
+
+def test_the_config_example_is_a_possible_experiment():
+    check(run(example("get_config"))["get_config"]())
+
+
+def test_the_way_from_a_run_back_to_keras_leads_to_the_stored_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = made_up.experiment(replicates=1)
+    stored = storage.open_run("runs/digits_lenet", config, {})
+    model = layers.make_prunable(models.build("lenet_300_100", (8, 8, 1), 10))
+    layers.set_masks(model, tiny.half_masks(model))
+    weights = state.weights(model)
+    made_up.save(stored, storage.Unit(1, 2), ticket=Ticket(layers.get_masks(model), {"final": weights}))
+    run(example("Run.load"))
+    plain = keras_api.keras.models.load_model("ticket.keras")
+    images = data.load("digits").test.x
+    assert (plain.predict(images, verbose=0) == model.predict(images, verbose=0)).all()
 
 
 def test_every_local_link_leads_somewhere():
@@ -56,8 +86,6 @@ def test_the_figures_of_the_fashion_config_are_those_of_its_runs():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.py")), ids=lambda path: path.stem)
 def test_every_config_is_a_possible_experiment_and_states_its_command(path):
-    from tf_lottery.experiment.config import check
-
     spec = importlib.util.spec_from_file_location(path.stem, path)
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
     check(module.get_config())

@@ -17,7 +17,7 @@ CELLS_MEANING = (
 VERDICT_MEANING = (
     "The verdict compares each ticket with the dense network of its replicate, whatever the controls do. "
     f"“{analysis.WINNING}”: in every replicate the ticket reaches its lowest validation loss no later and is then at "
-    f"least as accurate on the test set. “{analysis.LESS_ACCURATE}” or “{analysis.LATER}”: it is so in every replicate. "
+    f"least as accurate on the test set. “{analysis.LESS_ACCURATE}”, “{analysis.LATER}”: it is so in every replicate. "
     f"“{analysis.NOT_SHOWN}”: the replicates disagree, or there are fewer than three."
 )
 
