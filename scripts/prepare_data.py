@@ -4,9 +4,9 @@ from tf_lottery import command_line, data
 from tf_lottery.report import terminal
 
 
-def main(name: str = "", *_: str) -> None:
+def main(name: str = "") -> None:
     terminal.say(f"{name} is ready in {data.prepare(name)}")
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, arguments=1)

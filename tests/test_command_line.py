@@ -36,6 +36,9 @@ def call(script, *arguments):
         (["--config.prune.levels=many"], "flag --config.prune.levels=many: invalid literal for int()"),
         (["--config.prune.scope=globl"], "Did you mean 'global'?"),
         (["--jobs=0"], "`jobs` must be at least 1. Received: 0"),
+        (["extra"], "Unexpected argument 'extra': flags begin with --. See --help."),
+        (["--config.prune.rates=(5,)"], "`prune.rates` must be a tuple of texts"),
+        (["--config=configs/digits_lenet.py:abc"], "get_config() takes 0 positional arguments"),
         (["--jbos=2"], "Unknown command line flag 'jbos'"),
         (
             ["--config=configs/nothing.py"],

@@ -47,6 +47,18 @@ def test_dropout_has_a_random_state_that_can_be_reached():
     assert len(keras_api.own_variables(dropout)) == 1
 
 
+@pytest.mark.skipif(not keras_api.LEGACY, reason="Keras 3 always has a random state that can be read")
+def test_legacy_randomness_that_cannot_be_read_is_found():
+    assert not keras_api.has_hidden_randomness(keras.layers.Dropout(0.5))  # tiny switched it on
+    keras.backend.experimental.disable_tf_random_generator()
+    try:
+        hidden = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5)]).layers[-1]
+    finally:
+        keras.backend.experimental.enable_tf_random_generator()
+    assert keras_api.has_hidden_randomness(hidden)
+    assert not keras_api.has_hidden_randomness(keras.layers.Dense(1))
+
+
 def test_sequential_and_functional_models_are_layer_graphs_and_subclassed_ones_are_not():
     class Net(keras.Model):
         def call(self, x):

@@ -36,6 +36,57 @@ def test_layers_of_inner_models_have_masks_too():
     assert sorted(tfl.get_masks(model)) == ["block/inner/kernel", "dense/kernel", "dense_1/kernel"]
 
 
+def test_a_layer_that_two_inner_models_share_stays_shared():
+    shared = keras.layers.Dense(4, name="shared")
+    first, second = (keras.Sequential([keras.Input((4,)), shared], name=name) for name in ("first", "second"))
+    x = keras.Input((4,))
+    plain = keras.Model(x, keras.layers.Dense(2, name="out")(second(first(x))))
+    pruned = tfl.make_prunable(plain)
+    assert sorted(tfl.get_masks(pruned)) == ["first/shared/kernel", "out/kernel"]
+    assert len(pruned.trainable_variables) == len(plain.trainable_variables)
+    x = tiny.X.reshape(-1, 4)
+    assert np.array_equal(pruned.predict(x, verbose=0), plain.predict(x, verbose=0))
+
+
+def test_layers_inside_other_layers_are_left_alone_and_not_counted():
+    inside = [keras.Input((5, 4)), keras.layers.TimeDistributed(keras.layers.Dense(3))]
+    with pytest.raises(ModelError, match="nothing to prune"):
+        tfl.make_prunable(keras.Sequential(inside))
+    model = tfl.make_prunable(keras.Sequential([*inside, keras.layers.Dense(2, name="out")]))
+    assert list(tfl.get_masks(model)) == ["out/kernel"]
+
+
+def test_a_model_that_is_prunable_already_is_refused():
+    with pytest.raises(ModelError, match="is prunable already"):
+        tfl.make_prunable(tfl.make_prunable(tiny.dense()))
+
+
+def test_keras_masks_pass_through():
+    network = [
+        keras.Input((6,), dtype="int32"),
+        keras.layers.Embedding(10, 4, mask_zero=True),
+        keras.layers.Dense(4),
+        keras.layers.LSTM(3),
+        keras.layers.Dense(2),
+    ]
+    plain = keras.Sequential(network)
+    tokens = np.array([[1, 2, 3, 0, 0, 0], [4, 5, 6, 7, 8, 9]], np.int32)
+    assert np.array_equal(tfl.make_prunable(plain).predict(tokens, verbose=0), plain.predict(tokens, verbose=0))
+
+
+def test_exclude_takes_keras_own_layer_names_where_they_are_clear():
+    tiny.dense()  # so that the next model's automatic names count on
+    plain = tiny.dense()
+    names = [layer.name for layer in plain.layers if "dense" in layer.name]
+    assert list(tfl.get_masks(tfl.make_prunable(plain, exclude=names[1]))) == ["dense/kernel"]
+
+
+def test_a_name_that_means_one_layer_to_keras_and_another_here_is_refused():
+    layers_ = [keras.layers.Dense(3, name=name) for name in ("dense_1", "dense_2")]
+    with pytest.raises(ModelError, match=r"Keras calls \{'dense/kernel'\} so, but in weight names it is \{'dense_1/ke"):
+        tfl.make_prunable(keras.Sequential([keras.Input((3,)), *layers_]), exclude="dense_1")
+
+
 @pytest.mark.parametrize(
     ("exclude", "left"),
     [
@@ -57,7 +108,7 @@ def test_an_unknown_name_in_exclude_lists_the_known_ones():
 
 
 def test_a_model_with_nothing_to_prune_is_refused():
-    with pytest.raises(ModelError, match=r"nothing to prune: prunable are Dense, Conv2D. Found: none"):
+    with pytest.raises(ModelError, match=r"nothing to prune: prunable are Dense, Conv2D, Conv2DTranspose. Found: none"):
         tfl.make_prunable(keras.Sequential([keras.Input((3,)), keras.layers.ReLU()]))
 
 

@@ -2,6 +2,7 @@ import pytest
 import tiny
 
 from tf_lottery import layers
+from tf_lottery.errors import ModelError
 from tf_lottery.keras_api import keras
 from tf_lottery.naming import named_layers, named_variables
 
@@ -76,6 +77,25 @@ def test_siblings_of_one_name_are_told_apart_by_position():
     x = keras.Input((2,))
     model = keras.Model(x, Twins()(x))
     assert [name for name in names(model) if "kernel" in name] == ["twins/twin.0/kernel", "twins/twin.1/kernel"]
+
+
+def test_a_name_that_would_stand_for_two_weights_is_refused():
+    class Triple(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.parts = [keras.layers.Dense(1, name=name) for name in ("x", "x", "x.0")]
+
+        def build(self, shape):
+            for part in self.parts:
+                part.build(shape)
+
+        def call(self, x):
+            return x
+
+    x = keras.Input((2,))
+    model = keras.Model(x, Triple()(x))
+    with pytest.raises(ModelError, match=r"Two parts of the model would be called 'triple/x.0"):
+        named_variables(model)
 
 
 def test_a_shared_layer_has_one_name():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import layers, state
+from tf_lottery import keras_api, layers, state
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_api import keras
 
@@ -34,6 +34,19 @@ def test_a_restored_state_is_the_captured_one():
     assert not same(before, state.capture(model, model.optimizer))
     state.restore(before, model, model.optimizer)
     assert same(before, state.capture(model, model.optimizer))
+
+
+@pytest.mark.skipif(not keras_api.LEGACY, reason="Keras 3 always has a random state that can be captured")
+def test_legacy_dropout_that_cannot_be_captured_is_named_in_a_warning():
+    keras.backend.experimental.disable_tf_random_generator()
+    try:
+        model = layers.make_prunable(tiny.convolutional())
+    finally:
+        keras.backend.experimental.enable_tf_random_generator()
+    model.compile("adam", tiny.loss())
+    model.optimizer.build(model.trainable_variables)
+    with pytest.warns(UserWarning, match="The random state of dropout cannot be captured"):
+        state.capture(model, model.optimizer)
 
 
 def test_captured_arrays_are_copies():

@@ -97,6 +97,17 @@ def test_what_a_ticket_cannot_hold_is_refused(array, message):
         ticket.pack(Ticket({"w": MASK}, {"final": {"w": array}}))
 
 
+def test_masks_of_integers_are_masks_too():
+    packed = ticket.pack(Ticket({"w": MASK.astype(np.int64)}, {"final": {"w": KERNEL}}))
+    assert ticket.unpack(packed).masks["w"].tolist() == MASK.tolist()
+
+
+def test_truth_values_are_0_and_1():
+    header = {"version": 1, "masks": [], "arrays": [entry(dtype="bool", bytes=1)], "metadata": {}}
+    with pytest.raises(TicketError, match="'w' holds truth values other than 0 and 1"):
+        ticket.unpack(forged(header, b"\x02"))
+
+
 def test_every_flipped_byte_is_found():
     packed = ticket.pack(EXAMPLE)
     for position in range(len(packed)):

@@ -86,6 +86,11 @@ def test_early_stop_weights_give_the_lowest_validation_loss():
     assert trainer.evaluate("validation")["loss"] == pytest.approx(outcome.early_stop_loss)
 
 
+def test_evaluation_may_be_rarer_than_the_end_of_training():
+    trainer = tiny.trainer(layers.make_prunable(tiny.dense()), evaluate_every=10**12)
+    assert [row["step"] for row in trainer.train(0, 12, order_seed=0).history] == [12]
+
+
 def test_progress_adds_up_to_the_steps_trained():
     seen = []
     tiny.trainer(layers.make_prunable(tiny.dense())).train(1, 12, order_seed=0, snapshot_at=2, on_segment=seen.append)

@@ -19,10 +19,16 @@ from tf_lottery.experiment.config import Experiment
 _INTERRUPTED = 130
 
 
-def run(main: Callable[..., None]) -> NoReturn:
-    """Parses the command line and calls `main` with the rest of it; a user's mistake never gives a traceback."""
+def run(main: Callable[..., None], *, arguments: int = 0) -> NoReturn:
+    """Parses the command line and calls `main`; a user's mistake never gives a traceback.
+
+    Args:
+        main: Called with what is no flag.
+        arguments: How many of those there may be.
+    """
+    sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 must not cost a result
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: unwinds, so that workers end too
-    app.run(lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv))
+    app.run(lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv, arguments))
 
 
 def define_experiment() -> flags.FlagHolder:
@@ -50,15 +56,18 @@ def resumable(run_dir: str) -> Iterator[None]:
         sys.exit(_INTERRUPTED)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], most_arguments: int) -> list[str]:
     _check_experiment(argv[1:])
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
     except flags.Error as error:
-        raise ConfigError(f"{str(error).rstrip('.')}. See --help.") from error
+        raise ConfigError(f"{str(error).strip().splitlines()[-1].rstrip('.')}. See --help.") from error
     except Exception as error:  # whatever the config file raises comes through here
         message = str(error).strip().splitlines()[-1:] or [""]
         raise ConfigError(f"The config cannot be used: {type(error).__name__}: {message[0]}") from error
+    if len(rest) > 1 + most_arguments:
+        raise ConfigError(f"Unexpected argument {rest[1 + most_arguments]!r}: flags begin with --. See --help.")
+    return rest
 
 
 def _check_experiment(arguments: list[str]) -> None:

@@ -60,6 +60,7 @@ def set_constraint(variable: Variable, constraint: Callable[[Any], Any]) -> None
     if not LEGACY:
         variable.constraint = constraint
         return
+    variable = getattr(variable, "_variable", variable)  # mixed precision puts a wrapper around it
     for copy in (variable, *getattr(variable, "_values", ())):  # every replica has its own
         copy._constraint = constraint
 
@@ -71,6 +72,11 @@ def add_mask(layer: Any, name: str, shape: Sequence[int]) -> Variable:
     return layer.add_weight(
         name=name, shape=tuple(shape), dtype="bool", initializer="ones", trainable=False, aggregation=aggregation
     )
+
+
+def has_hidden_randomness(layer: Any) -> bool:
+    """Whether `layer` draws random numbers from a state that nothing can read (see `make_randomness_restorable`)."""
+    return LEGACY and getattr(getattr(layer, "_random_generator", None), "_generator", layer) is None
 
 
 def make_randomness_restorable() -> None:

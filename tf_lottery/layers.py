@@ -1,7 +1,7 @@
 """Whole models: from a plain model to a prunable one and back, masks in and out."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
     Args:
         model: A built Sequential or functional model. Left unchanged.
         exclude: What never to prune: full names (`"output"`, `"output/kernel"`), compiled regexes (searched in the
-            weight name), or a function from the weight name to bool.
+            weight name), or a function from the weight name to bool. A layer's name in Keras will do where it is clear.
 
     Returns:
         An uncompiled model with the layer names of `model`.
@@ -30,9 +30,11 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
     Raises:
         ModelError: `model` is not built, is subclassed, has nothing left to prune, or a name in `exclude` is unknown.
     """
-    layers = _layers_by_name(model)
-    names = [f"{path}/{name}" for path, layer in layers.items() for name in prunable_names(layer)]
-    chosen = set(names) - set(_excluded(names, exclude))
+    layers = _layers_of_graph(model)
+    if any(isinstance(layer, Prunable) for layer in layers.values()):
+        raise ModelError("The model is prunable already: `set_masks` changes its masks, `strip_pruning` removes them.")
+    names = {f"{path}/{name}": layer for path, layer in layers.items() for name in prunable_names(layer)}
+    chosen = set(names) - _excluded(names, exclude)
     if not chosen:
         known = ", ".join(cls.__name__ for cls in PRUNABLE)
         raise ModelError(f"The model has nothing to prune: prunable are {known}. Found: {', '.join(names) or 'none'}")
@@ -52,9 +54,9 @@ def strip_pruning(model: Any) -> Any:
     """A new plain model: pruned weights are zeros in it, no masks, no class of this package.
 
     Raises:
-        ModelError: `model` is not built or is subclassed.
+        ModelError: `model` is not built, is subclassed, or has no masks.
     """
-    _layers_by_name(model)
+    _layers_of_graph(model)
 
     def unwrap(layer: Any) -> Any:
         inner = layer.layer if isinstance(layer, Prunable) else layer
@@ -111,7 +113,8 @@ def _masked(model: Any) -> dict[str, tuple[Any, Any]]:
     return masked
 
 
-def _layers_by_name(model: Any) -> Mapping[str, Any]:
+def _layers_of_graph(model: Any) -> dict[str, Any]:
+    """The layers of `model` and of the models inside it, by path; not those inside other layers."""
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"tf_lottery works with models of {keras.__name__} {keras.__version__} in this process "
@@ -121,30 +124,44 @@ def _layers_by_name(model: Any) -> Mapping[str, Any]:
         raise ModelError(f"Only Sequential and functional models can be wrapped. Received: {type(model).__name__}")
     if not model.built:
         raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
-    return naming.named_layers(model)
+
+    def members(graph: Any) -> set[int]:
+        inside = [members(layer) if keras_api.is_layer_graph(layer) else {id(layer)} for layer in graph.layers]
+        return set().union(*inside)
+
+    in_graph = members(model)
+    wrappers = naming.named_layers(model, select=Prunable)
+    return {path: layer for path, layer in {**naming.named_layers(model), **wrappers}.items() if id(layer) in in_graph}
 
 
-def _excluded(names: Sequence[str], exclude: Exclude) -> list[str]:
+def _excluded(names: Mapping[str, Any], exclude: Exclude) -> set[str]:
+    """Those of the weight names (with the layer of each) that `exclude` means."""
     if callable(exclude):
-        return [name for name in names if exclude(name)]
-    excluded = []
+        return {name for name in names if exclude(name)}
+    excluded: set[str] = set()
     for item in [exclude] if isinstance(exclude, str | re.Pattern) else exclude:
         if isinstance(item, re.Pattern):
-            excluded += [name for name in names if item.search(name)]
-        elif not (found := [name for name in names if name == item or name.rpartition("/")[0] == item]):
-            raise ModelError(f"`exclude` names {item!r}, which is not a prunable layer or weight. Known: {names}")
-        else:
-            excluded += found
+            excluded |= {name for name in names if item.search(name)}
+            continue
+        ours = {name for name in names if item in (name, name.rpartition("/")[0])}
+        keras_own = {name for name, layer in names.items() if layer.name == item}
+        if ours and keras_own and ours != keras_own:  # the second model of a process: its dense_1 is the first of it
+            raise ModelError(f"`exclude` names {item!r}: Keras calls {keras_own} so, but in weight names it is {ours}.")
+        if not ours | keras_own:
+            raise ModelError(f"`exclude` names {item!r}, which is no prunable layer or weight. Known: {list(names)}")
+        excluded |= ours | keras_own
     return excluded
 
 
 def _rebuilt(model: Any, replace: Callable[[Any], Any]) -> Any:
     """A copy of `model`, and of the models inside it, with every layer replaced; the same weights."""
+    copies: dict[int, Any] = {}  # layers that several models share stay shared
 
     def clone(layer: Any) -> Any:
-        if keras_api.is_layer_graph(layer):
-            return keras.models.clone_model(layer, clone_function=clone)
-        return replace(layer)
+        if id(layer) not in copies:
+            is_model = keras_api.is_layer_graph(layer)
+            copies[id(layer)] = keras.models.clone_model(layer, clone_function=clone) if is_model else replace(layer)
+        return copies[id(layer)]
 
     copy = clone(model)
     values = naming.named_variables(model)

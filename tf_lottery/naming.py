@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tf_lottery import keras_api
+from tf_lottery.errors import ModelError
 from tf_lottery.prunable import Prunable
 
 _FUNCTIONAL = ("functional", "model")  # what Keras 3 and legacy Keras call an unnamed functional model
@@ -27,6 +28,7 @@ def named_layers(model: Any, select: type = object) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, layer in _walk(model):
         if isinstance(layer, select):
+            _refuse_twice(path, found, unless=Prunable)
             found[path] = layer  # a wrapper comes before what it wraps, so that the inner layer wins by default
     return found
 
@@ -40,8 +42,15 @@ def named_variables(model: Any) -> dict[str, Any]:
         variables = keras_api.own_variables(layer)
         names = _distinct([keras_api.own_name(variable) for variable in variables])
         for name, variable in zip(names, variables, strict=True):
-            named[f"{path}/{name}" if path else name] = variable
+            name = f"{path}/{name}" if path else name
+            _refuse_twice(name, named)
+            named[name] = variable
     return named
+
+
+def _refuse_twice(name: str, named: dict[str, Any], unless: type | tuple[type, ...] = ()) -> None:
+    if name in named and not isinstance(named[name], unless):
+        raise ModelError(f"Two parts of the model would be called {name!r}: give one of its layers another name.")
 
 
 def _walk(model: Any) -> Iterator[tuple[str, Any]]:
@@ -95,9 +104,9 @@ def _descendants(layer: Any) -> Iterator[Any]:
 
 def _automatic(layer: Any) -> tuple[str, int] | None:
     """Base name and number of a name that Keras made itself; None for one that a person chose."""
-    base, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer.name).groups()
+    base, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer.name, re.DOTALL).groups()
     own = _snake_case(type(layer).__name__)
-    if base.replace("_", "") == own.replace("_", "") or (own in _FUNCTIONAL and base in _FUNCTIONAL):
+    if base == own or (own in _FUNCTIONAL and base in _FUNCTIONAL):
         return own, int(number or 0)
     return None
 

@@ -1,5 +1,6 @@
 """The wrapper that gives a layer masks, and which weights of which layers can have them."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from tf_lottery.keras_api import keras
 PRUNABLE: dict[type, tuple[str, ...]] = {
     keras.layers.Dense: ("kernel",),
     keras.layers.Conv2D: ("kernel",),
+    keras.layers.Conv2DTranspose: ("kernel",),
 }
 
 
@@ -57,6 +59,7 @@ class Prunable(keras.layers.Wrapper):
         kwargs.setdefault("name", layer.name)
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(layer, **kwargs)
+        self.supports_masking = layer.supports_masking
         known = prunable_names(layer)
         self.only = tuple(known if only is None else only)
         if not self.only or set(self.only) - set(known):
@@ -77,7 +80,12 @@ class Prunable(keras.layers.Wrapper):
         self.built = True
 
     def call(self, inputs: Any, **kwargs: Any) -> Any:
+        if "mask" not in inspect.signature(self.layer.call).parameters:
+            kwargs.pop("mask", None)  # legacy Keras offers its masks to every call that could take them
         return self.layer(inputs, **kwargs)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self.layer.compute_mask(inputs, mask)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)

@@ -1,5 +1,6 @@
 """The full training state of a model as plain arrays, out and back in (law 6)."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,12 @@ def capture(model: Any, optimizer: Any) -> dict[str, dict[str, np.ndarray]]:
         `{"weights": …, "optimizer": …}`: weights, BatchNorm statistics and random-generator state by name, and the
         optimizer's variables (step counter and slots) by position.
     """
+    if hidden := [name for name, layer in naming.named_layers(model).items() if keras_api.has_hidden_randomness(layer)]:
+        warnings.warn(
+            f"The random state of {', '.join(hidden)} cannot be captured, so what they draw will not repeat. Call "
+            "tf_keras.backend.experimental.enable_tf_random_generator() before the model is built.",
+            stacklevel=2,
+        )
     return {"weights": weights(model), "optimizer": _values(_slots(optimizer))}
 
 

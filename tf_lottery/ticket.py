@@ -24,6 +24,7 @@ from typing import Any
 import ml_dtypes  # noqa: F401  (teaches NumPy the dtype "bfloat16")
 import numpy as np
 
+from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import TicketError
 
@@ -59,12 +60,13 @@ def pack(ticket: Ticket) -> bytes:
         TicketError: an array's shape differs from its mask's, a pruned entry is not +0.0, or a dtype is not allowed.
     """
     masks, arrays, payload = [], [], []
-    for name, mask in ticket.masks.items():
-        payload.append(zlib.compress(np.packbits(np.asarray(mask, bool)).tobytes(), 6))
+    bitmaps = masks_lib.validate(ticket.masks, like=ticket.masks)
+    for name, mask in bitmaps.items():
+        payload.append(zlib.compress(np.packbits(mask).tobytes(), 6))
         masks.append({"name": name, "shape": list(mask.shape), "bytes": len(payload[-1])})
     for group, weights in ticket.weights.items():
         for name, array in weights.items():
-            payload.append(_values(name, np.asarray(array), ticket.masks.get(name)))
+            payload.append(_values(name, np.asarray(array), bitmaps.get(name)))
             entry = {"group": group, "name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
             arrays.append(entry | {"masked": name in ticket.masks, "bytes": len(payload[-1])})
     header = {"version": VERSION, "masks": masks, "arrays": arrays, "metadata": dict(ticket.metadata)}
@@ -175,12 +177,14 @@ def _unpack_mask(entry: dict[str, Any], chunk: memoryview) -> np.ndarray:
     bits = np.unpackbits(np.frombuffer(bitmap, np.uint8))
     if len(bitmap) != expected or not reader.eof or reader.unused_data or bits[size:].any():
         raise TicketError(f"The mask of {entry['name']!r} does not have the size of its shape {entry['shape']}")
-    return bits[:size].astype(bool).reshape(entry["shape"])
+    return bits[:size].view(bool).reshape(entry["shape"])
 
 
 def _unpack_array(entry: dict[str, Any], chunk: memoryview, mask: np.ndarray | None) -> np.ndarray:
     dtype = np.dtype(_dtype(entry))
     values = np.frombuffer(chunk, dtype.newbyteorder("<")).astype(dtype)
+    if dtype.name == "bool" and values.view(np.uint8).max(initial=0) > 1:
+        raise TicketError(f"{entry['name']!r} holds truth values other than 0 and 1")
     if mask is None:
         return values.reshape(entry["shape"])
     if list(mask.shape) != entry["shape"] or values.size != np.count_nonzero(mask):

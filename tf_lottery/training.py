@@ -164,7 +164,8 @@ class Trainer:
     def _order(self, seed: int, start: int, stop: int) -> tuple[tf.Tensor, tf.Tensor]:
         """The batches of a segment, padded to the longest segment: one shape, so one trace."""
         batches = order.batches(seed, len(self.dataset.train), self.batch_size, start, stop)
-        padding = np.zeros((self.evaluate_every - len(batches), self.batch_size), np.int32)
+        longest = min(self.evaluate_every, self.steps)
+        padding = np.zeros((longest - len(batches), self.batch_size), np.int32)
         return tf.constant(np.concatenate([batches, padding])), tf.constant(stop - start)
 
     def _train_steps(self, batches: tf.Tensor, count: tf.Tensor) -> None:
@@ -180,7 +181,8 @@ class Trainer:
 
 def segments(from_step: int, to_step: int, every: int, also: int | None = None) -> Iterator[tuple[int, int]]:
     """Splits a range of steps at the multiples of `every` and at `also`; an empty range is one empty segment."""
-    inside = {step for step in range(from_step, to_step) if step % every == 0 or step == also} - {from_step}
+    multiples = range(from_step - from_step % every + every, to_step, every)
+    inside = {*multiples, also} if also is not None and from_step < also < to_step else {*multiples}
     stops = [*sorted(inside), to_step]
     return zip([from_step, *stops[:-1]], stops, strict=True)
 

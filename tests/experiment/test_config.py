@@ -31,10 +31,21 @@ def test_the_defaults_make_sense():
         ("data.name", "mnist", "must be one of digits, fashion_mnist, mnist1d"),
         ("data_order", "random", "must be one of replay, fresh"),
         ("controls", ("shuffle",), "must be one of random_mask, reinit"),
-        ("controls", "reinit", r"`controls` must be a tuple, as in \('reinit',\). Received: 'reinit'"),
+        ("controls", "reinit", r"`controls` must be a tuple of texts, as in \('reinit',\). Received: 'reinit'"),
         ("controls", ("reinit", "reinit"), "must name each control once"),
         ("train.optimizer", "adm", "Did you mean 'adam'?"),
-        ("train.learning_rate", float("nan"), "`train.learning_rate` must be a positive number"),
+        ("train.learning_rate", float("nan"), "`train.learning_rate` must be a number. Received: nan"),
+        ("train.learning_rate", 10**400, "`train.learning_rate` must be a number"),
+        ("train.learning_rate", -1.0, "`train.learning_rate` must be a positive number"),
+        ("train.threads", 2**31, "`train.threads` must be at most 1024"),
+        ("train.jit_compile", "no", "`train.jit_compile` must be True or False. Received: 'no'"),
+        ("train.drops", "50", "`train.drops` must be a tuple of texts"),
+        ("prune.rates", (5,), "`prune.rates` must be a tuple of texts"),
+        ("prune.exclude", "^output/", "`prune.exclude` must be a tuple of texts"),
+        ("prune.fraction", "1/5", "`prune.fraction` must be a number. Received: '1/5'"),
+        ("prune.criterion", [], "`prune.criterion` must be text in quotes"),
+        ("controls", None, "`controls` must be a tuple of texts"),
+        ("model.name", 5, "`model.name` must be text in quotes"),
         ("train.drop_factor", 0.0, "`train.drop_factor` must be a positive number"),
         ("train.momentum", 1.0, r"`train.momentum` must be in \[0, 1\)"),
         ("train.drops", ("1.5ep",), 'written "500it"'),
@@ -70,6 +81,21 @@ def test_a_rewind_step_after_the_end_is_refused():
 def test_a_batch_larger_than_the_data_is_refused():
     with pytest.raises(ConfigError, match=r"at most the number of training examples, 50. Received: 60"):
         lengths(Experiment(), examples=50)
+
+
+def test_a_length_that_no_counter_holds_is_refused():
+    with pytest.raises(ConfigError, match=r"`train.steps` must be fewer than 2\^31 steps. Received: 9999999999it"):
+        lengths(Experiment(train=Train(steps="9999999999it")), examples=1000)
+
+
+def test_part_of_a_config_cannot_be_something_else():
+    with pytest.raises(ConfigError, match=r"`prune` must be Prune\(...\). Received: None"):
+        check(Experiment(prune=None))
+
+
+def test_a_misspelt_field_cannot_be_set():
+    with pytest.raises(AttributeError, match="fracton"):
+        Experiment().prune.fracton = 0.5
 
 
 def test_a_config_survives_its_fields():

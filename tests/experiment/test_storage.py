@@ -115,6 +115,59 @@ def test_a_damaged_config_is_named(tmp_path, content):
         Run.load(tmp_path)
 
 
+def test_a_config_of_impossible_values_is_named(run):
+    path = run.path / "config.json"
+    path.write_text(path.read_text().replace('"replicates": 3', '"replicates": null'))
+    with pytest.raises(RunError, match=r"config.json is damaged: `replicates` must be a whole number"):
+        Run.load(run.path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(RunError, match=r"config.json is damaged"):
+        Run.load(run.path)
+
+
+def test_a_run_that_was_killed_before_it_had_a_config_can_start_again(tmp_path):
+    (tmp_path / "run.lock").write_text("1")
+    (tmp_path / "environment.json").write_text("{}")
+    (tmp_path / ".config.json.tmp").write_text("{")
+    assert storage.open_run(tmp_path, made_up.experiment(), {}).config == made_up.experiment()
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"sha256": {}}'])
+def test_damaged_metrics_are_named_with_the_way_out(run, content):
+    made_up.save(run, Unit(1, 0))
+    (run.path / "replicate_1/level_00/metrics.json").write_text(content)
+    for read in (run.metrics, run.ticket):
+        with pytest.raises(RunError, match=r"metrics.json is damaged. Delete .*level_00 to have it redone"):
+            read(Unit(1, 0))
+
+
+def test_a_missing_file_is_named_with_the_way_out(run):
+    made_up.save(run, Unit(1, 0))
+    (run.path / "replicate_1/level_00/ticket.tfl").unlink()
+    with pytest.raises(
+        RunError, match=r"cannot be read: No such file or directory. Delete .*level_00 to have it redone"
+    ):
+        run.ticket(Unit(1, 0))
+
+
+@pytest.mark.parametrize("content", [None, "", "[]"])
+def test_a_run_does_without_the_record_of_its_environment(run, content):
+    path = run.path / "environment.json"
+    path.unlink() if content is None else path.write_text(content)
+    assert run.environment() == {"environment.json": "missing or damaged"}
+
+
+def test_what_is_not_a_number_is_stored_as_strict_json(run):
+    made_up.save(run, Unit(1, 0), metrics={**made_up.metrics(Unit(1, 0)), "test_loss": float("nan")})
+    assert run.metrics(Unit(1, 0))["test_loss"] is None
+    assert "NaN" not in (run.path / "replicate_1/level_00/metrics.json").read_text()
+
+
+def test_a_name_that_no_file_can_have_is_one_error(tmp_path):
+    with pytest.raises(RunError, match="cannot be read: File name too long"):
+        storage.existing_run(tmp_path / ("x" * 300), made_up.experiment())
+
+
 def test_a_directory_without_a_run_is_named(tmp_path):
     with pytest.raises(RunError, match=r"is not a run directory: it has no readable config.json"):
         Run.load(tmp_path / "nothing")

@@ -16,7 +16,7 @@ ROOMS = {
     "keras_api": {"errors"},
     "ticket": {"core", "errors"},
     "prunable": {"keras_api", "errors"},
-    "naming": {"keras_api", "prunable"},
+    "naming": {"errors", "keras_api", "prunable"},
     "layers": {"core", "errors", "keras_api", "naming", "prunable"},
     "state": {"core", "errors", "keras_api", "layers", "naming"},
     "data": {"errors"},

@@ -50,6 +50,19 @@ def test_law_4_pruned_weights_are_plus_zero_whenever_user_code_looks(optimizer, 
     assert all(watch.seen)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_law_4_holds_under_mixed_precision(policy):
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = layers.make_prunable(tiny.convolutional())
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    layers.set_masks(model, tiny.half_masks(model))
+    model.compile("adam", tiny.loss())
+    model.fit(tiny.X, tiny.Y, batch_size=6, epochs=2, verbose=0, callbacks=[watch := Watch()])
+    assert all(watch.seen)
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_law_4_holds_in_our_own_training(jit_compile):
     model = layers.make_prunable(tiny.convolutional())

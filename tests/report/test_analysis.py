@@ -1,3 +1,5 @@
+import shutil
+
 import made_up
 import pandas as pd
 import pytest
@@ -59,6 +61,16 @@ def test_a_replicate_whose_dense_network_is_missing_gives_no_verdict(tmp_path):
     for replicate, level in [(1, 0), (1, 1), (2, 0)]:
         made_up.save(run, made_up.unit(replicate, level))
     assert analysis.verdicts(analysis.rows(run)).to_dict() == {1: "not shown"}
+
+
+def test_what_has_lost_its_dense_network_or_its_ticket_is_left_out(tmp_path):
+    run = made_up.run(tmp_path / "run")
+    shutil.rmtree(run.path / "replicate_2/level_00")
+    shutil.rmtree(run.path / "replicate_1/level_01")
+    frame = analysis.rows(run)
+    assert set(frame.replicate) == {1, 3}
+    assert set(frame[frame.replicate == 1].level) == {0, 2}
+    assert analysis.verdicts(frame).to_dict() == {1: "not shown", 2: "not shown"}
 
 
 def test_the_spread_is_mean_min_max_and_count(tmp_path):

@@ -48,6 +48,15 @@ def test_what_was_done_before_is_counted(monkeypatch):
     assert stream.getvalue() == "1 trainings to do, 1 done before; 200 optimizer steps in all.\n"
 
 
+def test_a_path_is_shown_as_it_is(monkeypatch, tmp_path):
+    stream = output(monkeypatch)
+    run = made_up.run(tmp_path / "x[/y]")
+    terminal.show(run, page.write(run))
+    terminal.say("a[b]c")
+    assert "x[/y]" in stream.getvalue()
+    assert "a[b]c" in stream.getvalue()
+
+
 def test_the_table_the_headline_and_the_page_are_shown(monkeypatch, tmp_path):
     stream = output(monkeypatch)
     run = made_up.run(tmp_path / "run")

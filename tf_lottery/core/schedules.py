@@ -81,5 +81,5 @@ def one_shot(density: Share) -> Schedule:
 def _target(density: Share) -> Fraction:
     try:
         return 1 - pruning.exact(1 - Fraction(str(density)))
-    except ValueError as error:
+    except (ValueError, ZeroDivisionError) as error:
         raise PruningError(f"`density` must be in (0, 1]. Received: density={density!r}") from error

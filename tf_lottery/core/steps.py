@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from tf_lottery.errors import ConfigError
 
-_WRITTEN = re.compile(r"(\d+)(it|ep|)")
+_WRITTEN = re.compile(r"([0-9]{1,18})(it|ep|)")
 
 
 def to_steps(length: int | str, steps_per_epoch: int | Fraction) -> int:

@@ -5,7 +5,7 @@ Config files return an `Experiment`; `--config.prune.fraction=0.3` overrides a f
 
 import dataclasses
 import difflib
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -18,23 +18,25 @@ REWINDS = ("weights", "learning_rate", "none")
 DATA_ORDERS = ("replay", "fresh")
 CONTROLS = ("random_mask", "reinit")
 OPTIMIZERS = ("adam", "sgd")
+_MAX_THREADS = 1024
+_HUGE = 1e300
 
 
-@dataclass
+@dataclass(slots=True)
 class Model:
     """Which network."""
 
     name: str = "lenet_300_100"
 
 
-@dataclass
+@dataclass(slots=True)
 class Data:
     """Which dataset."""
 
     name: str = "digits"
 
 
-@dataclass
+@dataclass(slots=True)
 class Train:
     """How every training goes."""
 
@@ -51,7 +53,7 @@ class Train:
     jit_compile: bool = False  # XLA: faster for dense layers on a CPU, slower for convolutions
 
 
-@dataclass
+@dataclass(slots=True)
 class Prune:
     """What a level removes and where it restarts."""
 
@@ -66,7 +68,7 @@ class Prune:
     reset_optimizer: bool = False  # whether a rewound level starts with the slots of a new optimizer
 
 
-@dataclass
+@dataclass(slots=True)
 class Experiment:
     """The whole experiment."""
 
@@ -110,6 +112,8 @@ def lengths(config: Experiment, examples: int) -> Lengths:
             f"`prune.rewind_to` must not lie after the end of training. Received: {config.prune.rewind_to} "
             f"(step {rewind}), train.steps={config.train.steps} (step {total})"
         )
+    if total >= 2**31:
+        raise ConfigError(f"`train.steps` must be fewer than 2^31 steps. Received: {config.train.steps} (step {total})")
     return Lengths(
         total=total,
         rewind=rewind,
@@ -125,12 +129,15 @@ def check(config: Experiment) -> None:
     Raises:
         ConfigError: the first impossible value, with what is possible.
     """
+    _types(config)
     prune, train = config.prune, config.train
     _whole("seed", config.seed, 0)
     _whole("replicates", config.replicates, 1)
     _whole("prune.levels", prune.levels, 0)
     _whole("train.batch_size", train.batch_size, 1)
     _whole("train.threads", train.threads, 1)
+    if train.threads > _MAX_THREADS:
+        raise ConfigError(f"`train.threads` must be at most {_MAX_THREADS}. Received: {train.threads}")
     _positive("train.learning_rate", train.learning_rate)
     _positive("train.drop_factor", train.drop_factor)
     _share("train.momentum", train.momentum)
@@ -140,10 +147,6 @@ def check(config: Experiment) -> None:
     _one_of("prune.criterion", prune.criterion, criteria.CRITERIA)
     _one_of("prune.rewind", prune.rewind, REWINDS)
     _one_of("data_order", config.data_order, DATA_ORDERS)
-    tuples = {"controls": config.controls, "prune.rates": prune.rates, "prune.exclude": prune.exclude}
-    for name, value in {**tuples, "train.drops": train.drops}.items():
-        if not isinstance(value, tuple):
-            raise ConfigError(f"`{name}` must be a tuple, as in ({value!r},). Received: {value!r}")
     for control in config.controls:
         _one_of("controls", control, CONTROLS)
     if len(set(config.controls)) < len(config.controls):
@@ -169,18 +172,42 @@ def _pruning(prune: Prune) -> None:
         raise ConfigError(f"`prune.rates` needs prune.scope=layerwise. Received: prune.scope={prune.scope}")
 
 
-def _whole(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+def _types(config: Any, prefix: str = "") -> None:
+    """Every field is of the type that it is declared with: a config file can put anything there."""
+    for entry in dataclasses.fields(config):
+        name, value = prefix + entry.name, getattr(config, entry.name)
+        if dataclasses.is_dataclass(entry.type):
+            if not isinstance(value, entry.type):
+                raise ConfigError(f"`{name}` must be {entry.type.__name__}(...). Received: {value!r}")
+            _types(value, f"{name}.")
+        elif not _TYPES[entry.type][0](value):
+            raise ConfigError(f"`{name}` must be {_TYPES[entry.type][1]}. Received: {value!r}")
+
+
+_TYPES: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    str: (lambda value: type(value) is str, 'text in quotes, as in "digits" or "500it"'),
+    bool: (lambda value: type(value) is bool, "True or False"),
+    int: (lambda value: type(value) is int, "a whole number"),
+    float: (lambda value: type(value) in (int, float) and abs(value) < _HUGE, "a number"),
+    tuple[str, ...]: (
+        lambda value: type(value) is tuple and all(type(item) is str for item in value),
+        "a tuple of texts, as in ('reinit',)",
+    ),
+}
+
+
+def _whole(name: str, value: int, least: int) -> None:
+    if value < least:
         raise ConfigError(f"`{name}` must be a whole number of at least {least}. Received: {value!r}")
 
 
-def _positive(name: str, value: Any) -> None:
-    if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+def _positive(name: str, value: float) -> None:
+    if value <= 0:
         raise ConfigError(f"`{name}` must be a positive number. Received: {value!r}")
 
 
-def _share(name: str, value: Any) -> None:
-    if not (isinstance(value, int | float) and 0 <= value < 1):
+def _share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
         raise ConfigError(f"`{name}` must be in [0, 1). Received: {value!r}")
 
 
@@ -204,10 +231,10 @@ def fields(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def from_fields(flat: dict[str, Any]) -> Experiment:
-    """The experiment that `fields` described; raises ConfigError where a field is unknown."""
+    """The experiment that `fields` described; raises ConfigError where a field is unknown or missing."""
     config = Experiment()
-    if unknown := set(flat) - set(fields(config)):
-        raise ConfigError(f"Unknown fields: {', '.join(sorted(unknown))}")
+    if wrong := set(flat) ^ set(fields(config)):
+        raise ConfigError(f"Unknown or missing fields: {', '.join(sorted(wrong))}")
     for name, value in flat.items():
         *path, last = name.split(".")
         owner = config

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,13 +72,15 @@ class Run:
         """
         path = Path(path)
         try:
-            text = (path / "config.json").read_text()
+            content = (path / "config.json").read_bytes()
         except OSError as error:
             raise RunError(f"{path} is not a run directory: it has no readable config.json.") from error
         try:
-            return cls(path, config_lib.from_fields(json.loads(text)))
+            config = config_lib.from_fields(json.loads(content))
+            config_lib.check(config)
         except (ValueError, AttributeError, TypeError) as error:
             raise RunError(f"{path / 'config.json'} is damaged: {error}") from error
+        return cls(path, config)
 
     def is_done(self, unit: Unit) -> bool:
         return (self._folder(unit) / "metrics.json").exists()
@@ -133,18 +136,22 @@ class Run:
         """What the training reached; see `imp.train_unit` for the fields."""
         path = self._folder(unit) / "metrics.json"
         try:
-            return json.loads(path.read_text())
+            content = json.loads(path.read_bytes())
         except OSError as error:
             raise RunError(f"{unit} is not done: {path} is not there.") from error
-        except ValueError as error:
-            raise RunError(f"{path} is damaged: {error}") from error
+        except ValueError:
+            content = None
+        if not isinstance(content, dict) or not {"sha256", "density_by_weight"} <= set(content):
+            raise RunError(f"{path} is damaged. {self._way_out(unit)}")
+        return content
 
     def environment(self) -> dict[str, Any]:
-        """What the run was made on: versions and devices."""
+        """What the run was made on: versions and devices. Only a record, so a run does without it."""
         try:
-            return json.loads((self.path / "environment.json").read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / 'environment.json'} cannot be read: {error}") from error
+            content = json.loads((self.path / "environment.json").read_bytes())
+        except (OSError, ValueError):
+            content = None
+        return content if isinstance(content, dict) else {"environment.json": "missing or damaged"}
 
     def write_report(self, files: Mapping[str, bytes]) -> Path:
         """Replaces the files of the report; returns its folder."""
@@ -163,10 +170,13 @@ class Run:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise RunError(f"{path} cannot be read: {error.strerror}") from error
+            raise RunError(f"{path} cannot be read: {error.strerror}. {self._way_out(unit)}") from error
         if hashlib.sha256(content).hexdigest() != checksum:
-            raise RunError(f"{path} is damaged: its checksum does not match. Delete {path.parent} to have it redone.")
+            raise RunError(f"{path} is damaged: its checksum does not match. {self._way_out(unit)}")
         return content
+
+    def _way_out(self, unit: Unit) -> str:
+        return f"Delete {self._folder(unit)} to have it redone."
 
     def _unpack(self, unit: Unit, name: str) -> Ticket:
         try:
@@ -201,8 +211,12 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
         RunError: the directory holds something else, or another experiment (with the difference).
     """
     path = Path(path)
-    if not (path / "config.json").exists():
-        if path.exists() and (not path.is_dir() or any(file.name != "run.lock" for file in path.iterdir())):
+    try:
+        is_run, is_foreign = (path / "config.json").exists(), path.exists() and _is_foreign(path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    if not is_run:
+        if is_foreign:
             raise RunError(f"{path} exists and is not a run directory. Choose a new or an empty one.")
         return None
     stored, asked = config_lib.fields(Run.load(path).config), config_lib.fields(config)
@@ -228,8 +242,16 @@ def open_run(path: str | os.PathLike[str], config: Experiment, environment: Mapp
     if run is None:
         run = Run(Path(path), config)
         _write(run.path / "environment.json", _json(environment))
-    _write(run.path / "config.json", _json(config_lib.fields(run.config)))
+    _write(run.path / "config.json", _json(config_lib.fields(run.config)))  # makes it a run
     return run
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether something is there that no run has before its config.json."""
+    ours = ("run.lock", "environment.json")
+    return not path.is_dir() or not all(
+        file.name in ours or (file.name[0] == "." and file.suffix == ".tmp") for file in path.iterdir()
+    )
 
 
 def _more(stored: Any, asked: Any) -> Any:
@@ -249,7 +271,12 @@ def _csv(frame: pd.DataFrame) -> bytes:
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2) + "\n").encode()
+    """Strict JSON: what is not a finite number (training diverged) becomes null."""
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in content.items()
+    }
+    return (json.dumps(finite, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -65,8 +65,8 @@ class Workers:
         self._executor.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
             raise RunError(
-                "A training process died (out of memory?). What was done is kept and the same command goes on from "
-                "there; if it happens again, try fewer --jobs."
+                "A training process died. What was done is kept; the same command goes on from there. Out of memory? "
+                "Then try fewer jobs. In a script of your own? Then call find_tickets under if __name__ == '__main__'."
             ) from error
 
     def plan(self) -> Plan:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tf_lottery.experiment import find_tickets
-from tf_lottery.experiment.storage import Run
+from tf_lottery.experiment.storage import Run, Unit
 
 TICKET = "ticket"
 MEASURES = ("density", "early_stop_test_accuracy", "early_stop_step", "test_accuracy")
@@ -13,14 +13,15 @@ WINNING, LESS_ACCURATE, LATER, NOT_SHOWN = "winning", "less accurate", "later", 
 
 
 def rows(run: Run) -> pd.DataFrame:
-    """One row a finished training.
+    """One row a finished training whose ticket and dense network are finished too.
 
     Columns: replicate, level, branch (`"ticket"`, `"random_mask"`, `"reinit"`), density and accuracies (shares, 0-1),
     steps (optimizer steps from the start of training), then `density:<weight name>` for each weight.
     """
     records = []
     for unit in find_tickets.units(run.config):
-        if run.is_done(unit):
+        comparable = (unit, Unit(unit.replicate, unit.level), Unit(unit.replicate, 0))
+        if all(run.is_done(needed) for needed in comparable):
             metrics = run.metrics(unit)
             by_weight = {f"density:{name}": value for name, value in metrics.pop("density_by_weight").items()}
             metrics.pop("sha256")

@@ -76,18 +76,18 @@ def show(run: Run, page: Path) -> None:
     frame = analysis.rows(run)
     table = text.table(frame)
     out = console()
-    out.print(text.description(run.config), highlight=False)
+    out.print(text.description(run.config), markup=False, highlight=False)
     groups = [list(text.MEASURES)] if out.width >= _WIDTH_OF_ONE_TABLE else [[group] for group in text.MEASURES]
     for together in groups:
         out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
     out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
-    out.print(text.headline(frame), style="bold", highlight=False)
-    out.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    out.print(text.headline(frame), style="bold", markup=False, highlight=False)
+    out.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def say(message: str) -> None:
     """Prints one line."""
-    console().print(message, highlight=False, soft_wrap=True)
+    console().print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def console() -> Console:
