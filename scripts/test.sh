@@ -3,12 +3,12 @@
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 
-slow=()
-[[ "${1:-}" == --all ]] && slow=(--slow)
+options=(-q --numprocesses=auto --dist=worksteal)
+[[ "${1:-}" == --all ]] && options+=(--slow)
 
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 echo "Keras 3"
-"$python" -m pytest -q "${slow[@]}"
+"$python" -m pytest "${options[@]}"
 echo "Legacy Keras: what depends on it"
-TF_USE_LEGACY_KERAS=1 "$python" -m pytest -q "${slow[@]}" --keras_only
+TF_USE_LEGACY_KERAS=1 "$python" -m pytest "${options[@]}" --keras_only
