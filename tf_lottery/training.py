@@ -100,8 +100,8 @@ class Trainer:
         self._new_optimizer = state.capture(model, optimizer)["optimizer"]
         self._x, self._y = tf.constant(dataset.train.x), tf.constant(dataset.train.y)
         self._held_out = {"validation": _in_batches(dataset.validation), "test": _in_batches(dataset.test)}
-        self._run = tf.function(self._train_steps, jit_compile=jit_compile)
-        self._measure = tf.function(self._losses_and_hits, jit_compile=jit_compile)
+        self._run = tf.function(self._train_steps, jit_compile=jit_compile, autograph=False)
+        self._measure = tf.function(self._losses_and_hits, jit_compile=jit_compile, autograph=False)
 
     def reset_optimizer(self, step: int) -> None:
         """Gives the optimizer the slots of a new one; its step counter, so the learning rate, is at `step`."""
@@ -169,8 +169,12 @@ class Trainer:
         return tf.constant(np.concatenate([batches, padding])), tf.constant(stop - start)
 
     def _train_steps(self, batches: tf.Tensor, count: tf.Tensor) -> None:
-        for i in tf.range(count):
+        def train_step(i: tf.Tensor) -> tuple[tf.Tensor]:
             self.model.train_step((tf.gather(self._x, batches[i]), tf.gather(self._y, batches[i])))
+            return (i + 1,)
+
+        # Not `for i in tf.range(count)`: AutoGraph cannot convert it on Python 3.13 (TensorFlow 2.21).
+        tf.while_loop(lambda i: i < count, train_step, (tf.constant(0),))
 
     def _losses_and_hits(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = self.model(x, training=False)
