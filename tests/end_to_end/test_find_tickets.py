@@ -91,44 +91,40 @@ def test_a_run_that_is_extended_equals_one_that_was_asked_for_at_once(finished, 
     assert digest(run_dir) == digest(finished[0])
 
 
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_path, kill):
-    run_dir = tmp_path / "run"
+def struck_in_the_middle(run_dir, strike):
+    """Starts a run, calls `strike(process id, workers)` when a few trainings are done, and waits for its end."""
     with subprocess.Popen(
         command(run_dir, "--jobs=2"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         while process.poll() is None and len(list(run_dir.rglob("metrics.json"))) < 3:
             time.sleep(0.02)
         workers = children(process.pid)
-        process.send_signal(kill)
+        strike(process.pid, workers)
         _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0
-    if kill == signal.SIGINT:
-        assert (
-            errors.splitlines()[-1]
-            == f"Interrupted. What is done is kept in {run_dir}; the same command goes on from there."
-        )
-        assert "Traceback" not in errors
     assert len(workers) >= 2
     assert all_gone(workers)
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_path, kill):
+    run_dir = tmp_path / "run"
+    status, errors = struck_in_the_middle(run_dir, lambda pid, workers: os.kill(pid, kill))
+    assert status != 0
+    if kill != signal.SIGKILL:
+        message = f"Interrupted. What is done is kept in {run_dir}; the same command goes on from there."
+        assert errors.splitlines()[-1] == message
+        assert "Traceback" not in errors
     assert "done before" in find_tickets(run_dir, "--jobs=2")
     assert digest(run_dir) == digest(finished[0])
 
 
 def test_a_worker_that_dies_is_one_clear_line_and_the_run_goes_on(finished, tmp_path):
     run_dir = tmp_path / "run"
-    with subprocess.Popen(
-        command(run_dir, "--jobs=2"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        while process.poll() is None and len(list(run_dir.rglob("metrics.json"))) < 3:
-            time.sleep(0.02)
-        workers = children(process.pid)
-        os.kill(workers[-1], signal.SIGKILL)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
+    status, errors = struck_in_the_middle(run_dir, lambda pid, workers: os.kill(workers[-1], signal.SIGKILL))
+    assert status == 1
     assert errors.startswith("Error: A training process died")
     assert errors.count("\n") == 1
-    assert all_gone(workers)
     find_tickets(run_dir, "--jobs=2")
     assert digest(run_dir) == digest(finished[0])
 
