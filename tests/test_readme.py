@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import tiny
 
-from tf_lottery import data, keras_api, layers, models, state
+from tf_lottery import data, keras_api, layers, model_masks, models, state
 from tf_lottery.experiment import storage
 from tf_lottery.experiment.config import check
 from tf_lottery.report import text
@@ -47,9 +47,9 @@ def test_the_way_from_a_run_back_to_keras_leads_to_the_stored_weights(tmp_path, 
     config = made_up.experiment(replicates=1)
     stored = storage.open_run("runs/digits_lenet", config, {})
     model = layers.make_prunable(models.build("lenet_300_100", (8, 8, 1), 10))
-    layers.set_masks(model, tiny.half_masks(model))
+    model_masks.set_masks(model, tiny.half_masks(model))
     weights = state.weights(model)
-    made_up.save(stored, storage.Unit(1, 2), ticket=Ticket(layers.get_masks(model), {"final": weights}))
+    made_up.save(stored, storage.Unit(1, 2), ticket=Ticket(model_masks.get_masks(model), {"final": weights}))
     run(example("Run.load"))
     plain = keras_api.keras.models.load_model("ticket.keras")
     images = data.load("digits").test.x

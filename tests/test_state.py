@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import keras_api, layers, state
+from tf_lottery import keras_api, layers, model_masks, state
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_api import keras
 
@@ -60,9 +60,9 @@ def test_captured_arrays_are_copies():
 def test_law_3_a_restored_state_is_masked_bit_for_bit():
     model = trained()
     before = state.capture(model, model.optimizer)
-    layers.set_masks(model, masks := tiny.half_masks(model))
+    model_masks.set_masks(model, masks := tiny.half_masks(model))
     state.restore(before, model, model.optimizer)
-    for name, weight in layers.prunable_weights(model).items():
+    for name, weight in model_masks.prunable_weights(model).items():
         expected = np.where(masks[name], before["weights"][name], np.float32(0))
         assert weight.tobytes() == expected.tobytes()
 

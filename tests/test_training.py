@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from tf_lottery import layers, state, training
+from tf_lottery import layers, model_masks, state, training
 from tf_lottery.core import order
 from tf_lottery.keras_api import keras
 from tf_lottery.training import LearningRate, segments
@@ -37,7 +37,7 @@ def test_one_sgd_step_equals_numpy():
     model = layers.make_prunable(
         keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
     )
-    layers.set_masks(model, masks := tiny.half_masks(model))
+    model_masks.set_masks(model, masks := tiny.half_masks(model))
     before = state.weights(model)
     tiny.trainer(model, keras.optimizers.SGD(LearningRate(0.1))).train(2, 3, order_seed=5)
 
@@ -102,7 +102,7 @@ def test_levels_of_any_length_share_one_trace(jit_compile):
     trainer = tiny.trainer(layers.make_prunable(tiny.dense()), jit_compile=jit_compile)
     for start in (0, 3, 7):
         trainer.train(start, 12, order_seed=start, snapshot_at=start + 1)
-        layers.set_masks(trainer.model, tiny.half_masks(trainer.model, seed=start))
+        model_masks.set_masks(trainer.model, tiny.half_masks(trainer.model, seed=start))
     assert trainer._run.experimental_get_tracing_count() == 1
     assert trainer._measure.experimental_get_tracing_count() == 1
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_lottery import layers, training
+from tf_lottery import model_masks, training
 from tf_lottery.data.dataset import Dataset, Split
 from tf_lottery.keras_api import keras
 
@@ -44,12 +44,12 @@ def loss():
 def half_masks(model, seed=0):
     """Random masks that keep about half of each weight."""
     rng = np.random.default_rng(seed)
-    return {name: rng.random(mask.shape) < 0.5 for name, mask in layers.get_masks(model).items()}
+    return {name: rng.random(mask.shape) < 0.5 for name, mask in model_masks.get_masks(model).items()}
 
 
 def pruned_entries(model):
     """The bytes of all weights at pruned positions, together."""
-    masks, weights = layers.get_masks(model), layers.prunable_weights(model)
+    masks, weights = model_masks.get_masks(model), model_masks.prunable_weights(model)
     return b"".join(weights[name][~mask].tobytes() for name, mask in masks.items())
 
 

@@ -7,10 +7,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tf_lottery import callbacks
+    from tf_lottery.core import criteria, schedules
     from tf_lottery.experiment.find_tickets import find_tickets
     from tf_lottery.experiment.storage import Run, Unit
-    from tf_lottery.layers import apply_masks, density, get_masks, make_prunable, set_masks, strip_pruning
-    from tf_lottery.prunable import Prunable
+    from tf_lottery.layers import load_model, make_prunable, strip_pruning
+    from tf_lottery.model_masks import apply_masks, density, density_by_weight, get_masks, set_masks
+    from tf_lottery.prunable import Prunable, register_prunable
 
 __version__ = "0.1.0.dev0"
 
@@ -18,23 +21,30 @@ _HOMES = {
     "Prunable": "prunable",
     "Run": "experiment.storage",
     "Unit": "experiment.storage",
-    "apply_masks": "layers",
-    "density": "layers",
+    "apply_masks": "model_masks",
+    "density": "model_masks",
+    "density_by_weight": "model_masks",
     "find_tickets": "experiment.find_tickets",
-    "get_masks": "layers",
+    "get_masks": "model_masks",
+    "load_model": "layers",
     "make_prunable": "layers",
-    "set_masks": "layers",
+    "register_prunable": "prunable",
+    "set_masks": "model_masks",
     "strip_pruning": "layers",
 }
 
-__all__ = [*_HOMES]
+_MODULES = {"callbacks": "callbacks", "criteria": "core.criteria", "schedules": "core.schedules"}
+
+__all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,8 @@ The choice is TensorFlow's own: `TF_USE_LEGACY_KERAS=1` means `tf_keras`, anythi
 that imports either.
 """
 
+import importlib
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,15 +27,38 @@ else:
 
 Variable = Any  # keras.Variable on Keras 3, tf.Variable on legacy Keras
 
+DEPTHWISE_KERNEL = "depthwise_kernel" if LEGACY else "kernel"  # of DepthwiseConv1D and 2D
+# Legacy Keras tells `build` the shape of the first argument only, so that MultiHeadAttention and layers made of layers
+# get their weights in their first call.
+BUILDS_WHILE_CALLED = LEGACY
+
 
 def own_name(variable: Variable) -> str:
     """The last part of a variable's name: `"kernel"`."""
     return variable.name.rpartition("/")[2].partition(":")[0]
 
 
+def names_in(layer: Any, variables: Sequence[Variable]) -> list[str]:
+    """What the variables of `layer` are called, in both Kerases alike."""
+    names = [own_name(variable) for variable in variables]
+    if LEGACY and isinstance(layer, keras.layers.DepthwiseConv1D | keras.layers.DepthwiseConv2D):
+        names = ["kernel" if name == DEPTHWISE_KERNEL else name for name in names]
+    return names
+
+
+def conv_lstm_cell() -> type:
+    """The class of the cells in ConvLSTM layers, which neither Keras exports."""
+    return importlib.import_module(keras.layers.ConvLSTM2D.__base__.__module__).ConvLSTMCell
+
+
 def sublayers(layer: Any) -> list[Any]:
     """The layers directly inside `layer`, in the order Keras tracks them."""
     return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def all_layers(model: Any) -> list[Any]:
+    """`model` and every layer inside it, at any depth, wrappers and all."""
+    return list(model._flatten_layers())
 
 
 def own_variables(layer: Any) -> list[Variable]:
@@ -50,9 +75,70 @@ def is_layer_graph(model: Any) -> bool:
     return isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")
 
 
+def attach(model: Any, name: str, layer: Any) -> None:
+    """Makes `layer` a tracked attribute of a model that is built already."""
+    if not LEGACY:
+        model._tracker.unlock()
+    setattr(model, name, layer)
+    if not LEGACY:
+        model._tracker.lock()
+
+
+def detach(model: Any, name: str) -> None:
+    """Takes back `attach`."""
+    if not LEGACY:
+        model._tracker.unlock()
+        model._tracker.untrack(getattr(model, name))
+    delattr(model, name)
+    if not LEGACY:
+        model._tracker.lock()
+
+
+def forget_traces(model: Any) -> None:
+    """Has `fit`, `evaluate` and `predict` traced again: a trace knows only the constraints there were."""
+    model.train_function = model.test_function = model.predict_function = None
+
+
+def with_signature_of(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, to be taken for `original` by all that inspect its signature."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    call.__signature__ = inspect.signature(original)
+    return call
+
+
+def built_by_a_call(build: Callable[..., None]) -> Callable[..., None]:
+    """Marks a wrapper's `build`: Keras 3 is to build the layers inside first, by a symbolic call.
+
+    Only that gives a layer of several inputs (MultiHeadAttention) all shapes it needs.
+    """
+    build._is_default = True
+    return build
+
+
+def learning_rate_variable(optimizer: Any) -> Variable | None:
+    """The variable that holds a learning rate that is no schedule."""
+    rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
+    return rate if hasattr(rate, "assign") else None
+
+
 def optimizer_variables(optimizer: Any) -> Sequence[Variable]:
     """All state of `optimizer` in a fixed order: step counter, slots, learning rate where it is a variable."""
-    return list(optimizer.variables)
+    variables = list(optimizer.variables)
+    if LEGACY and (rate := learning_rate_variable(optimizer)) is not None:
+        variables.append(rate)  # Keras 3 lists it
+    return variables
+
+
+def moving_averages(optimizer: Any) -> list[tuple[Variable, Variable]]:
+    """Weights and their exponential moving averages, where `optimizer` has `use_ema`."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not getattr(optimizer, "use_ema", False) or not optimizer.built:
+        return []
+    averages = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
+    return [(weight, average) for weight, average in averages if average is not None]
 
 
 def set_constraint(variable: Variable, constraint: Callable[[Any], Any]) -> None:

@@ -1,141 +1,106 @@
-"""Whole models: from a plain model to a prunable one and back, masks in and out."""
+"""Whole models: from a plain model to a prunable one and back."""
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
+import tensorflow as tf
 
-from tf_lottery import keras_api, naming
-from tf_lottery.core import masks as masks_lib
-from tf_lottery.core.masks import Arrays
+from tf_lottery import guard, keras_api, masking, model_masks, naming
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_api import keras
-from tf_lottery.prunable import PRUNABLE, KeepMask, Prunable, prunable_names
+from tf_lottery.prunable import PRUNABLE, MaskHolder, Prunable, prunable_weights
 
-Exclude = Iterable[str | re.Pattern[str]] | Callable[[str], bool]
+Exclude = Iterable[str | re.Pattern[str]] | str | re.Pattern[str] | Callable[[str], bool]
+HOLDER = "tfl_masks"  # the attribute of a subclassed model that owns its masks
 
 
 def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
-    """A new model with the same weights whose prunable layers carry masks (all ones).
+    """Gives the prunable weights of `model` masks (all ones) that hold from now on, with no callback attached.
 
     Args:
-        model: A built Sequential or functional model. Left unchanged.
-        exclude: What never to prune: full names (`"output"`, `"output/kernel"`), compiled regexes (searched in the
-            weight name), or a function from the weight name to bool. A layer's name in Keras will do where it is clear.
+        model: A built model. Sequential and functional models are left unchanged. A subclassed model is changed in
+            place, because its files could not be read any more if its layers were replaced: it gets one more layer,
+            `tfl_masks`, that owns the masks; its class and its own layers stay.
+        exclude: What never to prune: names of weights (`"output/kernel"`), of layers (`"output"`) or of what they are
+            in (`"encoder"`, for all layers inside it), compiled regexes (searched in the weight name), or a function
+            from the weight name to bool. A layer's name in Keras will do where it is clear.
 
     Returns:
-        An uncompiled model with the layer names of `model`.
+        For a Sequential or functional model a new, uncompiled one with the same weights and layer names, whose layers
+        with prunable weights are wrapped in `Prunable`; else `model` itself.
 
     Raises:
-        ModelError: `model` is not built, is subclassed, has nothing left to prune, or a name in `exclude` is unknown.
+        ModelError: `model` is not built, has masks already, or has nothing left to prune; a name in `exclude` is
+            unknown; or a layer cannot be made again from its config.
     """
-    layers = _layers_of_graph(model)
-    if any(isinstance(layer, Prunable) for layer in layers.values()):
+    _check_model(model)
+    if any(masking.mask_of(variable) is not None for variable in naming.named_variables(model).values()):
         raise ModelError("The model is prunable already: `set_masks` changes its masks, `strip_pruning` removes them.")
-    names = {f"{path}/{name}": layer for path, layer in layers.items() for name in prunable_names(layer)}
-    chosen = set(names) - _excluded(names, exclude)
+    weights = prunable_weights(model)
+    excluded = _excluded(list(weights), naming.named_layers(model), exclude)
+    chosen = {id(weight) for name, weight in weights.items() if name not in excluded}
     if not chosen:
         known = ", ".join(cls.__name__ for cls in PRUNABLE)
-        raise ModelError(f"The model has nothing to prune: prunable are {known}. Found: {', '.join(names) or 'none'}")
-    only = {
-        id(layer): [name for name in prunable_names(layer) if f"{path}/{name}" in chosen]
-        for path, layer in layers.items()
-    }
-
-    def wrap(layer: Any) -> Any:
-        copy = type(layer).from_config(layer.get_config())
-        return Prunable(copy, only[id(layer)]) if only.get(id(layer)) else copy
-
-    return _rebuilt(model, wrap)
+        raise ModelError(f"The model has nothing to prune: prunable are {known}. Found: {', '.join(weights) or 'none'}")
+    prunable = _wrapped(model, chosen) if keras_api.is_layer_graph(model) else _held(model, chosen)
+    model_masks.apply_masks(prunable)
+    return prunable
 
 
 def strip_pruning(model: Any) -> Any:
-    """A new plain model: pruned weights are zeros in it, no masks, no class of this package.
+    """A plain model: pruned weights are zeros in it, no masks, no class of this package.
+
+    Returns:
+        For a Sequential or functional model a new one; a subclassed model itself, without what `make_prunable` added.
 
     Raises:
-        ModelError: `model` is not built, is subclassed, or has no masks.
+        ModelError: `model` is not built, or has no masks.
     """
-    _layers_of_graph(model)
-
-    def unwrap(layer: Any) -> Any:
-        inner = layer.layer if isinstance(layer, Prunable) else layer
-        return type(inner).from_config(inner.get_config())
-
-    apply_masks(model)
-    return _rebuilt(model, unwrap)
-
-
-def get_masks(model: Any) -> dict[str, np.ndarray]:
-    """The masks of `model`: boolean arrays by weight name, copies."""
-    return {name: mask.numpy() for name, (_, mask) in _masked(model).items()}
+    _check_model(model)
+    model_masks.apply_masks(model)
+    if keras_api.is_layer_graph(model):
+        return _rebuilt(model, lambda layer: _copy(layer.layer if isinstance(layer, Prunable) else layer))
+    for weight, _ in model_masks.masked_variables(model).values():
+        masking.release(weight)
+    keras_api.detach(model, HOLDER)
+    keras_api.forget_traces(model)
+    guard.release(model)
+    return model
 
 
-def set_masks(model: Any, masks: Arrays) -> None:
-    """Sets all masks of `model` and zeroes what they prune.
+def load_model(path: Any, exclude: Exclude = (), **kwargs: Any) -> Any:
+    """Loads a prunable model from a `.keras` file, masks and all.
+
+    Args:
+        path: The file.
+        exclude: For a subclassed model what `make_prunable` got; Sequential and functional models know it themselves.
+        **kwargs: What `keras.models.load_model` takes.
 
     Raises:
-        PruningError: names, shapes or values do not fit; then nothing was changed.
+        ModelError: the file holds no prunable model.
     """
-    masked = _masked(model)
-    masks = masks_lib.validate(masks, like={name: mask for name, (_, mask) in masked.items()})
-    for name, (_, mask) in masked.items():
-        mask.assign(masks[name])
-    apply_masks(model)
+    model = keras.models.load_model(path, **kwargs)
+    if not keras_api.is_layer_graph(model):
+        make_prunable(model, exclude)
+        model.load_weights(path)  # once more, now that there is a layer to take the masks
+    model_masks.apply_masks(model)
+    return model
 
 
-def apply_masks(model: Any) -> None:
-    """Sets pruned weights to +0.0 now. Training does it by itself; needed after `set_weights` and the like."""
-    for weight, mask in _masked(model).values():
-        weight.assign(KeepMask(mask)(weight))
-
-
-def density(model: Any) -> float:
-    """Share of the prunable weights that the masks of `model` keep, 0-1."""
-    return masks_lib.density(get_masks(model))
-
-
-def prunable_weights(model: Any) -> dict[str, np.ndarray]:
-    """The values of the weights that have masks, by weight name, copies."""
-    return {name: weight.numpy() for name, (weight, _) in _masked(model).items()}
-
-
-def _masked(model: Any) -> dict[str, tuple[Any, Any]]:
-    """Weight and mask variables by weight name."""
-    wrappers = naming.named_layers(model, select=Prunable)
-    masked = {
-        f"{path}/{name}": (getattr(wrapper.layer, name), getattr(wrapper, f"{name}_mask"))
-        for path, wrapper in wrappers.items()
-        for name in wrapper.only
-    }
-    if not masked:
-        raise ModelError("The model has no masks. Call `make_prunable(model)` first and use the model it returns.")
-    return masked
-
-
-def _layers_of_graph(model: Any) -> dict[str, Any]:
-    """The layers of `model` and of the models inside it, by path; not those inside other layers."""
+def _check_model(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"tf_lottery works with models of {keras.__name__} {keras.__version__} in this process "
             f"(TF_USE_LEGACY_KERAS=1 means tf_keras). Received: {type(model).__module__}.{type(model).__name__}"
         )
-    if not keras_api.is_layer_graph(model):
-        raise ModelError(f"Only Sequential and functional models can be wrapped. Received: {type(model).__name__}")
     if not model.built:
         raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
 
-    def members(graph: Any) -> set[int]:
-        inside = [members(layer) if keras_api.is_layer_graph(layer) else {id(layer)} for layer in graph.layers]
-        return set().union(*inside)
 
-    in_graph = members(model)
-    wrappers = naming.named_layers(model, select=Prunable)
-    return {path: layer for path, layer in {**naming.named_layers(model), **wrappers}.items() if id(layer) in in_graph}
-
-
-def _excluded(names: Mapping[str, Any], exclude: Exclude) -> set[str]:
-    """Those of the weight names (with the layer of each) that `exclude` means."""
+def _excluded(names: list[str], layers: Mapping[str, Any], exclude: Exclude) -> set[str]:
+    """Those of the weight names that `exclude` means."""
     if callable(exclude):
         return {name for name in names if exclude(name)}
     excluded: set[str] = set()
@@ -143,14 +108,49 @@ def _excluded(names: Mapping[str, Any], exclude: Exclude) -> set[str]:
         if isinstance(item, re.Pattern):
             excluded |= {name for name in names if item.search(name)}
             continue
-        ours = {name for name in names if item in (name, name.rpartition("/")[0])}
-        keras_own = {name for name, layer in names.items() if layer.name == item}
+        ours = {name for name in names if f"{name}/".startswith(f"{item}/")}
+        paths = [path for path, layer in layers.items() if layer.name == item]
+        keras_own = {name for name in names for path in paths if name.startswith(f"{path}/")}
         if ours and keras_own and ours != keras_own:  # the second model of a process: its dense_1 is the first of it
             raise ModelError(f"`exclude` names {item!r}: Keras calls {keras_own} so, but in weight names it is {ours}.")
         if not ours | keras_own:
-            raise ModelError(f"`exclude` names {item!r}, which is no prunable layer or weight. Known: {list(names)}")
+            raise ModelError(f"`exclude` names {item!r}, which is no prunable layer or weight. Known: {names}")
         excluded |= ours | keras_own
     return excluded
+
+
+def _wrapped(model: Any, chosen: set[int]) -> Any:
+    """A copy of a graph of layers, in which those with chosen weights are wrapped."""
+
+    def wrap(layer: Any) -> Any:
+        weights = prunable_weights(layer)
+        only = [name for name, weight in weights.items() if id(weight) in chosen]
+        return Prunable(_copy(layer), None if len(only) == len(weights) else only) if only else _copy(layer)
+
+    return _rebuilt(model, wrap)
+
+
+def _held(model: Any, chosen: set[int]) -> Any:
+    """The same model with a layer that owns the masks of the chosen weights."""
+    holder = MaskHolder(name=HOLDER)
+    keras_api.attach(model, HOLDER, holder)
+    for weight in naming.named_variables(model).values():
+        if id(weight) in chosen:
+            holder.own_mask(weight)
+    keras_api.forget_traces(model)
+    if not keras_api.LEGACY and (lost := _lost_in_checkpoints(model)):
+        warnings.warn(
+            f"tf.train.Checkpoint silently leaves out {', '.join(lost[:3])}{' …' if len(lost) > 3 else ''}, as it does "
+            "with all layers that Keras 3 has in Python lists or dicts. Save with `save_weights('….weights.h5')`.",
+            stacklevel=3,
+        )
+    return model
+
+
+def _lost_in_checkpoints(model: Any) -> list[str]:
+    """Names of the weights that `tf.train.Checkpoint(model=model)` would not save."""
+    saved = {id(node) for node in tf.train.TrackableView(model).descendants()}
+    return [name for name, variable in naming.named_variables(model).items() if id(variable.value) not in saved]
 
 
 def _rebuilt(model: Any, replace: Callable[[Any], Any]) -> Any:
@@ -164,7 +164,19 @@ def _rebuilt(model: Any, replace: Callable[[Any], Any]) -> Any:
         return copies[id(layer)]
 
     copy = clone(model)
-    values = naming.named_variables(model)
-    for name, variable in naming.named_variables(copy).items():
+    values, variables = naming.named_variables(model), naming.named_variables(copy)
+    if different := sorted(set(values) ^ set(variables)):
+        raise ModelError(f"The model cannot be rebuilt from the configs of its layers: {', '.join(different)} differ.")
+    for name, variable in variables.items():
         variable.assign(values[name])
     return copy
+
+
+def _copy(layer: Any) -> Any:
+    try:
+        return type(layer).from_config(layer.get_config())
+    except (NotImplementedError, TypeError) as error:
+        raise ModelError(
+            f"Layer {layer.name!r} ({type(layer).__name__}) cannot be made again from its config, as a wrapped model "
+            f"needs it: implement `get_config` in its class. {error}"
+        ) from error

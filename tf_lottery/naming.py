@@ -13,23 +13,17 @@ from typing import Any
 
 from tf_lottery import keras_api
 from tf_lottery.errors import ModelError
-from tf_lottery.prunable import Prunable
+from tf_lottery.masking import owns_masks
 
 _FUNCTIONAL = ("functional", "model")  # what Keras 3 and legacy Keras call an unnamed functional model
 
 
-def named_layers(model: Any, select: type = object) -> dict[str, Any]:
-    """All layers inside `model` by path, wrappers under the path of what they wrap unless `select` asks for them.
-
-    Args:
-        model: A built model.
-        select: Only layers of this class. With a wrapper class the wrappers themselves are returned.
-    """
+def named_layers(model: Any) -> dict[str, Any]:
+    """All layers inside `model` by path, wrappers left out: a layer has its name whether it is wrapped or not."""
     found: dict[str, Any] = {}
     for path, layer in _walk(model):
-        if isinstance(layer, select):
-            _refuse_twice(path, found, unless=Prunable)
-            found[path] = layer  # a wrapper comes before what it wraps, so that the inner layer wins by default
+        _refuse_twice(path, found)
+        found[path] = layer
     return found
 
 
@@ -37,10 +31,10 @@ def named_variables(model: Any) -> dict[str, Any]:
     """All variables of `model` by name, masks left out: weights, BatchNorm statistics, random-generator state."""
     named: dict[str, Any] = {}
     for path, layer in [("", model), *_walk(model)]:
-        if isinstance(layer, Prunable):
-            continue  # its own variables are the masks
+        if owns_masks(layer):
+            continue  # the model itself, if it is a single wrapper
         variables = keras_api.own_variables(layer)
-        names = _distinct([keras_api.own_name(variable) for variable in variables])
+        names = _distinct(keras_api.names_in(layer, variables))
         for name, variable in zip(names, variables, strict=True):
             name = f"{path}/{name}" if path else name
             _refuse_twice(name, named)
@@ -48,8 +42,8 @@ def named_variables(model: Any) -> dict[str, Any]:
     return named
 
 
-def _refuse_twice(name: str, named: dict[str, Any], unless: type | tuple[type, ...] = ()) -> None:
-    if name in named and not isinstance(named[name], unless):
+def _refuse_twice(name: str, named: dict[str, Any]) -> None:
+    if name in named:
         raise ModelError(f"Two parts of the model would be called {name!r}: give one of its layers another name.")
 
 
@@ -59,28 +53,31 @@ def _walk(model: Any) -> Iterator[tuple[str, Any]]:
     seen: set[int] = set()
 
     def visit(parent: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-        children = keras_api.sublayers(parent)
-        names = _distinct([ranks.get(id(_inner(child)), child.name) for child in children])
+        children = _children(parent)
+        names = _distinct([ranks.get(id(child), child.name) for child in children])
         for name, child in zip(names, children, strict=True):
             if id(child) in seen:
                 continue
             seen.add(id(child))
-            path = prefix + name
-            yield path, child
-            if isinstance(child, Prunable):
-                yield path, child.layer
-                yield from visit(child.layer, path + "/")
-            else:
-                yield from visit(child, path + "/")
+            yield prefix + name, child
+            yield from visit(child, prefix + name + "/")
 
     yield from visit(model, "")
+
+
+def _children(parent: Any) -> list[Any]:
+    """The layers directly inside `parent`; what owns masks only is looked through."""
+    children = []
+    for child in keras_api.sublayers(parent):
+        children += _children(child) if owns_masks(child) else [child]
+    return children
 
 
 def _ranks(model: Any) -> dict[int, str]:
     """The renumbered name of each automatically named layer, by identity."""
     numbered, explicit, seen = [], set(), set()
     for layer in _descendants(model):
-        if id(layer) in seen or isinstance(layer, Prunable):
+        if id(layer) in seen:
             continue
         seen.add(id(layer))
         if (automatic := _automatic(layer)) is None:
@@ -97,7 +94,7 @@ def _ranks(model: Any) -> dict[int, str]:
 
 
 def _descendants(layer: Any) -> Iterator[Any]:
-    for child in keras_api.sublayers(layer):
+    for child in _children(layer):
         yield child
         yield from _descendants(child)
 
@@ -108,6 +105,8 @@ def _automatic(layer: Any) -> tuple[str, int] | None:
     own = _snake_case(type(layer).__name__)
     if base == own or (own in _FUNCTIONAL and base in _FUNCTIONAL):
         return own, int(number or 0)
+    if base in (f"forward_{own}", f"backward_{own}"):  # Bidirectional makes these from an automatic name
+        return base, int(number or 0)
     return None
 
 
@@ -124,7 +123,3 @@ def _distinct(names: list[str]) -> list[str]:
         distinct.append(f"{name}.{count[name]}" if total[name] > 1 else name)
         count[name] += 1
     return distinct
-
-
-def _inner(layer: Any) -> Any:
-    return layer.layer if isinstance(layer, Prunable) else layer

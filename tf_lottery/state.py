@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_api, layers, naming
+from tf_lottery import keras_api, model_masks, naming
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ModelError
 
@@ -65,7 +65,7 @@ def set_weights(arrays: Arrays, model: Any) -> None:
     variables = naming.named_variables(model)
     _check(arrays, variables)
     _assign(variables, arrays)
-    layers.apply_masks(model)
+    model_masks.apply_masks(model)
 
 
 def _slots(optimizer: Any) -> dict[str, Any]:

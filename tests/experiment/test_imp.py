@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import data, layers, models, state
+from tf_lottery import data, model_masks, models, state
 from tf_lottery.core import criteria
 from tf_lottery.errors import ConfigError, PruningError
 from tf_lottery.experiment import imp, storage
@@ -179,7 +179,7 @@ def test_metrics_are_those_of_the_stored_weights(tmp_path):
     for unit in LEVELS[:2]:
         imp.train_unit(run, setup, unit)
     metrics, ticket, history = run.metrics(LEVELS[1]), run.ticket(LEVELS[1]), run.history(LEVELS[1])
-    layers.set_masks(setup.trainer.model, ticket.masks)
+    model_masks.set_masks(setup.trainer.model, ticket.masks)
     state.set_weights(ticket.weights["final"], setup.trainer.model)
     assert setup.trainer.evaluate("test")["accuracy"] == metrics["test_accuracy"]
     assert metrics["early_stop_step"] == history.step[history.validation_loss.idxmin()]

@@ -3,7 +3,7 @@
 import pytest
 import tiny
 
-from tf_lottery import layers, state
+from tf_lottery import layers, model_masks, state
 from tf_lottery.keras_api import keras
 from tf_lottery.training import LearningRate
 
@@ -42,7 +42,7 @@ def same_bits(first, second):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_law_4_pruned_weights_are_plus_zero_whenever_user_code_looks(optimizer, steps_per_execution, jit_compile):
     model = layers.make_prunable(tiny.convolutional())
-    layers.set_masks(model, tiny.half_masks(model))
+    model_masks.set_masks(model, tiny.half_masks(model))
     settings = {"steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
     model.compile(OPTIMIZERS[optimizer](), tiny.loss(), **settings)
     model.fit(tiny.X, tiny.Y, batch_size=6, epochs=2, verbose=0, callbacks=[watch := Watch()])
@@ -57,7 +57,7 @@ def test_law_4_holds_under_mixed_precision(policy):
         model = layers.make_prunable(tiny.convolutional())
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    layers.set_masks(model, tiny.half_masks(model))
+    model_masks.set_masks(model, tiny.half_masks(model))
     model.compile("adam", tiny.loss())
     model.fit(tiny.X, tiny.Y, batch_size=6, epochs=2, verbose=0, callbacks=[watch := Watch()])
     assert all(watch.seen)
@@ -66,7 +66,7 @@ def test_law_4_holds_under_mixed_precision(policy):
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_law_4_holds_in_our_own_training(jit_compile):
     model = layers.make_prunable(tiny.convolutional())
-    layers.set_masks(model, tiny.half_masks(model))
+    model_masks.set_masks(model, tiny.half_masks(model))
     trainer = tiny.trainer(model, keras.optimizers.AdamW(LearningRate(0.05), weight_decay=0.1), jit_compile=jit_compile)
     seen = []
     trainer.train(0, 12, order_seed=0, on_segment=lambda steps: seen.append(tiny.is_pruned_to_plus_zero(model)))
@@ -115,7 +115,7 @@ def test_law_6_the_snapshot_changes_nothing():
 @pytest.mark.parametrize("build", MODELS)
 def test_law_7_predict_and_evaluate_change_no_weight(build):
     model = layers.make_prunable(MODELS[build]())
-    layers.set_masks(model, tiny.half_masks(model))
+    model_masks.set_masks(model, tiny.half_masks(model))
     model.compile("sgd", tiny.loss())
     before = [weight.tobytes() for weight in model.get_weights()]
     model.predict(tiny.X, verbose=0)

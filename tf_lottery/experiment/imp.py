@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import data, layers, models, state
+from tf_lottery import data, layers, model_masks, models, state
 from tf_lottery.core import criteria, masks as masks_lib, pruning, schedules
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ConfigError, PruningError
@@ -61,7 +61,7 @@ def set_up(config: Experiment) -> Setup:
         evaluate_every=lengths.evaluate_every,
         jit_compile=config.train.jit_compile,
     )
-    return Setup(config, trainer, lengths, _schedule(config, layers.get_masks(model)))
+    return Setup(config, trainer, lengths, _schedule(config, model_masks.get_masks(model)))
 
 
 def train_unit(run: Run, setup: Setup, unit: Unit, on_segment: Callable[[int], None] = lambda steps: None) -> None:
@@ -70,7 +70,7 @@ def train_unit(run: Run, setup: Setup, unit: Unit, on_segment: Callable[[int], N
         return
     started = time.perf_counter()
     trainer, model = setup.trainer, setup.trainer.model
-    ones = masks_lib.ones({name: mask.shape for name, mask in layers.get_masks(model).items()})
+    ones = masks_lib.ones({name: mask.shape for name, mask in model_masks.get_masks(model).items()})
     masks = _prune(run, setup, unit) if unit.level else ones
     from_step = _rewind(run, setup, unit, masks)
     start = state.weights(model)
@@ -119,7 +119,7 @@ def _rewind(run: Run, setup: Setup, unit: Unit, masks: Arrays) -> int:
     """Puts model and optimizer where the unit's training starts; returns the step it starts at."""
     trainer, seed, k = setup.trainer, setup.config.seed, setup.lengths.rewind
     mode = "weights" if unit.control else setup.config.prune.rewind
-    layers.set_masks(trainer.model, masks)
+    model_masks.set_masks(trainer.model, masks)
     if unit.level == 0 or unit.control == "reinit":
         first = seeds.derive(seed, "replicate", unit.replicate, "initialisation")
         new = controls.reinit_seed(seed, unit.replicate, unit.level) if unit.control else first

@@ -24,7 +24,7 @@ from typing import Any, TextIO
 
 import pandas as pd
 
-from tf_lottery import ticket as ticket_lib
+from tf_lottery import files, ticket as ticket_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import RunError, TicketError
 from tf_lottery.experiment import config as config_lib
@@ -110,15 +110,15 @@ class Run:
         """
         if self.is_done(unit):
             raise RunError(f"{self._folder(unit)} is done; results are never written twice.")
-        files = {"ticket.tfl": ticket_lib.pack(ticket), "history.csv": _csv(pd.DataFrame(history))}
+        contents = {"ticket.tfl": ticket_lib.pack(ticket), "history.csv": _csv(pd.DataFrame(history))}
         if optimizer:
-            files["optimizer.tfl"] = ticket_lib.pack(Ticket({}, optimizer))
+            contents["optimizer.tfl"] = ticket_lib.pack(Ticket({}, optimizer))
         folder = self._folder(unit)
-        for name, content in files.items():
-            _write(folder / name, content)
-        _write(folder / "timing.json", _json({"seconds": round(seconds, 3)}))
-        checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        _write(folder / "metrics.json", _json({**metrics, "sha256": checksums}))
+        for name, content in contents.items():
+            files.write(folder / name, content)
+        files.write(folder / "timing.json", _json({"seconds": round(seconds, 3)}))
+        checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        files.write(folder / "metrics.json", _json({**metrics, "sha256": checksums}))
 
     def ticket(self, unit: Unit) -> Ticket:
         """Masks and weights of a finished training."""
@@ -153,10 +153,10 @@ class Run:
             content = None
         return content if isinstance(content, dict) else {"environment.json": "missing or damaged"}
 
-    def write_report(self, files: Mapping[str, bytes]) -> Path:
+    def write_report(self, contents: Mapping[str, bytes]) -> Path:
         """Replaces the files of the report; returns its folder."""
-        for name, content in files.items():
-            _write(self.path / "report" / name, content)
+        for name, content in contents.items():
+            files.write(self.path / "report" / name, content)
         return self.path / "report"
 
     def _folder(self, unit: Unit) -> Path:
@@ -241,8 +241,8 @@ def open_run(path: str | os.PathLike[str], config: Experiment, environment: Mapp
     run = existing_run(path, config)
     if run is None:
         run = Run(Path(path), config)
-        _write(run.path / "environment.json", _json(environment))
-    _write(run.path / "config.json", _json(config_lib.fields(run.config)))  # makes it a run
+        files.write(run.path / "environment.json", _json(environment))
+    files.write(run.path / "config.json", _json(config_lib.fields(run.config)))  # makes it a run
     return run
 
 
@@ -277,22 +277,3 @@ def _json(content: Mapping[str, Any]) -> bytes:
         for name, value in content.items()
     }
     return (json.dumps(finite, indent=2, allow_nan=False) + "\n").encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of `content` or nothing, also when the machine goes down."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}") from error

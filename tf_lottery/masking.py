@@ -1,0 +1,63 @@
+"""How a mask holds on to its weight: a constraint that knows the mask, and the layers that own masks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tf_lottery import keras_api
+
+
+class KeepMask:
+    """A weight constraint that sets pruned entries back to +0.0 after each optimizer step.
+
+    It is also the link from a weight to its mask: a weight has a mask if this is its constraint.
+
+    Args:
+        mask: Variable in the weight's shape, boolean or of zeros and ones.
+        inner: A constraint of the user's own; it runs first, so that the mask has the last word.
+    """
+
+    def __init__(self, mask: Any, inner: Callable[[Any], Any] | None = None):
+        self.mask = mask
+        self.inner = inner
+
+    def __call__(self, weight: Any) -> tf.Tensor:
+        weight = tf.convert_to_tensor(weight if self.inner is None else self.inner(weight))
+        # Not `weight * mask`: that leaves -0.0 for negative weights and NaN for infinite ones.
+        return tf.where(tf.cast(tf.convert_to_tensor(self.mask), tf.bool), weight, tf.zeros((), weight.dtype))
+
+
+class MaskOwner:
+    """Mixed into the layers whose own variables are masks. Names look through them."""
+
+    def own_mask(self, weight: Any) -> None:
+        """Gives `weight` a mask of ones and keeps it from now on; does nothing if it has one."""
+        if mask_of(weight) is not None:
+            return
+        name, number = f"{keras_api.own_name(weight)}_mask", 0
+        while hasattr(self, attribute := f"{name}_{number}" if number else name):
+            number += 1
+        setattr(self, attribute, mask := keras_api.add_mask(self, attribute, weight.shape))
+        keep(weight, mask)
+
+
+def keep(weight: Any, mask: Any) -> None:
+    """Makes every optimizer step set `weight` to +0.0 where `mask` is 0."""
+    keras_api.set_constraint(weight, KeepMask(mask, weight.constraint))
+
+
+def release(weight: Any) -> None:
+    """Takes the mask off `weight` again; its value stays."""
+    keras_api.set_constraint(weight, weight.constraint.inner)
+
+
+def mask_of(weight: Any) -> Any:
+    """The mask variable of a weight, or None."""
+    constraint = getattr(weight, "constraint", None)
+    return constraint.mask if isinstance(constraint, KeepMask) else None
+
+
+def owns_masks(layer: Any) -> bool:
+    """Whether the own variables of `layer` are masks and the like: ours, and tfmot's wrappers."""
+    return isinstance(layer, MaskOwner) or hasattr(layer, "pruning_vars")

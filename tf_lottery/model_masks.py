@@ -1,0 +1,96 @@
+"""The masks of a whole model, in and out, by weight name."""
+
+from typing import Any
+
+import numpy as np
+
+from tf_lottery import guard, keras_api, naming
+from tf_lottery.core import masks as masks_lib
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import ModelError
+from tf_lottery.masking import KeepMask, mask_of
+
+
+def get_masks(model: Any) -> dict[str, np.ndarray]:
+    """The masks of `model`: boolean arrays by weight name, copies.
+
+    Raises:
+        ModelError: `model` has no masks.
+    """
+    return {name: np.asarray(mask.numpy(), bool) for name, (_, mask) in masked_variables(model).items()}
+
+
+def set_masks(model: Any, masks: Arrays) -> None:
+    """Sets all masks of `model` and zeroes what they prune.
+
+    Args:
+        model: A prunable model.
+        masks: Arrays of 0/1 by weight name, one for each mask of `model`.
+
+    Raises:
+        PruningError: names, shapes or values do not fit; then nothing was changed.
+        ModelError: `model` has no masks.
+    """
+    masked = masked_variables(model)
+    masks = masks_lib.validate(masks, like={name: mask for name, (_, mask) in masked.items()})
+    for name, (_, mask) in masked.items():
+        mask.assign(masks[name].astype(mask.numpy().dtype))  # tfmot's are floats
+    apply_masks(model)
+
+
+def apply_masks(model: Any) -> None:
+    """Sets pruned weights to +0.0 now, and from now on before each `fit`, `evaluate`, `predict` and save of `model`.
+
+    Training keeps them there by itself. This is for what bypasses training: `set_weights`, `load_weights`, weights
+    that you assign. Weight averages of the optimizer (`use_ema`) are masked too. `make_prunable` calls it; call it
+    yourself to have the effect at once, or on a model that `keras.models.load_model` returned.
+
+    Raises:
+        ModelError: `model` has no masks.
+    """
+    masked = masked_variables(model)
+    averages = {id(weight): average for weight, average in keras_api.moving_averages(getattr(model, "optimizer", None))}
+    for weight, mask in masked.values():
+        weight.assign(KeepMask(mask)(weight))
+        if (average := averages.get(id(weight))) is not None:
+            average.assign(KeepMask(mask)(average))
+    guard.before_use(model, apply_masks)
+
+
+def density(model: Any) -> float:
+    """Share of the prunable weights that the masks of `model` keep, 0-1."""
+    return masks_lib.density(get_masks(model))
+
+
+def density_by_weight(model: Any) -> dict[str, float]:
+    """Share of kept weights, 0-1, for each weight that has a mask, by weight name."""
+    return masks_lib.density_by_weight(get_masks(model))
+
+
+def prunable_weights(model: Any) -> dict[str, np.ndarray]:
+    """The values of the weights that have masks, by weight name, copies."""
+    return {name: weight.numpy() for name, (weight, _) in masked_variables(model).items()}
+
+
+def masked_variables(model: Any) -> dict[str, tuple[Any, Any]]:
+    """Weight and mask variables by weight name, in the order of the model.
+
+    Raises:
+        ModelError: `model` is not built, or has no masks.
+    """
+    if not model.built:
+        raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
+    by_tfmot = {
+        id(weight): mask
+        for layer in keras_api.all_layers(model)
+        for weight, mask, _ in getattr(layer, "pruning_vars", ())
+    }
+    masked = {}
+    for name, weight in naming.named_variables(model).items():
+        mask = mask_of(weight)
+        mask = by_tfmot.get(id(weight)) if mask is None else mask
+        if mask is not None:
+            masked[name] = (weight, mask)
+    if not masked:
+        raise ModelError("The model has no masks. Call `make_prunable(model)` first and use the model it returns.")
+    return masked
