@@ -150,7 +150,7 @@ def _held(model: Any, chosen: set[int]) -> Any:
 def _lost_in_checkpoints(model: Any) -> list[str]:
     """Names of the weights that `tf.train.Checkpoint(model=model)` would not save."""
     saved = {id(node) for node in tf.train.TrackableView(model).descendants()}
-    return [name for name, variable in naming.named_variables(model).items() if id(variable.value) not in saved]
+    return [name for name, variable in naming.named_variables(model).items() if id(variable) not in saved]
 
 
 def _rebuilt(model: Any, replace: Callable[[Any], Any]) -> Any:
