@@ -13,6 +13,10 @@ class PruningError(LotteryError, ValueError):
     """Masks, scores or fractions do not fit each other."""
 
 
+class ExhaustedError(PruningError):
+    """Pruning can go no further: it would leave nothing of a layer, or less than it must."""
+
+
 class ModelError(LotteryError, ValueError):
     """A Keras model cannot be pruned, or does not fit the arrays given for it."""
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from tf_lottery import keras_api, model_masks, naming
+from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
-from tf_lottery.errors import ModelError
+from tf_lottery.errors import ModelError, TicketError
+from tf_lottery.ticket import Ticket
 
 State = Mapping[str, Arrays]
 
@@ -38,15 +40,25 @@ def weights(model: Any) -> dict[str, np.ndarray]:
     return _values(naming.named_variables(model))
 
 
+def trained_weights(model: Any, optimizer: Any) -> dict[str, np.ndarray]:
+    """`weights(model)` as `fit` leaves them: with `use_ema` the optimizer's averages stand for the weights."""
+    averages = {
+        id(weight): average for weight, average in keras_api.moving_averages(optimizer, model.trainable_variables)
+    }
+    masks = model_masks.get_masks(model)
+    variables = {name: averages.get(id(variable), variable) for name, variable in naming.named_variables(model).items()}
+    return masks_lib.apply(_values(variables), masks)  # an average is taken before the constraint
+
+
 def restore(state: State, model: Any, optimizer: Any) -> None:
     """Sets `model` and `optimizer` back to a captured state; the masks stay, what they prune becomes +0.0.
 
     Raises:
         ModelError: names or shapes differ; the message lists them and nothing was changed.
     """
-    _check(state["optimizer"], _slots(optimizer))
+    _check(state["weights"], naming.named_variables(model))
+    restore_optimizer(state["optimizer"], optimizer)  # first, so that its weight averages are masked too
     set_weights(state["weights"], model)
-    restore_optimizer(state["optimizer"], optimizer)
 
 
 def restore_optimizer(arrays: Arrays, optimizer: Any) -> None:
@@ -54,6 +66,47 @@ def restore_optimizer(arrays: Arrays, optimizer: Any) -> None:
     variables = _slots(optimizer)
     _check(arrays, variables)
     _assign(variables, arrays)
+
+
+def new_optimizer_state(model: Any, optimizer: Any, clock: Arrays) -> dict[str, np.ndarray]:
+    """The state of a new optimizer for the weights that `model` has, at the time that `clock` shows.
+
+    Args:
+        model: The model that is trained.
+        optimizer: Its built optimizer. Left unchanged.
+        clock: A captured optimizer state; step counter and learning rate are taken from it, slots are new. Weight
+            averages (`use_ema`) start at the weights.
+    """
+    new = type(optimizer).from_config(optimizer.get_config())
+    new.build(model.trainable_variables)
+    timing = {id(variable) for variable in keras_api.clock_variables(optimizer)}
+    averages = {id(average): weight for weight, average in keras_api.moving_averages(new, model.trainable_variables)}
+    fresh = {name: averages.get(id(variable), variable).numpy() for name, variable in _slots(new).items()}
+    return fresh | {name: clock[name] for name, variable in _slots(optimizer).items() if id(variable) in timing}
+
+
+def restore_ticket(model: Any, ticket: Ticket, weights: str = "final") -> Any:
+    """Gives a prunable model the masks and weights of a ticket.
+
+    Args:
+        model: A prunable model of the architecture that the ticket was found in.
+        ticket: For instance from `load_ticket`.
+        weights: `"final"` for the weights at the end of training, `"rewind"` for those to start training from.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ModelError, PruningError: the ticket does not fit the model; the message lists what is missing, what is extra
+            and what has the wrong shape, and nothing was changed.
+        TicketError: the ticket holds no such weights.
+    """
+    if weights not in ticket.weights:
+        raise TicketError(f"The ticket holds the weights {', '.join(ticket.weights) or 'none'}. Received: {weights!r}")
+    _check(ticket.weights[weights], naming.named_variables(model))
+    model_masks.set_masks(model, ticket.masks)
+    set_weights(ticket.weights[weights], model)
+    return model
 
 
 def set_weights(arrays: Arrays, model: Any) -> None:

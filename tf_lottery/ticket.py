@@ -15,15 +15,18 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes  # noqa: F401  (teaches NumPy the dtype "bfloat16")
 import numpy as np
 
+from tf_lottery import files
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import TicketError
@@ -92,6 +95,29 @@ def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES) -> Ticket:
         if isinstance(error, TicketError):
             raise
         raise TicketError(f"The ticket's header does not describe its content: {error!r}") from error
+
+
+def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
+    """Writes a ticket to a file, whole or not at all; replaces what is there.
+
+    Raises:
+        TicketError: see `pack`.
+        RunError: the file cannot be written.
+    """
+    files.write(Path(path), pack(ticket))
+
+
+def load_ticket(path: str | os.PathLike[str]) -> Ticket:
+    """Reads a ticket from a file.
+
+    Raises:
+        TicketError: the file cannot be read, or is damaged, foreign or inconsistent.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise TicketError(f"{path} cannot be read: {error.strerror}") from error
+    return unpack(content)
 
 
 def _values(name: str, array: np.ndarray, mask: np.ndarray | None) -> bytes:

@@ -1,3 +1,4 @@
+import math
 from decimal import Decimal
 from fractions import Fraction
 
@@ -140,3 +141,45 @@ def test_law_1_and_2_counts_follow_the_recursion_and_masks_nest(scores, levels, 
         assert masks.kept(after) == sum(kept.values())
         assert all(not (after[name] & ~current[name]).any() for name in after)
         current = after
+
+
+@given(
+    st.lists(st.lists(st.integers(-3, 3), min_size=1, max_size=9), min_size=1, max_size=4),
+    st.integers(0, 99),
+    st.integers(0, 99),
+)
+def test_a_floor_changes_where_weights_go_but_not_how_many(values, percent, floor_percent):
+    scores = {str(i): np.array(row, float) for i, row in enumerate(values)}
+    ones = masks.ones({name: score.shape for name, score in scores.items()})
+    size, share = masks.kept(ones), Fraction(floor_percent, 100)
+    floors = {name: math.ceil(share * score.size) for name, score in scores.items()}
+    remove = pruning.number_to_remove(size, Fraction(percent, 100))
+    if remove > size - sum(floors.values()):
+        with pytest.raises(PruningError, match="weights to choose from"):
+            pruning.prune(scores, ones, Fraction(percent, 100), min_density=share)
+        return
+    pruned = pruning.prune(scores, ones, Fraction(percent, 100), min_density=share)
+    assert masks.kept(pruned) == size - remove
+    assert all(np.count_nonzero(mask) >= floors[name] for name, mask in pruned.items())
+
+
+def test_a_floor_protects_the_best_of_each_array():
+    scores = {"small": np.array([0.2, 0.1]), "large": np.array([5.0, 6.0, 7.0, 8.0])}
+    ones = masks.ones({"small": (2,), "large": (4,)})
+    pruned = pruning.prune(scores, ones, 0.5, min_density=0.25)
+    assert pruned["small"].tolist() == [True, False]
+    assert pruned["large"].tolist() == [False, False, True, True]
+
+
+def test_a_floor_that_protects_too_much_is_refused():
+    with pytest.raises(PruningError, match="leaves only 2 weights to choose from, 3 should go"):
+        pruning.prune({"w": np.arange(4.0)}, {"w": np.ones(4)}, 0.75, min_density=0.5)
+    with pytest.raises(PruningError, match='`min_density` is for scope="global"'):
+        pruning.prune({"w": np.arange(4.0)}, {"w": np.ones(4)}, 0.5, min_density=0.5, scope="layerwise")
+
+
+def test_the_first_level_that_empties_a_layer_is_found():
+    ones = masks.ones({"big": (100,), "small": (2,)})
+    assert pruning.first_emptied(ones, lambda level: 0.6, 10) == (2, "small")  # 2, 1, 0
+    assert pruning.first_emptied(ones, lambda level: {"big": 0.2, "small": 0.8}, 10) == (1, "small")
+    assert pruning.first_emptied(ones, lambda level: 0.5, 100) is None  # half of 1 rounds to 0

@@ -1,14 +1,16 @@
 """Pruning: scores and masks in, smaller masks out, with exact counts."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
-from tf_lottery.errors import PruningError
+from tf_lottery.errors import ExhaustedError, PruningError
 
 SCOPES = ("global", "layerwise")
 Share = float | int | str | Decimal | Fraction
@@ -37,13 +39,30 @@ def _looks_like_percent(fraction: Share) -> bool:
     return isinstance(fraction, int | float) and not isinstance(fraction, bool) and 1 <= fraction < 100
 
 
+def first_emptied(masks: Arrays, fraction_at: Callable[[int], Any], levels: int) -> tuple[int, str] | None:
+    """The first level of layerwise pruning that would leave nothing of a weight, and that weight's name."""
+    kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
+    for level in range(1, levels + 1):
+        fractions = _fraction_for_each(masks, fraction_at(level))
+        for name in masks:
+            kept[name] -= number_to_remove(kept[name], fractions[name])
+            if kept[name] == 0:
+                return level, name
+    return None
+
+
 def number_to_remove(kept: int, fraction: Share) -> int:
     """`round(fraction * kept)` in exact arithmetic; halves go to the even number."""
     return round(exact(fraction) * kept)
 
 
 def prune(
-    scores: Arrays, masks: Arrays, fraction: Share | Mapping[str, Share], *, scope: str = "global"
+    scores: Arrays,
+    masks: Arrays,
+    fraction: Share | Mapping[str, Share],
+    *,
+    scope: str = "global",
+    min_density: Share = 0,
 ) -> dict[str, np.ndarray]:
     """Removes the lowest-scoring `fraction` of the weights that `masks` still keep.
 
@@ -55,12 +74,15 @@ def prune(
         fraction: Share of the kept weights to remove, in [0, 1). A ratio, not a percent. With
             `scope="layerwise"` also one share for each weight name.
         scope: `"global"` ranks all weights together, `"layerwise"` each array by itself.
+        min_density: With `scope="global"`, the share of each array that stays: its highest-scoring kept weights are
+            not ranked. As many weights go as without it.
 
     Returns:
         New boolean masks; every zero of `masks` is still zero.
 
     Raises:
-        PruningError: names or shapes differ, a kept score is NaN, or `fraction` or `scope` is impossible.
+        PruningError: names or shapes differ, a kept score is NaN, `fraction` or `scope` is impossible, or
+            `min_density` protects so much that not enough weights are left to remove.
 
     >>> prune({"w": np.array([3., 1., 2., 4.])}, {"w": np.ones(4)}, 0.5)["w"]
     array([ True, False, False,  True])
@@ -72,8 +94,12 @@ def prune(
     if scope == "global":
         if isinstance(fraction, Mapping):
             raise PruningError('One fraction for each weight needs scope="layerwise"; scope="global" takes a number.')
-        return _prune_together(scores, masks, fraction)
+        return _prune_together(scores, masks, fraction, _protected(scores, masks, exact(min_density)))
     if scope == "layerwise":
+        if min_density:
+            raise PruningError(
+                '`min_density` is for scope="global"; scope="layerwise" never empties one layer for others.'
+            )
         fractions = _fraction_for_each(masks, fraction)
         return {
             name: _prune_together({name: scores[name]}, {name: mask}, fractions[name])[name]
@@ -90,9 +116,33 @@ def _fraction_for_each(masks: Arrays, fraction: Share | Mapping[str, Share]) -> 
     return fraction
 
 
-def _prune_together(scores: Arrays, masks: Arrays, fraction: Share) -> dict[str, np.ndarray]:
-    candidates = np.concatenate([scores[name][mask] for name, mask in masks.items()] or [np.empty(0)])
-    survives = _survivors(candidates, number_to_remove(candidates.size, fraction))
+def _protected(scores: Arrays, masks: Arrays, min_density: Fraction) -> dict[str, np.ndarray] | None:
+    """The best weights of each array, as many as `min_density` of its size, or all that are kept if those are fewer."""
+    if not min_density:
+        return None
+    protected = {}
+    for name, mask in masks.items():
+        kept, floor = int(np.count_nonzero(mask)), math.ceil(min_density * mask.size)
+        protected[name] = _removed({name: scores[name]}, {name: mask}, max(kept - floor, 0))[name]
+    return protected
+
+
+def _prune_together(
+    scores: Arrays, masks: Arrays, fraction: Share, protected: Arrays | None = None
+) -> dict[str, np.ndarray]:
+    remove = number_to_remove(masks_lib.kept(masks), fraction)
+    if protected is None:
+        return _removed(scores, masks, remove)
+    candidates = {name: mask & ~protected[name] for name, mask in masks.items()}
+    if remove > (left := masks_lib.kept(candidates)):
+        raise ExhaustedError(f"`min_density` leaves only {left} weights to choose from, {remove} should go.")
+    survivors = _removed(scores, candidates, remove)
+    return {name: survivors[name] | protected[name] for name in masks}
+
+
+def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray]:
+    """The masks without the `remove` lowest-scoring of all weights they keep."""
+    survives = _survivors(np.concatenate([scores[name][mask] for name, mask in masks.items()] or [np.empty(0)]), remove)
     pruned, start = {}, 0
     for name, mask in masks.items():
         pruned[name], count = np.zeros_like(mask), int(np.count_nonzero(mask))

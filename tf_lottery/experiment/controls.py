@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from tf_lottery.core import masks as masks_lib
+from tf_lottery.core import masks as masks_lib, seeds
 from tf_lottery.core.masks import Arrays
-from tf_lottery.experiment import seeds
 
 
 def random_mask(masks: Arrays, seed: int, replicate: int, level: int) -> dict[str, np.ndarray]:

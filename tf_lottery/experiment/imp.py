@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from tf_lottery import data, layers, model_masks, models, state
-from tf_lottery.core import criteria, masks as masks_lib, pruning, schedules
+from tf_lottery.core import masks as masks_lib, pruning, schedules, seeds
+from tf_lottery.core.level import next_masks
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ConfigError, PruningError
-from tf_lottery.experiment import config as config_lib, controls, seeds
+from tf_lottery.experiment import config as config_lib, controls
 from tf_lottery.experiment.config import Experiment, Lengths
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.keras_api import keras
@@ -101,15 +102,19 @@ def _prune(run: Run, setup: Setup, unit: Unit) -> dict[str, np.ndarray]:
     """The masks of a level, from the ticket of the level before; shuffled for the random-mask control."""
     prune = setup.config.prune
     before = run.ticket(Unit(unit.replicate, unit.level - 1))
-    initial, trained = ({name: before.weights[group][name] for name in before.masks} for group in ("rewind", "final"))
-    for name, weight in trained.items():
-        if not np.isfinite(weight).all():
-            raise PruningError(f"{name!r} holds NaN or infinite weights before {unit}: training diverged.")
     rng = np.random.default_rng(seeds.derive(setup.config.seed, "replicate", unit.replicate, "criterion", unit.level))
-    scores = criteria.CRITERIA[prune.criterion](initial, trained, rng)
-    masks = pruning.prune(scores, before.masks, setup.fraction_at(unit.level), scope=prune.scope)
-    if empty := [name for name, mask in masks.items() if not mask.any()]:
-        raise PruningError(f"Level {unit.level} of replicate {unit.replicate} would remove all of {', '.join(empty)}.")
+    try:
+        masks = next_masks(
+            before.weights["rewind"],
+            before.weights["final"],
+            before.masks,
+            criterion=prune.criterion,
+            fraction=setup.fraction_at(unit.level),
+            scope=prune.scope,
+            rng=rng,
+        )
+    except PruningError as error:
+        raise PruningError(f"{str(unit).capitalize()}: {error}") from error
     if unit.control == "random_mask":
         return controls.random_mask(masks, setup.config.seed, unit.replicate, unit.level)
     return masks
@@ -178,10 +183,6 @@ def _schedule(config: Experiment, masks: Arrays) -> schedules.Schedule:
     if prune.scope == "global":
         return schedules.constant(prune.fraction)
     fraction_at = schedules.with_rates(prune.fraction, prune.rates, masks)
-    for name, mask in masks.items():
-        kept = mask.size
-        for level in range(1, prune.levels + 1):
-            kept -= pruning.number_to_remove(kept, fraction_at(level)[name])
-            if kept == 0:
-                raise ConfigError(f"Level {level} would remove all of {name!r}: ask for fewer `prune.levels`.")
+    if emptied := pruning.first_emptied(masks, fraction_at, prune.levels):
+        raise ConfigError(f"Level {emptied[0]} would remove all of {emptied[1]!r}: ask for fewer `prune.levels`.")
     return fraction_at

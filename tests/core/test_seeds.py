@@ -1,4 +1,4 @@
-from tf_lottery.experiment.seeds import derive
+from tf_lottery.core.seeds import derive
 
 
 def test_seeds_are_fixed_for_ever():

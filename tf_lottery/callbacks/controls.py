@@ -1,0 +1,84 @@
+"""What a ticket must be compared with, and which ticket to take."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_lottery import keras_api, layers, model_masks, state
+from tf_lottery.core import masks as masks_lib, seeds
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import ConfigError, ModelError
+from tf_lottery.ticket import Ticket
+
+KINDS = ("random_mask", "reinit")
+
+
+def control(
+    kind: str, model: Any, ticket: Ticket, rewind: Mapping[str, Arrays], level: int, seed: int, new: Any = None
+) -> Any:
+    """A compiled model with the masks and weights that the control of a level starts from; see LotteryTicket.control.
+
+    Args:
+        kind: `"random_mask"` or `"reinit"`.
+        model: The model that tickets were found in; left unchanged.
+        ticket: The ticket to be compared with.
+        rewind: The dense network's state at step k.
+        level, seed: Name the draw of the random mask.
+        new: A newly initialised model to use; default: one made from the config of `model`.
+
+    Raises:
+        ConfigError: there is no such control.
+        ModelError: `model` cannot be made again from its config, or always starts with the same weights.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"A control is one of {', '.join(KINDS)}. Received: {kind!r}")
+    if new is None:
+        new = layers.copy(model)
+        _compile_like(new, model)
+        if kind == "reinit":
+            _check_randomness(model)
+    if kind == "reinit":
+        model_masks.set_masks(new, ticket.masks)
+        return new
+    rng = np.random.default_rng(seeds.derive(seed, "random_mask", level))
+    model_masks.set_masks(new, masks_lib.shuffle(ticket.masks, rng))
+    state.restore(rewind, new, keras_api.build_optimizer(new))  # dense weights: those of the ticket are mostly 0
+    return new
+
+
+def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str | None, mode: str | None) -> int:
+    """The last level whose metric is at most `within` worse than level 0's; see LotteryTicket.best."""
+    dense = records[0]["metrics"]
+    monitor = _main_metric(dense) if monitor is None else monitor
+    if monitor not in dense:
+        raise ConfigError(f"No metric {monitor!r} was measured. Known: {', '.join(dense) or 'none'}")
+    if mode not in (None, "min", "max"):
+        raise ConfigError(f"`mode` must be 'min' or 'max'. Received: mode={mode!r}")
+    is_loss = mode == "min" or (mode is None and any(word in monitor for word in ("loss", "error")))
+    sign = -1 if is_loss else 1
+    good = [r["level"] for r in records if sign * r["metrics"].get(monitor, np.nan) >= sign * dense[monitor] - within]
+    return max(good, default=0)
+
+
+def _main_metric(metrics: Mapping[str, float]) -> str | None:
+    accuracies = [name for name in metrics if name.startswith("val_") and "accuracy" in name]
+    names = ["val_accuracy", *accuracies, "val_loss", "accuracy", "loss"]
+    return next((name for name in names if name in metrics), None)
+
+
+def _compile_like(new: Any, model: Any) -> None:
+    try:
+        new.compile_from_config(model.get_compile_config())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            "The model cannot be compiled again from its config. Give `control(…, model=…)` a new prunable model that "
+            f"you have compiled. {error}"
+        ) from error
+
+
+def _check_randomness(model: Any) -> None:
+    """Two new models must differ, or nothing is initialised anew."""
+    first, second = (model_masks.prunable_weights(layers.copy(model)) for _ in range(2))
+    if fixed := [name for name, weight in first.items() if np.ptp(weight) and np.array_equal(weight, second[name])]:
+        raise ModelError(f"{', '.join(fixed)} always start with the same weights: their initializers have fixed seeds.")

@@ -1,0 +1,122 @@
+"""What a LotteryTicket has found: in memory, or in a directory that the next process goes on with.
+
+    directory/  settings.json   rewind.tfl   level_00.tfl  level_01.tfl …   optimizer_03.tfl   records.json
+
+A level is done when it is in `records.json`, which is written last; every file is there whole or not at all.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tf_lottery import files, ticket as ticket_lib
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import RunError, TicketError
+from tf_lottery.ticket import Ticket
+
+
+class Ledger:
+    """Tickets, records and the state at step k.
+
+    Args:
+        directory: Where to keep everything, and where to go on from; None keeps it in memory.
+        settings: What makes the experiment what it is, as JSON holds it. A directory of other settings is refused.
+
+    Attributes:
+        records: One entry a finished level.
+
+    Raises:
+        RunError: the directory is of another experiment, holds something else, is damaged or cannot be written.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str] | None, settings: Mapping[str, Any]):
+        self.path = None if directory is None else Path(directory)
+        self.records: list[dict[str, Any]] = []
+        self._memory: dict[str, bytes] = {}
+        if self.path is None:
+            return
+        if (self.path / "settings.json").exists():
+            self._check(settings)
+            self.records = self._json("records.json") if (self.path / "records.json").exists() else []
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunError(
+                f"{self.path} holds something else than lottery tickets. Choose a new or an empty directory."
+            )
+        files.write(self.path / "settings.json", _text(settings))
+
+    def add(self, record: Mapping[str, Any], ticket: Ticket, optimizer: Arrays | None = None) -> None:
+        """Keeps a finished level, with the optimizer's state where the next level starts from it."""
+        level = record["level"]
+        self.write(f"level_{level:02d}", ticket)
+        if optimizer is not None:
+            self.write(f"optimizer_{level:02d}", Ticket({}, {"optimizer": optimizer}))
+        self.records.append(dict(record))
+        if self.path is not None:
+            files.write(self.path / "records.json", _text(self.records))
+        if optimizer is not None and level:
+            self._remove(f"optimizer_{level - 1:02d}")
+
+    def ticket(self, level: int) -> Ticket:
+        """The ticket of a finished level."""
+        if not 0 <= level < len(self.records):
+            raise TicketError(f"Levels 0 to {len(self.records) - 1} are done. Received: level={level}")
+        return self.read(f"level_{level:02d}")
+
+    def optimizer(self, level: int) -> Arrays:
+        """The optimizer's state at the end of a level; only the last one is kept."""
+        return self.read(f"optimizer_{level:02d}").weights["optimizer"]
+
+    def write(self, name: str, ticket: Ticket) -> None:
+        """Keeps arrays under a name."""
+        content = ticket_lib.pack(ticket)
+        if self.path is None:
+            self._memory[name] = content
+        else:
+            files.write(self.path / f"{name}.tfl", content)
+
+    def read(self, name: str) -> Ticket:
+        """The arrays kept under a name."""
+        if self.path is None:
+            return ticket_lib.unpack(self._memory[name])
+        return ticket_lib.load_ticket(self.path / f"{name}.tfl")
+
+    def _remove(self, name: str) -> None:
+        self._memory.pop(name, None)
+        if self.path is not None:
+            (self.path / f"{name}.tfl").unlink(missing_ok=True)
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        stored, asked = self._json("settings.json"), json.loads(_text(settings))
+        different = [name for name in {**stored, **asked} if not _continues(stored.get(name), asked.get(name))]
+        if different:
+            differences = "; ".join(f"{name}={stored.get(name)} (there), {asked.get(name)} (now)" for name in different)
+            raise RunError(f"{self.path} belongs to another experiment: {differences}. Choose another directory.")
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads((self.path / name).read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / name} is damaged: {error}. Choose another directory.") from error
+
+
+def _continues(stored: Any, asked: Any) -> bool:
+    if isinstance(stored, list) and isinstance(asked, list):
+        common = min(len(stored), len(asked))
+        return stored[:common] == asked[:common]
+    return stored == asked
+
+
+def _text(content: Any) -> bytes:
+    return (json.dumps(_finite(content), indent=1, allow_nan=False) + "\n").encode()
+
+
+def _finite(content: Any) -> Any:
+    """Strict JSON knows no NaN: what is not a finite number becomes null."""
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

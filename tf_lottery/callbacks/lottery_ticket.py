@@ -1,0 +1,306 @@
+"""Iterative magnitude pruning with rewinding, in anyone's `model.fit`."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tf_lottery import keras_api, model_masks, state, tfmot_bridge
+from tf_lottery.callbacks import controls
+from tf_lottery.callbacks.held_rate import HeldRate
+from tf_lottery.callbacks.ledger import Ledger
+from tf_lottery.callbacks.level import Level
+from tf_lottery.callbacks.levels_in_fit import LevelsInFit
+from tf_lottery.callbacks.rewinding import REWINDS, Start
+from tf_lottery.callbacks.settings import Settings
+from tf_lottery.core import masks as masks_lib, schedules, seeds
+from tf_lottery.core.criteria import Criterion
+from tf_lottery.core.level import next_masks
+from tf_lottery.core.masks import Arrays
+from tf_lottery.core.pruning import Share
+from tf_lottery.errors import ConfigError, ExhaustedError, RunError
+from tf_lottery.keras_api import keras
+from tf_lottery.ticket import Ticket
+
+_ONE_TRAINING = ("EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau")
+
+
+class LotteryTicket(LevelsInFit):
+    """Finds lottery tickets: trains, prunes, rewinds and trains again, level by level, in one `fit`.
+
+    Level 0 is the dense network. It is trained for `epochs_per_level` epochs; its full state at step k is kept. At a
+    level's end the smallest weights are pruned; the next level starts with the others, and with everything else that
+    training changes, at step k, and trains to where level 0 ended (Frankle et al. 2019, arXiv 1903.01611, Algorithm 1).
+    What a callback cannot set back is the position in your data: a level begins with a new pass over it.
+
+    Args:
+        levels: Number of prunings; levels 0 to `levels` are trained.
+        fraction: Share of the kept weights that each level removes, in [0, 1); or a function of the level, such as
+            `tfl.schedules.to_target_density(0.05, levels=10)` or `tfl.schedules.one_shot(0.05)`. Default 0.2.
+        epochs_per_level: Epochs of level 0. The others begin in the epoch of step k.
+        rates: Other shares for some weights, by regex searched in the weight name: `{"^output/": 0.1}`. Needs
+            `scope="layerwise"`.
+        scope: `"global"` (default) ranks all weights together, `"layerwise"` each by itself.
+        criterion: What is kept: `"magnitude"` (default), another of `tfl.criteria.CRITERIA`, or a function
+            `(initial, trained, rng) -> scores`, all by weight name.
+        rewind: `"weights"` (default, the paper): back to step k with everything. `"learning_rate"`: weights stay, step
+            counter and learning rate go back to k, slots start afresh. `"none"`: fine-tuning, everything stays, the
+            learning rate is held and epochs are counted on. All train as many steps.
+        rewind_to: Step k: `"500it"`, `"2ep"`, or a number of steps. Default 0.
+        reset_optimizer: Start levels with fresh optimizer slots instead of those of step k.
+        min_density: Share of each weight array that global pruning leaves. Without it, `fit` ends before a level that
+            would leave nothing of a layer.
+        callbacks: Keras callbacks that live one level each: they see the epochs of one training and can end a level.
+            Those that you give to `fit` itself act on the whole of it.
+        directory: Where to keep everything. The same script run again goes on with the level that was not finished.
+        seed: For the criteria and controls that draw.
+
+    Attributes:
+        records: One dict a finished level: `level`, `density`, `density_by_weight`, `epochs`, `step` (the optimizer's
+            count) and `metrics` (the logs of the epoch whose weights the ticket has).
+
+    Raises:
+        LotteryError: an argument is impossible; or, when `fit` begins, does not fit the model or the other callbacks.
+
+    Example:
+        >>> tickets = tfl.callbacks.LotteryTicket(levels=10, rewind_to="500it", epochs_per_level=20)
+        >>> model.fit(x, y, epochs=tickets.total_epochs, validation_split=0.1, callbacks=[tickets])
+        >>> tickets.to_frame()
+    """
+
+    def __init__(
+        self,
+        levels: int,
+        fraction: Share | schedules.Schedule = 0.2,
+        *,
+        epochs_per_level: int,
+        rates: Mapping[str, Share] | Sequence[str] = (),
+        scope: str = "global",
+        criterion: str | Criterion = "magnitude",
+        rewind: str = "weights",
+        rewind_to: int | str = 0,
+        reset_optimizer: bool = False,
+        min_density: Share | None = None,
+        callbacks: Sequence[Any] = (),
+        directory: str | os.PathLike[str] | None = None,
+        seed: int = 0,
+    ):
+        super().__init__(epochs_per_level, rewind_to, counts_on=rewind == "none", callbacks=callbacks)
+        self.settings = Settings(
+            levels,
+            fraction,
+            epochs_per_level,
+            rates,
+            scope,
+            criterion,
+            rewind,
+            rewind_to,
+            reset_optimizer,
+            min_density,
+            seed,
+        )
+        self.directory = directory
+        self.records: list[dict[str, Any]] = []
+        self._ledger: Ledger | None = None
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs that `fit` needs at most; it ends by itself when the last level is done."""
+        return (self.settings.levels + 1) * self.epochs_per_level
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a finished level: level, density, epochs, step, and its metrics."""
+        columns = ("level", "density", "epochs", "step")
+        rows = [{name: record[name] for name in columns} | record["metrics"] for record in self.records]
+        return pd.DataFrame(rows, columns=None if rows else columns)
+
+    def ticket(self, level: int) -> Ticket:
+        """The ticket of a finished level: its masks, and the weights `"rewind"` (it started with) and `"final"`.
+
+        Level 0's `"rewind"` weights are W_k, those of the dense network at step k.
+        """
+        return self._done().ticket(level)
+
+    def restore(self, model: Any, level: int, weights: str = "final") -> Any:
+        """Gives `model` the masks and weights of a finished level; see `tfl.restore_ticket`."""
+        return state.restore_ticket(model, self.ticket(level), weights)
+
+    def best(self, within: float = 0.0, monitor: str | None = None, mode: str | None = None) -> int:
+        """The sparsest level that is as good as the dense network.
+
+        Args:
+            within: How much worse than level 0 it may be, in the metric's own unit.
+            monitor: Name of the metric. Default: the first of `val_accuracy`, other `val_…accuracy`, `val_loss`,
+                `accuracy`, `loss` that was measured.
+            mode: `"max"` or `"min"`. Default: `"min"` for losses and errors, else `"max"`.
+
+        Raises:
+            ConfigError: there is no such metric.
+        """
+        self._done()
+        return controls.best_level(self.records, within, monitor, mode)
+
+    def control(self, kind: str, level: int, model: Any = None) -> Any:
+        """A model ready to `fit` that a winning ticket has to beat; see the README for the comparison.
+
+        Args:
+            kind: `"random_mask"`: as many weights in each layer, chosen at random, with the dense network's weights and
+                optimizer state at step k, to be trained from there. `"reinit"`: the ticket's masks on a new random
+                initialisation, to be trained from step 0.
+            level: A finished level.
+            model: Another prunable, compiled, newly initialised model to use; needed where the model of `fit` cannot be
+                made again from its config.
+        """
+        ledger = self._done()
+        rewind = ledger.read("rewind").weights
+        return controls.control(kind, self.model, ledger.ticket(level), rewind, level, self.settings.seed, model)
+
+    def on_level_end(self, level: int, record: dict[str, Any]) -> None:
+        """Called when a level is trained and kept, before the next one; for subclasses.
+
+        Args:
+            level: Its number.
+            record: Its entry in `records`.
+        """
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self._ledger is not None and self._masks is None:
+            raise ConfigError("This LotteryTicket has found all its levels: make a new one for another `fit`.")
+        tfmot_bridge.adopt(self.model)
+        masks = model_masks.get_masks(self.model)
+        self._check_fellows()
+        fraction_at = self.settings.schedule(masks)
+        optimizer = keras_api.build_optimizer(self.model)
+        super().on_train_begin(logs)
+        if self._ledger is None:
+            self._ledger = Ledger(self.directory)
+        self._ledger.open(self.settings.as_json(masks))
+        self.records, self._fraction_at, self._optimizer = self._ledger.records, fraction_at, optimizer
+        self._held = self._hold_rate() if self.settings.rewind == "none" else None
+        self._masks: Arrays | None = masks
+        if self.records:
+            self._resume()
+        self._check_epochs()
+
+    def next_level(self) -> int | None:
+        return None if self._masks is None else len(self.records)
+
+    def begin_level(self, number: int) -> None:
+        if number:
+            rewind, before = self._ledger.read("rewind").weights, self._ledger.ticket(number - 1)
+            optimizer = self._ledger.optimizer(number - 1) if self.settings.rewind == "none" else {}
+            start = Start(self._masks, rewind, before.weights["final"], optimizer, self.settings.reset_optimizer)
+            REWINDS[self.settings.rewind](self.model, self._optimizer, start)
+        self._start = state.weights(self.model)
+
+    def reach_rewind_step(self) -> None:
+        snapshot = state.capture(self.model, self._optimizer)
+        self._start = snapshot["weights"]
+        self._ledger.write("rewind", Ticket({}, snapshot, {"steps_per_epoch": self.table.steps_per_epoch}))
+
+    def end_level(self, level: Level, metrics: dict[str, Any]) -> None:
+        final = state.trained_weights(self.model, self._optimizer)
+        record = {
+            "level": level.number,
+            "density": masks_lib.density(self._masks),
+            "density_by_weight": masks_lib.density_by_weight(self._masks),
+            "epochs": level.epochs_trained,
+            "step": int(self._optimizer.iterations.numpy()),
+            "metrics": {name: float(value) for name, value in metrics.items()},
+        }
+        origin = {"level": level.number, "rewind_step": self.table.rewind, "rewind": self.settings.rewind}
+        ticket = Ticket(self._masks, {"rewind": self._start, "final": final}, origin)
+        goes_on = self.settings.rewind == "none"
+        self._ledger.add(record, ticket, state.capture(self.model, self._optimizer)["optimizer"] if goes_on else None)
+        if self._held is not None:
+            self._held.hold(record["step"] - 1)
+        self.on_level_end(level.number, record)
+        self._masks = self._masks_after(ticket)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs = {} if logs is None else logs
+        level, masks = self._level, self._masks
+        super().on_epoch_end(epoch, logs)
+        if level is not None:
+            logs |= {"level": level.number, "density": masks_lib.density(masks)}
+
+    def on_train_end(self, logs: Any = None) -> None:
+        super().on_train_end(logs)
+        if self._masks is None:  # what came after the last level's end (a fit that had nothing to do) is undone
+            self.restore(self.model, len(self.records) - 1)
+
+    def _masks_after(self, ticket: Ticket) -> dict[str, np.ndarray] | None:
+        """The masks of the level after a ticket's; None if there is to be none."""
+        level = len(self.records)
+        if level > self.settings.levels:
+            return None
+        rng = np.random.default_rng(seeds.derive(self.settings.seed, "criterion", level))
+        try:
+            return next_masks(
+                ticket.weights["rewind"],
+                ticket.weights["final"],
+                ticket.masks,
+                criterion=self.settings.criterion,
+                fraction=self._fraction_at(level),
+                scope=self.settings.scope,
+                rng=rng,
+                min_density=self.settings.min_density or 0,
+            )
+        except ExhaustedError as error:
+            warnings.warn(f"The run ends with level {level - 1}: level {level} {error}", stacklevel=2)
+            return None
+
+    def _resume(self) -> None:
+        """Goes on after the last level of the directory."""
+        length = self._ledger.read("rewind").metadata["steps_per_epoch"]
+        if self._is_planned and length != self.table.steps_per_epoch:
+            raise RunError(
+                f"{self.directory} was made with epochs of {length} steps; this fit has {self.table.steps_per_epoch}. "
+                "Give it the same data and batch size, or choose another directory."
+            )
+        self.plan(length)
+        if self._held is not None:
+            self._held.hold(self.records[0]["step"] - 1)
+        self._masks = self._masks_after(self._ledger.ticket(len(self.records) - 1))
+
+    def _hold_rate(self) -> HeldRate | None:
+        """Puts a schedule that can be held in place of the optimizer's; a plain rate stays as it is by itself."""
+        optimizer = getattr(self._optimizer, "inner_optimizer", self._optimizer)
+        schedule = optimizer._learning_rate
+        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            return None
+        optimizer.learning_rate = held = HeldRate(schedule)
+        keras_api.retrace_training(self.model)
+        return held
+
+    def _done(self) -> Ledger:
+        if not self.records:
+            raise ConfigError("No level is done yet: call `model.fit(…, callbacks=[tickets])` first.")
+        return self._ledger
+
+    def _check_fellows(self) -> None:
+        names = [type(callback).__name__ for callback in keras_api.fellow_callbacks()]
+        if "BackupAndRestore" in names and self.directory is None:
+            raise ConfigError(
+                "BackupAndRestore cannot restore the levels of a LotteryTicket: the result would be another one. Take "
+                "it out and give LotteryTicket a `directory`: the same script run again goes on from there."
+            )
+        if outer := [name for name in names if name in _ONE_TRAINING]:
+            warnings.warn(
+                f"{', '.join(outer)} in `fit` acts on all levels as if they were one training. For a life of one level "
+                "each, give it to LotteryTicket(callbacks=[…]).",
+                stacklevel=2,
+            )
+
+    def _check_epochs(self) -> None:
+        levels = range(len(self.records), self.settings.levels + 1)
+        needed = sum(len(self.table.epochs_of(level)) for level in levels) if self._is_planned else self.total_epochs
+        if self._masks is not None and self.params["epochs"] < needed:
+            warnings.warn(
+                f"`fit` ends before level {self.settings.levels}: epochs={self.params['epochs']}, {needed} are needed. "
+                "`epochs=tickets.total_epochs` has room for all levels.",
+                stacklevel=2,
+            )

@@ -1,0 +1,119 @@
+"""What a user may ask of a LotteryTicket, checked before anything is trained."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tf_lottery.callbacks.rewinding import REWINDS
+from tf_lottery.core import pruning, schedules, steps
+from tf_lottery.core.criteria import Criterion
+from tf_lottery.core.level import criterion_named
+from tf_lottery.core.masks import Arrays
+from tf_lottery.core.pruning import Share
+from tf_lottery.errors import ConfigError, PruningError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments of LotteryTicket that make an experiment what it is; see there.
+
+    Raises:
+        LotteryError: one of them is impossible.
+    """
+
+    levels: int
+    fraction: Share | schedules.Schedule
+    epochs_per_level: int
+    rates: Mapping[str | re.Pattern[str], Share] | Sequence[str]
+    scope: str
+    criterion: str | Criterion
+    rewind: str
+    rewind_to: int | str
+    reset_optimizer: bool
+    min_density: Share | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name, least in (("levels", 0), ("epochs_per_level", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(f"`{name}` must be a whole number, at least {least}. Received: {name}={value!r}")
+        if not callable(self.fraction):
+            pruning.exact(self.fraction)
+        criterion_named(self.criterion)
+        for name, known in (("scope", pruning.SCOPES), ("rewind", REWINDS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"`{name}` must be one of {', '.join(known)}. Received: {name}={getattr(self, name)!r}"
+                )
+        self._check_rates()
+        self._check_rewind_to()
+        if self.min_density is not None and (self.scope != "global" or not pruning.exact(self.min_density)):
+            raise ConfigError(
+                '`min_density` is a share in (0, 1) that scope="global" leaves of each weight array. '
+                f"Received: min_density={self.min_density!r}, scope={self.scope!r}"
+            )
+
+    def schedule(self, masks: Arrays) -> schedules.Schedule:
+        """The share to remove at each level, for a model with these masks.
+
+        Raises:
+            PruningError: a rate names no weight, or layerwise pruning would leave nothing of one.
+        """
+        if callable(self.fraction):
+            fraction_at = self.fraction
+        elif self.rates:
+            fraction_at = schedules.with_rates(self.fraction, self._written_rates(), masks)
+        else:
+            fraction_at = schedules.constant(self.fraction)
+        if self.scope == "layerwise" and (emptied := pruning.first_emptied(masks, fraction_at, self.levels)):
+            raise PruningError(
+                f"Level {emptied[0]} would remove all of {emptied[1]!r}: ask for fewer levels, a smaller fraction, "
+                'another rate for it, or scope="global".'
+            )
+        return fraction_at
+
+    def as_json(self, masks: Arrays) -> dict[str, Any]:
+        """What must be the same for a directory to be gone on with; lists may become longer."""
+        fraction_at = self.schedule(masks)
+        return {
+            "weights": {name: list(mask.shape) for name, mask in masks.items()},
+            "fractions": [_written(fraction_at(level)) for level in range(1, self.levels + 1)],
+            "epochs_per_level": self.epochs_per_level,
+            "scope": self.scope,
+            "criterion": self.criterion if isinstance(self.criterion, str) else self.criterion.__qualname__,
+            "rewind": self.rewind,
+            "rewind_to": self.rewind_to,
+            "reset_optimizer": self.reset_optimizer,
+            "min_density": None if self.min_density is None else str(self.min_density),
+            "seed": self.seed,
+        }
+
+    def _check_rates(self) -> None:
+        if self.rates and (self.scope != "layerwise" or callable(self.fraction)):
+            raise ConfigError(
+                '`rates` gives single weights other shares than `fraction`: it needs scope="layerwise" and a fraction '
+                f"that is a number. Received: scope={self.scope!r}, fraction={self.fraction!r}"
+            )
+        for rate in self._written_rates():
+            schedules.parse_rate(rate)
+
+    def _check_rewind_to(self) -> None:
+        whole_epochs = isinstance(self.rewind_to, str) and self.rewind_to.endswith("ep")
+        if steps.to_steps(self.rewind_to, 1) >= self.epochs_per_level and whole_epochs:
+            raise ConfigError(
+                f"`rewind_to` must lie before the end of a level of {self.epochs_per_level} epochs. "
+                f"Received: rewind_to={self.rewind_to!r}"
+            )
+
+    def _written_rates(self) -> list[str]:
+        if not isinstance(self.rates, Mapping):
+            return list(self.rates)
+        return [f"{getattr(regex, 'pattern', regex)}={share}" for regex, share in self.rates.items()]
+
+
+def _written(fraction: Any) -> Any:
+    if isinstance(fraction, Mapping):
+        return {name: _written(share) for name, share in fraction.items()}
+    return str(pruning.exact(fraction))

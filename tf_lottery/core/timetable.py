@@ -1,0 +1,63 @@
+"""Which batch of which epoch is step k, and where a level that restarts at step k begins."""
+
+from dataclasses import dataclass
+
+from tf_lottery.core.steps import to_steps
+from tf_lottery.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """Levels in whole epochs, as `fit` counts them.
+
+    Level 0 trains all epochs. The others begin in the middle of the epoch that holds step k: their first epoch has only
+    the steps that were left of it, so that from then on epoch and step of every level are those of level 0.
+
+    Attributes:
+        steps_per_epoch: Batches an epoch.
+        epochs: Epochs of level 0.
+        rewind: Step k.
+    """
+
+    steps_per_epoch: int
+    epochs: int
+    rewind: int
+
+    @classmethod
+    def plan(cls, steps_per_epoch: int, epochs: int, rewind_to: int | str, steps_per_execution: int) -> "Timetable":
+        """The timetable, checked.
+
+        Raises:
+            ConfigError: step k is not before the end of a level; or k, or the end of the epoch it is in, falls into
+                the middle of an execution of several steps.
+        """
+        table = cls(steps_per_epoch, epochs, to_steps(rewind_to, steps_per_epoch))
+        if table.rewind >= epochs * steps_per_epoch:
+            raise ConfigError(
+                f"`rewind_to` must lie before the end of a level ({epochs} epochs of {steps_per_epoch} steps = "
+                f"{epochs * steps_per_epoch} steps). Received: rewind_to={rewind_to!r}, which is step {table.rewind}"
+            )
+        for position in (table.rewind % steps_per_epoch, table.first_length):
+            if position % steps_per_execution and position != steps_per_epoch:
+                raise ConfigError(
+                    f"`steps_per_execution={steps_per_execution}` runs past step k: `rewind_to={rewind_to!r}` is batch "
+                    f"{table.rewind % steps_per_epoch} of an epoch of {steps_per_epoch}. It and the rest of the epoch must "
+                    "be multiples of it."
+                )
+        return table
+
+    @property
+    def first_epoch(self) -> int:
+        """The epoch in which step k lies, where the levels after 0 begin."""
+        return self.rewind // self.steps_per_epoch
+
+    @property
+    def first_length(self) -> int:
+        """Steps in the first epoch of the levels after 0."""
+        return self.steps_per_epoch - self.rewind % self.steps_per_epoch
+
+    def epochs_of(self, level: int, counts_on: bool = False) -> range:
+        """The epochs of a level, numbered as in level 0; or on from the level before, if it `counts_on`."""
+        length = self.epochs - self.first_epoch
+        offset = (level - 1) * length + self.epochs - self.first_epoch if counts_on and level else 0
+        return range(self.first_epoch + offset, self.epochs + offset) if level else range(self.epochs)
