@@ -1,0 +1,231 @@
+"""Models that tfmot wrapped, under our masks. tfmot knows legacy Keras only."""
+
+import os
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import tiny
+
+import tf_lottery as tfl
+from tf_lottery import keras_api, naming, state, tfmot_bridge
+from tf_lottery.keras_api import keras
+from tf_lottery.masking import mask_of
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # tfmot imports distutils
+    TFMOT = tfmot_bridge.import_tfmot()
+
+legacy_keras_only = pytest.mark.skipif(not keras_api.LEGACY, reason="tfmot wraps models of legacy Keras only")
+
+
+def wrapped(plain, compiled=True, optimizer="adam", **arguments):
+    model = TFMOT.prune_low_magnitude(plain, **{"pruning_schedule": TFMOT.ConstantSparsity(0.5, 0, -1, 1), **arguments})
+    if compiled:
+        model.compile(optimizer, tiny.loss(), jit_compile=False)
+    return model
+
+
+def fit(model, *callbacks, **arguments):
+    return model.fit(tiny.X, tiny.Y, batch_size=8, verbose=0, callbacks=list(callbacks), **arguments)
+
+
+class Watcher(keras.callbacks.Callback):
+    """Looks at every batch end."""
+
+    def __init__(self):
+        super().__init__()
+        self.pruned_to_zero, self.masks = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.pruned_to_zero.append(tiny.is_pruned_to_plus_zero(self.model))
+        self.masks.append(tfl.get_masks(self.model))
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@legacy_keras_only
+@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional, tiny.nested])
+def test_masks_have_the_weight_names_of_the_plain_model(build):
+    model = wrapped(build(), compiled=False)
+    assert tfmot_bridge.adopt(model)
+    assert list(tfl.get_masks(model)) == list(tfl.get_masks(tfl.make_prunable(build())))
+    assert list(state.weights(model)) == list(naming.named_variables(build()))
+
+
+@legacy_keras_only
+def test_masks_go_in_and_out():
+    model = wrapped(tiny.dense())
+    tfmot_bridge.adopt(model)
+    assert tfl.density(model) == 1.0
+    tfl.set_masks(model, masks := tiny.half_masks(model))
+    assert same(tfl.get_masks(model), masks)
+    assert tiny.is_pruned_to_plus_zero(model)
+    assert tfl.density(model) == sum(mask.sum() for mask in masks.values()) / sum(mask.size for mask in masks.values())
+    model.layers[1].layer.kernel.assign(np.ones((36, 4)))
+    tfl.apply_masks(model)
+    assert tiny.is_pruned_to_plus_zero(model)
+
+
+@legacy_keras_only
+@pytest.mark.parametrize(
+    "optimizer",
+    [lambda: keras.optimizers.Adam(0.1), lambda: keras.optimizers.SGD(0.1, momentum=0.9)],
+    ids=["adam", "momentum"],
+)
+def test_masks_hold_at_every_batch_end_without_any_callback_of_tfmot(optimizer):
+    model = wrapped(tiny.convolutional(), optimizer=optimizer())
+    tfmot_bridge.adopt(model)
+    tfl.set_masks(model, masks := tiny.half_masks(model))
+    fit(model, watcher := Watcher(), epochs=2)
+    assert watcher.pruned_to_zero == [True] * 8
+    assert all(same(seen, masks) for seen in watcher.masks)
+
+
+@legacy_keras_only
+@pytest.mark.parametrize("when", ["before fit", "in fit"])
+def test_a_model_that_tfmot_has_pruned_in_an_earlier_fit_keeps_its_masks(when):
+    class Adopt(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            tfmot_bridge.adopt(self.model)
+
+    model = wrapped(tiny.dense(), optimizer=keras.optimizers.Adam(0.1))
+    fit(model, TFMOT.UpdatePruningStep())
+    masks = tfl.get_masks(model)
+    assert tfl.density(model) == 0.5
+    if when == "before fit":
+        tfmot_bridge.adopt(model)
+        assert tiny.is_pruned_to_plus_zero(model)
+    fit(model, Adopt(), watcher := Watcher(), epochs=2)
+    assert watcher.pruned_to_zero == [True] * 8
+    assert all(same(seen, masks) for seen in watcher.masks)
+
+
+@legacy_keras_only
+def test_the_callback_of_tfmot_does_no_harm():
+    model = wrapped(tiny.dense())
+    tfmot_bridge.adopt(model)
+    tfl.set_masks(model, masks := tiny.half_masks(model))
+    fit(model, TFMOT.UpdatePruningStep(), watcher := Watcher())
+    assert watcher.pruned_to_zero == [True] * 4
+    assert same(tfl.get_masks(model), masks)
+
+
+@legacy_keras_only
+def test_m_by_n_masks_are_not_ranked_again_either():
+    model = wrapped(
+        keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]),
+        sparsity_m_by_n=(2, 4),
+    )
+    tfmot_bridge.adopt(model)
+    fit(model)
+    assert tfl.density(model) == 1.0
+
+
+@legacy_keras_only
+def test_adopting_twice_is_the_same_as_once():
+    model = wrapped(tiny.dense())
+    assert tfmot_bridge.adopt(model)
+    fit(model)
+    constraints = [weight.constraint for weight in model.trainable_variables]
+    trained = model.train_function
+    assert tfmot_bridge.adopt(model)
+    assert [weight.constraint for weight in model.trainable_variables] == constraints
+    assert model.train_function is trained
+
+
+@legacy_keras_only
+def test_a_constraint_of_the_user_stays():
+    layer = keras.layers.Dense(3, kernel_constraint=keras.constraints.NonNeg())
+    model = wrapped(keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), layer]))
+    tfmot_bridge.adopt(model)
+    tfl.set_masks(model, tiny.half_masks(model))
+    fit(model)
+    kernel = state.weights(model)["dense/kernel"]
+    assert (kernel >= 0).all()
+    assert (kernel > 0).any()
+    assert tiny.is_pruned_to_plus_zero(model)
+
+
+@legacy_keras_only
+def test_the_training_state_comes_back():
+    model = wrapped(tiny.dense(), optimizer=keras.optimizers.Adam(0.1))
+    tfmot_bridge.adopt(model)
+    model.optimizer.build(model.trainable_variables)
+    start = state.capture(model, model.optimizer)
+    losses = [
+        fit(model, shuffle=False).history["loss"] for _ in range(2) if not state.restore(start, model, model.optimizer)
+    ]
+    assert losses[0] == losses[1]
+
+
+@legacy_keras_only
+def test_strip_pruning_of_tfmot_gives_the_same_predictions_with_zeros_in_the_weights():
+    model = wrapped(tiny.convolutional(), optimizer=keras.optimizers.Adam(0.1))
+    tfmot_bridge.adopt(model)
+    tfl.set_masks(model, masks := tiny.half_masks(model))
+    fit(model)
+    stripped = TFMOT.strip_pruning(model)
+    assert np.array_equal(stripped.predict(tiny.X, verbose=0), model.predict(tiny.X, verbose=0))
+    weights = state.weights(stripped)
+    assert all((weights[name][~mask] == 0).all() for name, mask in masks.items())
+    assert not any(hasattr(layer, "pruning_vars") for layer in stripped.layers)
+
+
+@legacy_keras_only
+def test_a_saved_model_opens_with_tfmot_alone_and_can_be_adopted_again(tmp_path):
+    model = wrapped(tiny.dense())
+    tfmot_bridge.adopt(model)
+    tfl.set_masks(model, masks := tiny.half_masks(model))
+    fit(model)
+    model.save(tmp_path / "model.keras")
+    code = (
+        "import sys, tf_keras; from tensorflow_model_optimization.sparsity import keras as tfmot\n"
+        "with tfmot.prune_scope(): model = tf_keras.models.load_model(sys.argv[1])\n"
+        "print([layer.pruning_schedule.begin_step == 2**62 for layer in model.layers], 'tf_lottery' in sys.modules)"
+    )
+    arguments = [sys.executable, "-c", code, tmp_path / "model.keras"]
+    assert subprocess.run(arguments, capture_output=True, text=True, check=True).stdout == "[True, True, True] False\n"
+    with TFMOT.prune_scope():
+        reloaded = keras.models.load_model(tmp_path / "model.keras")
+    tfmot_bridge.adopt(reloaded)
+    fit(reloaded, watcher := Watcher())
+    assert watcher.pruned_to_zero == [True] * 4
+    assert same(tfl.get_masks(reloaded), masks)
+
+
+def test_plain_and_prunable_models_are_left_alone():
+    plain = tiny.dense()
+    assert not tfmot_bridge.adopt(plain)
+    assert not tfmot_bridge.adopt(tfl.make_prunable(plain))
+    assert all(mask_of(weight) is None for weight in plain.trainable_variables)
+
+
+@pytest.mark.skipif(keras_api.LEGACY, reason="it is about Keras 3")
+def test_tfmot_itself_refuses_models_of_keras_3():
+    with pytest.raises(ValueError, match="`prune_low_magnitude` can only prune an object of the following types"):
+        TFMOT.prune_low_magnitude(tiny.dense())
+
+
+LAW_12 = """
+import os, sys
+from tf_lottery import tfmot_bridge
+from tf_lottery.keras_api import keras
+before = dict(os.environ)
+tfmot_bridge.adopt(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+print("tensorflow_model_optimization" in sys.modules, os.environ == before)
+tfmot_bridge.import_tfmot()
+import tensorflow as tf
+print("tensorflow_model_optimization" in sys.modules, os.environ == before, tf.keras.Model is keras.Model)
+"""
+
+
+def test_law_12_adopting_a_plain_model_imports_no_tfmot_and_importing_tfmot_changes_neither_environment_nor_keras():
+    done = subprocess.run(
+        [sys.executable, "-c", LAW_12], env=dict(os.environ), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["False True", "True True True"]
