@@ -1,0 +1,82 @@
+"""Densities in TensorBoard, read back from the event files."""
+
+import pytest
+import tensorflow as tf
+import tiny
+from tensorflow.core.util import event_pb2
+
+import tf_lottery as tfl
+from tf_lottery.callbacks.density_summaries import DensitySummaries
+from tf_lottery.errors import ModelError
+from tf_lottery.keras_api import keras
+
+
+def written(log_dir):
+    """All scalars as (tag, step, value)."""
+    events = []
+    for path in sorted(log_dir.rglob("*tfevents*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = event_pb2.Event.FromString(record.numpy())
+            events += [(v.tag, event.step, float(tf.make_ndarray(v.tensor))) for v in event.summary.value]
+    return events
+
+
+def compiled():
+    model = tfl.make_prunable(tiny.dense())
+    model.compile("sgd", tiny.loss(), jit_compile=False)
+    return model
+
+
+def fit(model, *callbacks, **arguments):
+    model.fit(tiny.X, tiny.Y, verbose=0, callbacks=list(callbacks), **arguments)
+
+
+def test_the_event_file_holds_all_densities_of_each_epoch(tmp_path):
+    model = compiled()
+    masks = tfl.get_masks(model)
+    masks["dense/kernel"][:27] = False
+
+    def prune_before_the_second_epoch(epoch, logs):
+        if epoch == 1:
+            tfl.set_masks(model, masks)
+
+    prune = keras.callbacks.LambdaCallback(on_epoch_begin=prune_before_the_second_epoch)
+    fit(model, prune, DensitySummaries(tmp_path), epochs=2)
+    assert written(tmp_path) == [
+        ("density", 0, 1.0),
+        ("density/dense/kernel", 0, 1.0),
+        ("density/dense_1/kernel", 0, 1.0),
+        ("density", 1, pytest.approx((36 + 12) / 156)),
+        ("density/dense/kernel", 1, 0.25),
+        ("density/dense_1/kernel", 1, 1.0),
+    ]
+
+
+def test_what_is_written_can_be_read_after_each_epoch(tmp_path):
+    seen = []
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(len(written(tmp_path))))
+    fit(compiled(), DensitySummaries(str(tmp_path)), look, epochs=2)
+    assert seen == [3, 6]
+
+
+def test_a_second_fit_goes_on_with_its_epochs(tmp_path):
+    model, summaries = compiled(), DensitySummaries(tmp_path)
+    fit(model, summaries, epochs=1)
+    fit(model, summaries, epochs=3, initial_epoch=1)
+    assert [step for tag, step, _ in written(tmp_path) if tag == "density"] == [0, 1, 2]
+
+
+def test_tensorboard_is_told_that_they_are_scalars(tmp_path):
+    fit(compiled(), DensitySummaries(tmp_path))
+    (path,) = (tmp_path / "density").iterdir()
+    _, first, *_ = (event_pb2.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path)))
+    assert first.summary.value[0].metadata.plugin_data.plugin_name == "scalars"
+
+
+def test_a_model_without_masks_is_refused_before_it_trains(tmp_path):
+    model = tiny.dense()
+    model.compile("sgd", tiny.loss(), jit_compile=False)
+    weights = [weight.tolist() for weight in model.get_weights()]
+    with pytest.raises(ModelError, match=r"has no masks. Call `make_prunable\(model\)` first"):
+        fit(model, DensitySummaries(tmp_path))
+    assert [weight.tolist() for weight in model.get_weights()] == weights

@@ -1,0 +1,50 @@
+"""Densities in TensorBoard."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tf_lottery import model_masks
+from tf_lottery.keras_api import keras
+
+# `tf.summary.scalar` writes the same, but works only where TensorBoard is installed, which TensorFlow does not ask for.
+_SCALAR = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"})
+
+
+class DensitySummaries(keras.callbacks.Callback):
+    """Writes the densities at the end of each epoch for TensorBoard, with the epoch as the step.
+
+    The scalars are `density` for all prunable weights together and `density/<weight name>` for each of them. A model
+    that tfmot prunes by itself can be watched as well.
+
+    Args:
+        log_dir: Directory of the event files, for instance that of `keras.callbacks.TensorBoard`; these scalars are a
+            run of their own there, `density`.
+
+    Raises:
+        ModelError: in `fit`: the model has no masks.
+
+    Example:
+        ```python
+        model.fit(x, y, callbacks=[ScheduledPruning(schedule), DensitySummaries("logs")])
+        ```
+    """
+
+    def __init__(self, log_dir: Any):
+        super().__init__()
+        self.log_dir = str(log_dir)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model_masks.masked_variables(self.model)  # no masks: said now, not after an epoch
+        self._writer = tf.summary.create_file_writer(tf.io.gfile.join(self.log_dir, "density"))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        scalars = {"density": model_masks.density(self.model)}
+        scalars |= {f"density/{name}": value for name, value in model_masks.density_by_weight(self.model).items()}
+        with self._writer.as_default(epoch):
+            for tag, value in scalars.items():
+                tf.summary.write(tag, tf.constant(value, tf.float32), metadata=_SCALAR)
+        self._writer.flush()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._writer.close()

@@ -1,0 +1,159 @@
+"""Gradual pruning in one run, by a schedule of tfmot's kind."""
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lottery import keras_api, model_masks, tfmot_bridge
+from tf_lottery.core import masks as masks_lib, pruning
+from tf_lottery.core.criteria import CRITERIA
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import PruningError
+from tf_lottery.keras_api import keras
+
+Schedule = Callable[[Any], tuple[Any, Any]]
+
+_LOOK_AHEAD = 1000  # steps
+
+
+class ScheduledPruning(keras.callbacks.Callback):
+    """Prunes a model while it trains, as far as a schedule says.
+
+    When the schedule says prune for step s, the masks go to its sparsity before step s runs (the first step is 0). With
+    `steps_per_execution` > 1 that is after the first execution that ends at or after s. Counts are exact, always of all
+    prunable weights: `round(size * (1 - sparsity))` stay, at least 1. Unlike in tfmot nothing pruned ever returns: a
+    sparsity below what is pruned already changes nothing. Adds `density` to the logs of each epoch.
+
+    Steps are those of the optimizer, so that a second `fit` and a restored training go on in the schedule.
+
+    Args:
+        schedule: `tfmot.sparsity.keras.PolynomialDecay`, `ConstantSparsity`, a `PruningSchedule` of your own, or any
+            function `schedule(step) -> (should_prune, sparsity)`. It is asked for some 1000 steps ahead. The sparsity
+            counts as the decimal that a float32 is written as: 0.9 is nine tenths.
+        scope: `"layerwise"` brings each weight to the sparsity, `"global"` all together.
+        criterion: What makes a weight worth keeping, a name in `tf_lottery.criteria.CRITERIA`. Its initial weights are
+            those at the start of `fit`.
+        seed: For the criterion `"random"`.
+
+    Raises:
+        PruningError: `scope` or `criterion` is unknown; in `fit`: a sparsity is not in [0, 1), or a weight is NaN.
+        ModelError: in `fit`: the model has no masks.
+
+    Example:
+        ```python
+        schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, 0.8, begin_step=0, end_step=1000)
+        model = tfl.make_prunable(model)
+        model.compile("adam", "mse")
+        model.fit(x, y, callbacks=[ScheduledPruning(schedule)])
+        ```
+    """
+
+    def __init__(self, schedule: Schedule, *, scope: str = "layerwise", criterion: str = "magnitude", seed: int = 0):
+        super().__init__()
+        _one_of(pruning.SCOPES, scope=scope)
+        _one_of(CRITERIA, criterion=criterion)
+        self.schedule = schedule
+        self.scope = scope
+        self.criterion = criterion
+        self.seed = seed
+        self._supports_tf_logs = True  # or legacy Keras would fetch the metrics of every batch for this callback
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        tfmot_bridge.adopt(self.model)
+        self._initial = model_masks.prunable_weights(self.model)
+        self._look_ahead = _look_ahead(self.schedule)
+        self._done = -1
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._start = keras_api.batches_trained(self.model.optimizer)
+        if self._start != self._done:  # the first epoch, or someone has restored a state
+            self._planned, self._planned_to = {}, self._start
+            self._catch_up(self._start)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._done = self._start + batch + 1
+        if self._done >= self._next:
+            self._catch_up(self._done)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            logs["density"] = model_masks.density(self.model)
+
+    def _catch_up(self, done: int) -> None:
+        """Prunes as far as all steps up to `done` ask for, and finds out at which step there is more to do."""
+        while self._planned_to <= done:
+            self._planned |= self._look_ahead(self._planned_to)
+            self._planned_to += _LOOK_AHEAD
+        due = [self._planned.pop(step) for step in sorted(self._planned) if step <= done]
+        self._next = min(self._planned, default=self._planned_to)
+        if due:
+            self._prune(max(map(_exact, due)), done)
+
+    def _prune(self, sparsity: Fraction, step: int) -> None:
+        masks = model_masks.get_masks(self.model)
+        if self.scope == "global":
+            share = _share_to_remove(masks, sparsity)
+        else:
+            share = {name: _share_to_remove({name: mask}, sparsity) for name, mask in masks.items()}
+        weights, rng = model_masks.prunable_weights(self.model), np.random.default_rng((self.seed, step))
+        scores = CRITERIA[self.criterion](self._initial, weights, rng)
+        model_masks.set_masks(self.model, pruning.prune(scores, masks, share, scope=self.scope))
+
+
+def _one_of(known: Any, **argument: str) -> None:
+    ((name, value),) = argument.items()
+    if value not in known:
+        raise PruningError(f"`{name}` must be one of {', '.join(known)}. Received: {name}={value!r}")
+
+
+def _share_to_remove(masks: Arrays, sparsity: Fraction) -> Fraction:
+    """The share of the kept weights whose removal brings all to `sparsity`; 0 if they are there already."""
+    size, kept = sum(mask.size for mask in masks.values()), masks_lib.kept(masks)
+    target = max(round(size * (1 - sparsity)), 1)
+    return Fraction(kept - target, kept) if kept > target else Fraction(0)
+
+
+def _exact(sparsity: np.float32) -> Fraction:
+    if not 0 <= sparsity < 1:
+        raise PruningError(f"A schedule must return sparsities in [0, 1). Received: sparsity={sparsity}")
+    return Fraction(str(sparsity))
+
+
+def _look_ahead(schedule: Schedule) -> Callable[[int], Mapping[int, np.float32]]:
+    """A function from a step to the steps, from it on, at which to prune, and their sparsities."""
+    try:
+        ask = _ask_at_once(schedule)
+    except Exception:  # It does with the step what a tensor cannot; an error of its own comes again with plain numbers.
+        ask = _ask_one_by_one(schedule)
+
+    def sparsities(start: int) -> dict[int, np.float32]:
+        should_prune, sparsity = map(np.asarray, ask(start))
+        return {start + int(offset): sparsity[offset] for offset in np.flatnonzero(should_prune)}
+
+    return sparsities
+
+
+def _ask_at_once(schedule: Schedule) -> Any:
+    def ask(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        should_prune, sparsity = schedule(step)
+        return tf.cast(should_prune, tf.bool), tf.cast(sparsity, tf.float32)
+
+    # As plain Python a schedule of tfmot takes 40 times as long.
+    @tf.function(input_signature=[tf.TensorSpec((), tf.int64)], autograph=False)
+    def ask_all(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        steps = start + tf.range(_LOOK_AHEAD, dtype=tf.int64)
+        return tf.map_fn(ask, steps, fn_output_signature=(tf.bool, tf.float32))
+
+    ask_all.get_concrete_function()
+    return ask_all
+
+
+def _ask_one_by_one(schedule: Schedule) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+    def ask_all(start: int) -> tuple[np.ndarray, np.ndarray]:
+        should_prune, sparsity = zip(*(schedule(step) for step in range(start, start + _LOOK_AHEAD)), strict=True)
+        return np.array(should_prune, bool), np.array(sparsity, np.float32)
+
+    return ask_all
