@@ -5,7 +5,15 @@ import pytest
 
 TESTS = Path(__file__).parent
 # What these need no Keras for is the same under both.
-KERAS_FREE = ("core", "data", "report", "test_ticket.py", "test_command_line.py", "laws/test_house.py")
+KERAS_FREE = (
+    "core",
+    "data",
+    "report",
+    "test_ticket.py",
+    "test_command_line.py",
+    "laws/test_house.py",
+    "laws/test_cross_check.py",
+)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
