@@ -1,0 +1,140 @@
+"""What masks cost: the time of the same `model.fit` dense and masked, as ratios: python scripts/benchmark/masked_fit.py
+
+Each network is trained by pairs of fits, one dense and one not, one right after the other in one process and in
+alternating order; the ratio of a pair does not depend on how busy the machine was in that minute, as long as both were
+hit alike. Half of the weights are masked. On legacy Keras tfmot's wrapper stands beside ours, at the same sparsity.
+
+Run it on an otherwise idle machine. What is expected there: masked 1.00 to 1.06, tfmot 1.0 to 1.2; LotteryTicket more
+by one new trace of the training step in each fit.
+"""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+from absl import flags
+
+from tf_lottery import command_line
+
+_KERAS = flags.DEFINE_enum("keras", "both", ["both", "3", "legacy"], "Which Keras; each is a process of its own.")
+_PAIRS = flags.DEFINE_integer("pairs", 9, "Pairs of fits for each ratio.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 500, "Optimizer steps an epoch; every fit is two epochs.", lower_bound=1)
+_CALLBACK = flags.DEFINE_bool("callback", False, "Measure the LotteryTicket callback too: a level is an epoch.")
+
+EPOCHS = 2
+# Name, batch size and steps an execution; the network itself is in `build`.
+NETWORKS = {"lenet_300_100": (60, 100), "small_conv": (60, 10)}
+
+Fit = Callable[[], None]
+
+
+def main() -> None:
+    if _KERAS.value != "both":
+        measure()
+        return
+    for keras, legacy in (("3", "0"), ("legacy", "1")):
+        command = [sys.executable, __file__, *sys.argv[1:], f"--keras={keras}"]
+        subprocess.run(command, env={**os.environ, "TF_USE_LEGACY_KERAS": legacy}, check=True)
+
+
+def measure() -> None:
+    """Prints one table for the Keras of this process."""
+    import tensorflow as tf
+
+    import tf_lottery
+    from tf_lottery.keras_api import keras
+
+    say(f"{keras.__name__} {keras.__version__}, TensorFlow {tf.__version__}, tf_lottery {tf_lottery.__version__}")
+    say(
+        f"Python {platform.python_version()}, {os.cpu_count()} CPUs; {_PAIRS.value} pairs of {EPOCHS} x {_STEPS.value} steps"
+    )
+    say(f"{'network':<16}{'against dense':<16}{'ratio':>7}{'min-max':>14}{'dense ms/step':>15}")
+    for name in NETWORKS:
+        dense, others = fits(name)
+        for other, fit in others.items():
+            ratios, seconds = compare(dense, fit)
+            spread = f"{min(ratios):.3f}-{max(ratios):.3f}"
+            dense_step = 1000 * statistics.median(seconds) / (EPOCHS * _STEPS.value)
+            say(f"{name:<16}{other:<16}{statistics.median(ratios):>7.3f}{spread:>14}{dense_step:>15.3f}")
+
+
+def compare(dense: Fit, other: Fit) -> tuple[list[float], list[float]]:
+    """The ratio of each pair, and the times of its dense part; both have been traced before."""
+    timed(dense), timed(other)
+    ratios, dense_seconds = [], []
+    for pair in range(_PAIRS.value):
+        order = (dense, other) if pair % 2 == 0 else (other, dense)
+        seconds = {fit: timed(fit) for fit in order}
+        ratios.append(seconds[other] / seconds[dense])
+        dense_seconds.append(seconds[dense])
+    return ratios, dense_seconds
+
+
+def timed(fit: Fit) -> float:
+    started = time.perf_counter()
+    fit()
+    return time.perf_counter() - started
+
+
+def fits(name: str) -> tuple[Fit, dict[str, Fit]]:
+    """The dense fit of a network and those to compare with it."""
+    from tf_lottery import callbacks, layers, tfmot_bridge
+    from tf_lottery.keras_api import LEGACY
+
+    others = {"masked": fit_of(half_masked(build(name)), name)}
+    if _CALLBACK.value:
+        ticket = lambda: [callbacks.LotteryTicket(levels=EPOCHS - 1, fraction=0.01, epochs_per_level=1)]  # noqa: E731
+        others["LotteryTicket"] = fit_of(layers.make_prunable(build(name)), name, ticket)
+    if LEGACY:
+        tfmot = tfmot_bridge.import_tfmot()
+        wrapped = tfmot.prune_low_magnitude(build(name), tfmot.ConstantSparsity(0.5, 0, frequency=100))
+        others["tfmot"] = fit_of(wrapped, name, lambda: [tfmot.UpdatePruningStep()])
+    return fit_of(build(name), name), others
+
+
+def fit_of(model: object, name: str, callbacks: Callable[[], list] = list) -> Fit:
+    """A function that fits `model` once more, on the same made-up images each time."""
+    from tf_lottery.keras_api import keras
+
+    batch_size, steps_per_execution = NETWORKS[name]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(_STEPS.value * batch_size, 28, 28, 1)).astype(np.float32)
+    y = rng.integers(10, size=len(x)).astype(np.int32)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1.2e-3), loss, steps_per_execution=steps_per_execution)
+    return lambda: model.fit(x, y, batch_size=batch_size, epochs=EPOCHS, verbose=0, callbacks=callbacks())
+
+
+def build(name: str) -> object:
+    from tf_lottery import models
+    from tf_lottery.keras_api import keras
+
+    if name in models.MODELS:
+        return models.build(name, (28, 28, 1), 10)
+    convolutions = [(keras.layers.Conv2D(n, 3, activation="relu"), keras.layers.MaxPooling2D()) for n in (16, 32)]
+    layers = [layer for pair in convolutions for layer in pair]
+    return keras.Sequential([keras.Input((28, 28, 1)), *layers, keras.layers.Flatten(), keras.layers.Dense(10)])
+
+
+def half_masked(model: object) -> object:
+    from tf_lottery import layers, model_masks
+
+    model, rng = layers.make_prunable(model), np.random.default_rng(0)
+    model_masks.set_masks(
+        model, {name: rng.random(mask.shape) < 0.5 for name, mask in model_masks.get_masks(model).items()}
+    )
+    return model
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    command_line.run(main)
