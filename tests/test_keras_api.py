@@ -5,8 +5,9 @@ import sys
 import pytest
 import tiny
 
-from tf_lottery import keras_api
+from tf_lottery import keras_api, layers
 from tf_lottery.keras_api import keras
+from tf_lottery.prunable import MaskHolder
 
 
 @pytest.mark.parametrize(
@@ -60,10 +61,63 @@ def test_legacy_randomness_that_cannot_be_read_is_found():
 
 
 def test_sequential_and_functional_models_are_layer_graphs_and_subclassed_ones_are_not():
-    class Net(keras.Model):
-        def call(self, x):
-            return x
-
     assert keras_api.is_layer_graph(tiny.dense())
     assert keras_api.is_layer_graph(tiny.convolutional())
-    assert not keras_api.is_layer_graph(Net())
+    assert not keras_api.is_layer_graph(tiny.subclassed())
+
+
+def test_own_variables_of_a_wrapper_are_its_masks():
+    wrapper = layers.make_prunable(tiny.dense()).layers[-1]
+    assert [keras_api.own_name(variable) for variable in keras_api.own_variables(wrapper)] == ["kernel_mask"]
+
+
+def test_depthwise_kernels_have_one_name_in_both_kerases():
+    layer = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.DepthwiseConv2D(2)]).layers[-1]
+    assert keras_api.names_in(layer, keras_api.own_variables(layer)) == ["kernel", "bias"]
+
+
+def test_sublayers_and_all_layers_see_wrappers_and_what_is_in_them():
+    model = layers.make_prunable(tiny.nested())
+    kinds = [type(layer).__name__ for layer in keras_api.all_layers(model)]
+    assert kinds.count("Prunable") == kinds.count("Dense") == 3
+    assert [type(layer).__name__ for layer in keras_api.sublayers(model.layers[-1])] == ["Dense"]
+
+
+def test_a_layer_that_is_attached_is_tracked_and_one_that_is_detached_leaves_nothing():
+    model = tiny.subclassed()
+    before = [id(variable) for variable in model.variables]
+    holder = MaskHolder(name="holder")
+    keras_api.attach(model, "holder", holder)
+    holder.own_mask(model.first.kernel)
+    assert len(model.variables) == len(before) + 1
+    keras_api.detach(model, "holder")
+    assert [id(variable) for variable in model.variables] == before
+    assert not hasattr(model, "holder")
+
+
+AVERAGING = {
+    "plain": lambda: keras.optimizers.SGD(0.1, use_ema=True),
+    "loss scale": lambda: keras.mixed_precision.LossScaleOptimizer(keras.optimizers.SGD(0.1, use_ema=True)),
+}
+if not keras_api.LEGACY:
+    AVERAGING["several"] = lambda: keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(AVERAGING["plain"]()))
+
+
+@pytest.mark.parametrize("kind", AVERAGING)
+def test_moving_averages_are_found_and_changed_at_each_update(kind):
+    model, optimizer = tiny.dense(), AVERAGING[kind]()
+    seen = []
+    keras_api.change_averages(optimizer, change := lambda weight, average: seen.append((weight, average)))
+    keras_api.change_averages(optimizer, change)
+    assert keras_api.moving_averages(optimizer, model.trainable_variables) == []  # not built yet
+    model.compile(optimizer, tiny.loss(), run_eagerly=True)
+    model.fit(tiny.X, tiny.Y, batch_size=32, verbose=0)
+    pairs = keras_api.moving_averages(optimizer, model.trainable_variables)
+    assert [tuple(average.shape) for _, average in pairs] == [(36, 4), (4,), (4, 3), (3,)]
+    assert [id(average) for _, average in seen] == [id(average) for _, average in pairs]
+
+
+@pytest.mark.parametrize("optimizer", [None, keras.optimizers.SGD()])
+def test_without_use_ema_there_are_no_averages(optimizer):
+    keras_api.change_averages(optimizer, None)
+    assert keras_api.moving_averages(optimizer, tiny.dense().trainable_variables) == []

@@ -5,6 +5,7 @@ from tf_lottery import layers
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_api import keras
 from tf_lottery.naming import named_layers, named_variables
+from tf_lottery.prunable import Prunable
 
 DENSE_NAMES = ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]
 
@@ -101,11 +102,22 @@ def test_a_shared_layer_has_one_name():
     assert names(keras.Model(x, shared(shared(x)))) == ["dense/kernel", "dense/bias"]
 
 
-def test_wrappers_are_found_under_the_name_of_their_layer():
-    model = layers.make_prunable(tiny.dense())
-    assert list(named_layers(model, select=layers.Prunable)) == ["dense", "dense_1"]
-    assert type(named_layers(model)["dense"]) is keras.layers.Dense
+def test_wrappers_and_mask_owners_have_no_name_of_their_own():
+    found = named_layers(layers.make_prunable(tiny.dense()))
+    assert list(found)[-3:] == ["flatten", "dense", "dense_1"]
+    assert type(found["dense"]) is keras.layers.Dense
+    plain = list(named_layers(model := tiny.subclassed()))
+    assert plain == list(named_layers(layers.make_prunable(model)))
 
 
-def test_masks_are_not_among_the_variables():
-    assert not any("mask" in name for name in named_variables(layers.make_prunable(tiny.dense())))
+@pytest.mark.parametrize("build", [tiny.dense, tiny.subclassed])
+def test_masks_are_not_among_the_variables(build):
+    assert not any("mask" in name for name in named_variables(layers.make_prunable(build())))
+
+
+def test_a_single_layer_can_be_the_root_of_names():
+    lstm = keras.layers.LSTM(2)
+    lstm.build((None, 3, 2))
+    kernels = [name for name in named_variables(lstm) if "kernel" in name]
+    assert kernels == ["lstm_cell/kernel", "lstm_cell/recurrent_kernel"]
+    assert [name for name in named_variables(Prunable(lstm)) if "kernel" in name] == [f"lstm/{n}" for n in kernels]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_lottery import model_masks, training
+from tf_lottery import layers, model_masks, training
 from tf_lottery.data.dataset import Dataset, Split
 from tf_lottery.keras_api import keras
 
@@ -37,6 +37,54 @@ def nested():
     return keras.Model(image, keras.layers.Dense(3)(block(block(features))))
 
 
+@keras.saving.register_keras_serializable(package="tiny")
+class Block(keras.layers.Layer):
+    """A layer made of layers."""
+
+    def __init__(self, units=4, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.inner = keras.layers.Dense(units, name="inner")
+        self.norm = keras.layers.BatchNormalization(name="norm")
+
+    def build(self, shape):
+        self.inner.build(shape)
+        self.norm.build((*shape[:-1], self.units))
+        self.built = True
+
+    def call(self, x, training=False):
+        return self.norm(self.inner(x), training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package="tiny")
+class Net(keras.Model):
+    """Subclassed, with a layer of layers and a model inside, and no layer in a Python list."""
+
+    def __init__(self, units=4, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.flatten, self.first, self.block = keras.layers.Flatten(), keras.layers.Dense(units), Block(name="block")
+        self.head = keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(3, name="output")], name="head")
+
+    def call(self, x, training=False):
+        return self.head(self.block(self.first(self.flatten(x)), training=training), training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+NET_MASKS = ["block/inner/kernel", "dense/kernel", "head/output/kernel"]  # sorted
+
+
+def subclassed():
+    model = Net()
+    model(X[:1])
+    return model
+
+
 def loss():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -51,6 +99,18 @@ def pruned_entries(model):
     """The bytes of all weights at pruned positions, together."""
     masks, weights = model_masks.get_masks(model), model_masks.prunable_weights(model)
     return b"".join(weights[name][~mask].tobytes() for name, mask in masks.items())
+
+
+def half_masked(build=dense):
+    """A prunable model with random masks that keep about half of each weight."""
+    model = layers.make_prunable(build())
+    model_masks.set_masks(model, half_masks(model))
+    return model
+
+
+def same_masks(first, second):
+    masks, others = model_masks.get_masks(first), model_masks.get_masks(second)
+    return list(masks) == list(others) and all(np.array_equal(mask, others[name]) for name, mask in masks.items())
 
 
 def is_pruned_to_plus_zero(model):

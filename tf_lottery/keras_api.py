@@ -7,7 +7,7 @@ that imports either.
 import importlib
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -75,6 +75,18 @@ def is_layer_graph(model: Any) -> bool:
     return isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")
 
 
+def clone_graph(model: Any, clone_layer: Callable[[Any], Any]) -> Any:
+    """A new uncompiled model whose layers are what `clone_layer` makes of those of `model`."""
+    compiled = getattr(model, "compiled", False)
+    try:
+        if not LEGACY:
+            model.compiled = False  # or Keras 3 would compile the clone, which fails for losses it cannot serialise
+        return keras.models.clone_model(model, clone_function=clone_layer)
+    finally:
+        if not LEGACY:
+            model.compiled = compiled
+
+
 def attach(model: Any, name: str, layer: Any) -> None:
     """Makes `layer` a tracked attribute of a model that is built already."""
     if not LEGACY:
@@ -124,6 +136,59 @@ def learning_rate_variable(optimizer: Any) -> Variable | None:
     return rate if hasattr(rate, "assign") else None
 
 
+def batches_trained(optimizer: Any) -> int:
+    """How many batches `optimizer` has seen, those between two accumulated updates included."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return int((optimizer.iterations if LEGACY else optimizer._iterations).numpy())
+
+
+def clock_variables(optimizer: Any) -> list[Variable]:
+    """The variables of `optimizer` that say where in its training it is: step counters and learning rate."""
+    optimizers = {id(part): part for part in (optimizer, getattr(optimizer, "inner_optimizer", optimizer))}
+    counters = [part.iterations for part in optimizers.values()]
+    rate = learning_rate_variable(optimizer)
+    return counters if rate is None else [*counters, rate]
+
+
+def build_optimizer(model: Any) -> Any:
+    """The optimizer of a compiled model, with its slots: Keras makes them in the first step only."""
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
+    return model.optimizer
+
+
+def steps_per_execution(model: Any) -> int:
+    """How many batches the model trains in one go, between two calls of `on_train_batch_end`."""
+    return int(model._steps_per_execution.numpy()) if LEGACY else model.steps_per_execution
+
+
+def retrace_training(model: Any) -> None:
+    """Has the running `fit` trace its training step again."""
+    model.make_train_function(force=True)
+
+
+def fellow_callbacks() -> list[Any]:
+    """All callbacks of the `fit` that calls.
+
+    Keras tells a callback nothing about the others, so its list is looked up on the call stack.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if isinstance(caller := frame.f_locals.get("self"), keras.callbacks.CallbackList):
+            return list(caller.callbacks)
+        frame = frame.f_back
+    return []
+
+
+def restored_epoch(callback: Any) -> int | None:
+    """The epoch whose weights an EarlyStopping set back at the end of training, if it did."""
+    if not isinstance(callback, keras.callbacks.EarlyStopping) or not callback.restore_best_weights:
+        return None
+    if callback.best_weights is None or (LEGACY and not callback.stopped_epoch):  # legacy Keras: only if it stopped
+        return None
+    return callback.best_epoch
+
+
 def optimizer_variables(optimizer: Any) -> Sequence[Variable]:
     """All state of `optimizer` in a fixed order: step counter, slots, learning rate where it is a variable."""
     variables = list(optimizer.variables)
@@ -132,13 +197,43 @@ def optimizer_variables(optimizer: Any) -> Sequence[Variable]:
     return variables
 
 
-def moving_averages(optimizer: Any) -> list[tuple[Variable, Variable]]:
-    """Weights and their exponential moving averages, where `optimizer` has `use_ema`."""
+def moving_averages(optimizer: Any, weights: Iterable[Variable]) -> list[tuple[Variable, Variable]]:
+    """Those of the weights that `optimizer` averages (`use_ema`), each with its average; none before it is built."""
+    averages = []
+    for plain in _averaging(optimizer):
+        positions = getattr(plain, "_index_dict" if LEGACY else "_trainable_variables_indices", {})
+        for weight in weights:
+            position = positions.get(plain._var_key(weight))
+            if position is not None and (average := plain._model_variables_moving_average[position]) is not None:
+                averages.append((weight, average))
+    return averages
+
+
+def change_averages(optimizer: Any, change: Callable[[Variable, Variable], Any]) -> None:
+    """From now on each update of a moving average in `optimizer` ends with `change(weight, average)`.
+
+    Both Kerases average before they apply the constraints. Does nothing if the optimizer does so already.
+    """
+    for plain in _averaging(optimizer):
+        update = plain._update_model_variables_moving_average
+        if getattr(update, "change", None) is not change:
+            plain._update_model_variables_moving_average = _changing(plain, update, change)
+
+
+def _changing(optimizer: Any, update: Callable[..., Any], change: Callable[..., Any]) -> Callable[..., Any]:
+    def update_and_change(variables: Sequence[Variable]) -> None:
+        update(variables)
+        for weight, average in moving_averages(optimizer, variables):
+            change(weight, average)
+
+    update_and_change.change = change
+    return update_and_change
+
+
+def _averaging(optimizer: Any) -> list[Any]:
+    """The optimizers with `use_ema` in `optimizer`, which may scale losses or hold several."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if not getattr(optimizer, "use_ema", False) or not optimizer.built:
-        return []
-    averages = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
-    return [(weight, average) for weight, average in averages if average is not None]
+    return [plain for plain in getattr(optimizer, "optimizers", [optimizer]) if getattr(plain, "use_ema", False)]
 
 
 def set_constraint(variable: Variable, constraint: Callable[[Any], Any]) -> None:

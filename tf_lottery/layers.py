@@ -89,6 +89,28 @@ def load_model(path: Any, exclude: Exclude = (), **kwargs: Any) -> Any:
     return model
 
 
+def copy(model: Any) -> Any:
+    """A new prunable model like `model`, uncompiled, with newly drawn weights and masks of ones.
+
+    Raises:
+        ModelError: it cannot be made again from its config.
+    """
+    masked = model_masks.masked_variables(model)
+    with model.distribute_strategy.scope():
+        if keras_api.is_layer_graph(model):
+            new = _clone(model, lambda layer: _copy_wrapper(layer) if isinstance(layer, Prunable) else _copy(layer))
+            model_masks.apply_masks(new)
+            return new
+        new = _copy(model)
+        new.build_from_config(model.get_build_config())
+        new.built = True  # Keras 3 leaves that to its loader
+        return make_prunable(new, exclude=lambda name: name not in masked)
+
+
+def _copy_wrapper(wrapper: Any) -> Any:
+    return Prunable(_copy(wrapper.layer), wrapper.only)
+
+
 def _check_model(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise ModelError(
@@ -138,6 +160,7 @@ def _held(model: Any, chosen: set[int]) -> Any:
         if id(weight) in chosen:
             holder.own_mask(weight)
     keras_api.forget_traces(model)
+    guard.before(model, ["save"], _check_config)
     if not keras_api.LEGACY and (lost := _lost_in_checkpoints(model)):
         warnings.warn(
             f"tf.train.Checkpoint silently leaves out {', '.join(lost[:3])}{' …' if len(lost) > 3 else ''}, as it does "
@@ -147,29 +170,47 @@ def _held(model: Any, chosen: set[int]) -> Any:
     return model
 
 
+def _check_config(model: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+    """Refuses to write a `.keras` file that nobody could read."""
+    if not str(path).endswith(".keras"):
+        return
+    try:
+        type(model).from_config(model.get_config())
+    except Exception as error:
+        raise ModelError(
+            f"{type(model).__name__} cannot be made again from its config, so a `.keras` file of it could not be "
+            "loaded: implement `get_config` in it (and `from_config` where the constructor takes something else), or "
+            f"use `save_weights('….weights.h5')`. {error}"
+        ) from error
+
+
 def _lost_in_checkpoints(model: Any) -> list[str]:
     """Names of the weights that `tf.train.Checkpoint(model=model)` would not save."""
-    saved = {id(node) for node in tf.train.TrackableView(model).descendants()}
-    return [name for name, variable in naming.named_variables(model).items() if id(variable) not in saved]
+    lost = {id(weight) for weight in model.weights} - {id(node) for node in tf.train.TrackableView(model).descendants()}
+    return [name for name, variable in naming.named_variables(model).items() if id(variable) in lost]
 
 
 def _rebuilt(model: Any, replace: Callable[[Any], Any]) -> Any:
     """A copy of `model`, and of the models inside it, with every layer replaced; the same weights."""
+    new = _clone(model, replace)
+    values, variables = naming.named_variables(model), naming.named_variables(new)
+    if different := sorted(set(values) ^ set(variables)):
+        raise ModelError(f"The model cannot be rebuilt from the configs of its layers: {', '.join(different)} differ.")
+    for name, variable in variables.items():
+        variable.assign(values[name])
+    return new
+
+
+def _clone(model: Any, replace: Callable[[Any], Any]) -> Any:
     copies: dict[int, Any] = {}  # layers that several models share stay shared
 
     def clone(layer: Any) -> Any:
         if id(layer) not in copies:
             is_model = keras_api.is_layer_graph(layer)
-            copies[id(layer)] = keras.models.clone_model(layer, clone_function=clone) if is_model else replace(layer)
+            copies[id(layer)] = keras_api.clone_graph(layer, clone) if is_model else replace(layer)
         return copies[id(layer)]
 
-    copy = clone(model)
-    values, variables = naming.named_variables(model), naming.named_variables(copy)
-    if different := sorted(set(values) ^ set(variables)):
-        raise ModelError(f"The model cannot be rebuilt from the configs of its layers: {', '.join(different)} differ.")
-    for name, variable in variables.items():
-        variable.assign(values[name])
-    return copy
+    return clone(model)
 
 
 def _copy(layer: Any) -> Any:

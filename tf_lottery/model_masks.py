@@ -48,13 +48,23 @@ def apply_masks(model: Any) -> None:
     Raises:
         ModelError: `model` has no masks.
     """
-    masked = masked_variables(model)
-    averages = {id(weight): average for weight, average in keras_api.moving_averages(getattr(model, "optimizer", None))}
-    for weight, mask in masked.values():
-        weight.assign(KeepMask(mask)(weight))
-        if (average := averages.get(id(weight))) is not None:
-            average.assign(KeepMask(mask)(average))
-    guard.before_use(model, apply_masks)
+    optimizer = getattr(model, "optimizer", None)
+    for weight, mask in masked_variables(model).values():
+        keep = KeepMask(mask)
+        weight.assign(keep(weight))
+        for _, average in keras_api.moving_averages(optimizer, [weight]):
+            average.assign(keep(average))
+    keras_api.change_averages(optimizer, _mask_average)
+    guard.before(model, guard.USES, _apply_first)
+
+
+def _apply_first(model: Any, *args: Any, **kwargs: Any) -> None:
+    apply_masks(model)
+
+
+def _mask_average(weight: Any, average: Any) -> None:
+    if (mask := mask_of(weight)) is not None:
+        average.assign(KeepMask(mask)(average))
 
 
 def density(model: Any) -> float:

@@ -138,6 +138,11 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "only": None if self.only is None else list(self.only)}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        layer = keras.saving.deserialize_keras_object(config["layer"], custom_objects)  # tf_keras' own forgets packages
+        return cls(**{**config, "layer": layer})
+
     def _own_masks(self, final: bool) -> None:
         weights = prunable_weights(self.layer)
         if final and (not weights or (self.only is not None and (not self.only or set(self.only) - set(weights)))):
