@@ -50,9 +50,7 @@ def measure() -> None:
     from tf_lottery.keras_api import keras
 
     say(f"{keras.__name__} {keras.__version__}, TensorFlow {tf.__version__}, tf_lottery {tf_lottery.__version__}")
-    say(
-        f"Python {platform.python_version()}, {os.cpu_count()} CPUs; {_PAIRS.value} pairs of {EPOCHS} x {_STEPS.value} steps"
-    )
+    say(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {_PAIRS.value} pairs of fits")
     say(f"{'network':<16}{'against dense':<16}{'ratio':>7}{'min-max':>14}{'dense ms/step':>15}")
     for name in NETWORKS:
         dense, others = fits(name)

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tf_lottery import keras_api, model_masks, tfmot_bridge
 from tf_lottery.core import masks as masks_lib, pruning
-from tf_lottery.core.criteria import CRITERIA
+from tf_lottery.core.criteria import Criterion
+from tf_lottery.core.level import criterion_named
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import PruningError
 from tf_lottery.keras_api import keras
@@ -34,9 +35,9 @@ class ScheduledPruning(keras.callbacks.Callback):
             function `schedule(step) -> (should_prune, sparsity)`. It is asked for some 1000 steps ahead. The sparsity
             counts as the decimal that a float32 is written as: 0.9 is nine tenths.
         scope: `"layerwise"` brings each weight to the sparsity, `"global"` all together.
-        criterion: What makes a weight worth keeping, a name in `tf_lottery.criteria.CRITERIA`. Its initial weights are
-            those at the start of `fit`.
-        seed: For the criterion `"random"`.
+        criterion: What makes a weight worth keeping: a name in `tfl.criteria.CRITERIA`, or a function
+            `(initial, trained, rng) -> scores`, all by weight name. Initial are the weights at the start of `fit`.
+        seed: For the criteria that draw.
 
     Raises:
         PruningError: `scope` or `criterion` is unknown; in `fit`: a sparsity is not in [0, 1), or a weight is NaN.
@@ -51,13 +52,20 @@ class ScheduledPruning(keras.callbacks.Callback):
         ```
     """
 
-    def __init__(self, schedule: Schedule, *, scope: str = "layerwise", criterion: str = "magnitude", seed: int = 0):
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        scope: str = "layerwise",
+        criterion: str | Criterion = "magnitude",
+        seed: int = 0,
+    ):
         super().__init__()
-        _one_of(pruning.SCOPES, scope=scope)
-        _one_of(CRITERIA, criterion=criterion)
+        if scope not in pruning.SCOPES:
+            raise PruningError(f"`scope` must be one of {', '.join(pruning.SCOPES)}. Received: scope={scope!r}")
         self.schedule = schedule
         self.scope = scope
-        self.criterion = criterion
+        self.criterion = criterion_named(criterion)
         self.seed = seed
         self._supports_tf_logs = True  # or legacy Keras would fetch the metrics of every batch for this callback
 
@@ -99,14 +107,8 @@ class ScheduledPruning(keras.callbacks.Callback):
         else:
             share = {name: _share_to_remove({name: mask}, sparsity) for name, mask in masks.items()}
         weights, rng = model_masks.prunable_weights(self.model), np.random.default_rng((self.seed, step))
-        scores = CRITERIA[self.criterion](self._initial, weights, rng)
+        scores = self.criterion(self._initial, weights, rng)
         model_masks.set_masks(self.model, pruning.prune(scores, masks, share, scope=self.scope))
-
-
-def _one_of(known: Any, **argument: str) -> None:
-    ((name, value),) = argument.items()
-    if value not in known:
-        raise PruningError(f"`{name}` must be one of {', '.join(known)}. Received: {name}={value!r}")
 
 
 def _share_to_remove(masks: Arrays, sparsity: Fraction) -> Fraction:
