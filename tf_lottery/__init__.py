@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from tf_lottery.layers import load_model, make_prunable, strip_pruning
     from tf_lottery.model_masks import apply_masks, density, density_by_weight, get_masks, set_masks
     from tf_lottery.prunable import Prunable, register_prunable
+    from tf_lottery.state import restore_ticket
+    from tf_lottery.ticket import Ticket, load_ticket, save_ticket
 
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "Prunable": "prunable",
     "Run": "experiment.storage",
+    "Ticket": "ticket",
     "Unit": "experiment.storage",
     "apply_masks": "model_masks",
     "density": "model_masks",
@@ -27,8 +30,11 @@ _HOMES = {
     "find_tickets": "experiment.find_tickets",
     "get_masks": "model_masks",
     "load_model": "layers",
+    "load_ticket": "ticket",
     "make_prunable": "layers",
     "register_prunable": "prunable",
+    "restore_ticket": "state",
+    "save_ticket": "ticket",
     "set_masks": "model_masks",
     "strip_pruning": "layers",
 }

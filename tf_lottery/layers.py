@@ -36,7 +36,7 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
             unknown; or a layer cannot be made again from its config.
     """
     _check_model(model)
-    if any(masking.mask_of(variable) is not None for variable in naming.named_variables(model).values()):
+    if any(masking.owns_masks(layer) for layer in keras_api.all_layers(model)):
         raise ModelError("The model is prunable already: `set_masks` changes its masks, `strip_pruning` removes them.")
     weights = prunable_weights(model)
     excluded = _excluded(list(weights), naming.named_layers(model), exclude)
@@ -61,7 +61,7 @@ def strip_pruning(model: Any) -> Any:
     _check_model(model)
     model_masks.apply_masks(model)
     if keras_api.is_layer_graph(model):
-        return _rebuilt(model, lambda layer: _copy(layer.layer if isinstance(layer, Prunable) else layer))
+        return _rebuilt(model, lambda layer: _copy(layer.layer if masking.owns_masks(layer) else layer))
     for weight, _ in model_masks.masked_variables(model).values():
         masking.release(weight)
     keras_api.detach(model, HOLDER)

@@ -1,6 +1,7 @@
 """Keras callbacks: lottery tickets, gradual pruning and summaries in anyone's `model.fit`."""
 
+from tf_lottery.callbacks.density_summaries import DensitySummaries
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.callbacks.scheduled_pruning import ScheduledPruning
 
-__all__ = ["LotteryTicket", "ScheduledPruning"]
+__all__ = ["DensitySummaries", "LotteryTicket", "ScheduledPruning"]

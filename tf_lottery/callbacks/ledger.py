@@ -23,29 +23,35 @@ class Ledger:
 
     Args:
         directory: Where to keep everything, and where to go on from; None keeps it in memory.
-        settings: What makes the experiment what it is, as JSON holds it. A directory of other settings is refused.
 
     Attributes:
         records: One entry a finished level.
-
-    Raises:
-        RunError: the directory is of another experiment, holds something else, is damaged or cannot be written.
     """
 
-    def __init__(self, directory: str | os.PathLike[str] | None, settings: Mapping[str, Any]):
+    def __init__(self, directory: str | os.PathLike[str] | None = None):
         self.path = None if directory is None else Path(directory)
         self.records: list[dict[str, Any]] = []
+        self._settings: Any = None
         self._memory: dict[str, bytes] = {}
-        if self.path is None:
-            return
-        if (self.path / "settings.json").exists():
-            self._check(settings)
+
+    def open(self, settings: Mapping[str, Any]) -> None:
+        """Goes on with what there is.
+
+        Args:
+            settings: What makes the experiment what it is, as JSON holds it; lists may grow.
+
+        Raises:
+            RunError: what there is belongs to another experiment, is damaged or cannot be written.
+        """
+        if self.path is not None and (self.path / "settings.json").exists():
+            self._settings = self._json("settings.json")
             self.records = self._json("records.json") if (self.path / "records.json").exists() else []
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise RunError(
-                f"{self.path} holds something else than lottery tickets. Choose a new or an empty directory."
-            )
-        files.write(self.path / "settings.json", _text(settings))
+        elif self.path is not None and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunError(f"{self.path} holds something else than lottery tickets. Choose a new or an empty one.")
+        self._check(settings)
+        self._settings = json.loads(_text(settings))
+        if self.path is not None:
+            files.write(self.path / "settings.json", _text(settings))
 
     def add(self, record: Mapping[str, Any], ticket: Ticket, optimizer: Arrays | None = None) -> None:
         """Keeps a finished level, with the optimizer's state where the next level starts from it."""
@@ -77,6 +83,10 @@ class Ledger:
         else:
             files.write(self.path / f"{name}.tfl", content)
 
+    def has(self, name: str) -> bool:
+        """Whether there are arrays under a name."""
+        return name in self._memory if self.path is None else (self.path / f"{name}.tfl").exists()
+
     def read(self, name: str) -> Ticket:
         """The arrays kept under a name."""
         if self.path is None:
@@ -89,11 +99,16 @@ class Ledger:
             (self.path / f"{name}.tfl").unlink(missing_ok=True)
 
     def _check(self, settings: Mapping[str, Any]) -> None:
-        stored, asked = self._json("settings.json"), json.loads(_text(settings))
+        if (stored := self._settings) is None:
+            return
+        asked = json.loads(_text(settings))
         different = [name for name in {**stored, **asked} if not _continues(stored.get(name), asked.get(name))]
         if different:
             differences = "; ".join(f"{name}={stored.get(name)} (there), {asked.get(name)} (now)" for name in different)
-            raise RunError(f"{self.path} belongs to another experiment: {differences}. Choose another directory.")
+            raise RunError(
+                f"{self.path or 'This LotteryTicket'} belongs to another experiment: {differences}. "
+                "Choose another directory, or make a new LotteryTicket."
+            )
 
     def _json(self, name: str) -> Any:
         try:

@@ -55,6 +55,7 @@ class LevelsInFit(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._level: Level | None = None
+        self._listen_to_batches(False)
         self._event, self._is_cut, self._batches, self._is_planned = _NEVER, False, 0, False
         if steps := self.params.get("steps"):
             self.plan(steps)

@@ -202,13 +202,18 @@ class LotteryTicket(LevelsInFit):
         self._ledger.write("rewind", Ticket({}, snapshot, {"steps_per_epoch": self.table.steps_per_epoch}))
 
     def end_level(self, level: Level, metrics: dict[str, Any]) -> None:
+        if not self._ledger.has("rewind"):
+            raise ConfigError(
+                f"Level 0 was ended after {level.epochs_trained} epochs, before step {self.table.rewind} that levels "
+                "rewind to. Choose an earlier `rewind_to`, or stop later."
+            )
         final = state.trained_weights(self.model, self._optimizer)
         record = {
             "level": level.number,
             "density": masks_lib.density(self._masks),
             "density_by_weight": masks_lib.density_by_weight(self._masks),
             "epochs": level.epochs_trained,
-            "step": int(self._optimizer.iterations.numpy()),
+            "step": keras_api.batches_trained(self._optimizer),
             "metrics": {name: float(value) for name, value in metrics.items()},
         }
         origin = {"level": level.number, "rewind_step": self.table.rewind, "rewind": self.settings.rewind}
@@ -267,9 +272,11 @@ class LotteryTicket(LevelsInFit):
         self._masks = self._masks_after(self._ledger.ticket(len(self.records) - 1))
 
     def _hold_rate(self) -> HeldRate | None:
-        """Puts a schedule that can be held in place of the optimizer's; a plain rate stays as it is by itself."""
+        """Puts a schedule that can be held in place of the optimizer's; a rate that is no schedule stays by itself."""
         optimizer = getattr(self._optimizer, "inner_optimizer", self._optimizer)
         schedule = optimizer._learning_rate
+        if isinstance(schedule, HeldRate):
+            return schedule
         if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
             return None
         optimizer.learning_rate = held = HeldRate(schedule)

@@ -40,9 +40,9 @@ class Timetable:
         for position in (table.rewind % steps_per_epoch, table.first_length):
             if position % steps_per_execution and position != steps_per_epoch:
                 raise ConfigError(
-                    f"`steps_per_execution={steps_per_execution}` runs past step k: `rewind_to={rewind_to!r}` is batch "
-                    f"{table.rewind % steps_per_epoch} of an epoch of {steps_per_epoch}. It and the rest of the epoch must "
-                    "be multiples of it."
+                    f"`steps_per_execution={steps_per_execution}` runs past step k: `rewind_to={rewind_to!r}` is "
+                    f"batch {table.rewind % steps_per_epoch} of an epoch of {steps_per_epoch}. It must divide that and "
+                    "what is left of the epoch."
                 )
         return table
 

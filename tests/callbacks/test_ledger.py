@@ -1,0 +1,102 @@
+"""A directory is gone on with, exactly, or refused with the reason."""
+
+import fits
+import pytest
+import tiny
+
+from tf_lottery import state
+from tf_lottery.callbacks.lottery_ticket import LotteryTicket
+from tf_lottery.core.schedules import to_target_density
+from tf_lottery.errors import RunError, TicketError
+from tf_lottery.keras_api import keras, make_randomness_restorable
+
+
+class DiesAfter(LotteryTicket):
+    """Goes down right after a level was kept."""
+
+    def on_level_end(self, level, record):
+        if level == self.settings.seed:
+            raise KeyboardInterrupt
+
+
+def model():
+    make_randomness_restorable()
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.05, 1, 0.95)
+    return fits.model(tiny.convolutional, keras.optimizers.SGD(schedule, momentum=0.9), seed=3)
+
+
+def arguments(directory, **changes):
+    return {"levels": 3, "fraction": 0.4, "epochs_per_level": 2, "rewind_to": 3, "directory": directory} | changes
+
+
+@pytest.mark.parametrize("rewind", ["weights", "learning_rate", "none"])
+@pytest.mark.parametrize("killed_at", [0, 2])
+def test_the_same_script_run_again_ends_with_the_same_bytes(tmp_path, killed_at, rewind):
+    changes = {"rewind": rewind, "seed": killed_at}
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path / "whole", **changes)))
+    with pytest.raises(KeyboardInterrupt):
+        fits.fit(model(), DiesAfter(**arguments(tmp_path / "killed", **changes)))
+    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("level_*")}
+    assert len(done) == killed_at + 1
+    fits.fit(model(), tickets := LotteryTicket(**arguments(tmp_path / "killed", **changes)))
+    assert [record["level"] for record in tickets.records] == [0, 1, 2, 3]
+    whole, again = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "killed")
+    )
+    assert whole == again
+    assert all((tmp_path / "killed" / name).stat().st_mtime_ns == time for name, time in done.items())
+
+
+def test_a_finished_directory_is_not_trained_again(tmp_path):
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path)))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    made, tickets = model(), LotteryTicket(**arguments(tmp_path))
+    history = fits.fit(made, tickets)
+    assert len(history.epoch) == 1  # `fit` trains one batch at least; it is undone
+    assert fits.same_bits(state.weights(made), tickets.ticket(3).weights["final"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_more_levels_extend_a_directory(tmp_path):
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path / "grown", levels=1)))
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path / "grown")))
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path / "whole")))
+    grown, whole = ((tmp_path / name / "records.json").read_bytes() for name in ("grown", "whole"))
+    assert grown == whole
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fraction": 0.5}, r"fractions=\['2/5'\] \(there\), \['1/2'\] \(now\)"),
+        ({"fraction": to_target_density(0.1, 7)}, "fractions="),
+        ({"rewind_to": 4}, r"rewind_to=3 \(there\), 4 \(now\)"),
+        ({"criterion": "random"}, "criterion=magnitude"),
+    ],
+)
+def test_a_directory_of_another_experiment_is_refused_with_the_difference(tmp_path, changes, message):
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path, levels=1)))
+    with pytest.raises(RunError, match=rf"belongs to another experiment: .*{message}"):
+        fits.fit(model(), LotteryTicket(**arguments(tmp_path, levels=1, **changes)))
+
+
+def test_another_model_or_other_data_are_refused(tmp_path):
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path, levels=1)))
+    with pytest.raises(RunError, match="weights="):
+        fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=1)))
+    with pytest.raises(RunError, match="epochs of 8 steps; this fit has 4"):
+        fits.fit(model(), LotteryTicket(**arguments(tmp_path, levels=1)), batch_size=8)
+
+
+def test_a_directory_with_other_things_in_it_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RunError, match="holds something else than lottery tickets"):
+        fits.fit(model(), LotteryTicket(**arguments(tmp_path)))
+
+
+@pytest.mark.parametrize(("name", "error"), [("records.json", RunError), ("level_01.tfl", TicketError)])
+def test_a_damaged_file_is_named(tmp_path, name, error):
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path, levels=1)))
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-7])
+    with pytest.raises(error, match="damaged"):
+        fits.fit(model(), LotteryTicket(**arguments(tmp_path)))

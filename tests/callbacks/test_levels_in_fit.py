@@ -1,0 +1,161 @@
+"""When levels begin and end, and what other callbacks are told."""
+
+import fits
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from tf_lottery import layers, state
+from tf_lottery.callbacks.lottery_ticket import LotteryTicket
+from tf_lottery.errors import ConfigError
+from tf_lottery.keras_api import keras
+
+
+def generator(batches):
+    """A dataset whose length Keras cannot know."""
+    data = tf.data.Dataset.from_tensor_slices((tiny.X[: 4 * batches], tiny.Y[: 4 * batches])).batch(4)
+    return data.filter(lambda x, y: True)
+
+
+@pytest.mark.parametrize(
+    ("rewind_to", "epochs", "iterations"),
+    [(0, [0, 1, 2], 24), ("1ep", [1, 2], 16), (11, [1, 2], 13), ("23it", [2], 1), (3, [0, 1, 2], 21)],
+)
+def test_levels_begin_in_the_epoch_of_step_k_with_what_was_left_of_it(rewind_to, epochs, iterations):
+    counted = []
+
+    class Counts(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            counted.append(batch)
+
+    journal = fits.Journal()
+    callbacks = [journal, Counts()]
+    fits.found(levels=2, epochs_per_level=3, rewind_to=rewind_to, callbacks=callbacks)
+    assert journal.events == ["begin", 0, 1, 2, "end"] + 2 * ["begin", *epochs, "end"]
+    assert len(counted) == 24 + 2 * iterations
+
+
+def test_outer_callbacks_see_one_long_fit():
+    journal = fits.Journal()
+    fits.found(levels=2, rewind_to=11, others=[journal])
+    assert journal.events == ["begin", 0, 1, 2, 3, "end"]
+
+
+def test_inner_callbacks_may_end_a_level():
+    journal = fits.Journal(stop_after=2)
+    tickets = fits.found(levels=1, epochs_per_level=5, callbacks=[journal])
+    assert journal.events == ["begin", 0, 1, "end", "begin", 0, 1, "end"]
+    assert tickets.to_frame()["epochs"].tolist() == [2, 2]
+
+
+def test_inner_callbacks_may_end_a_level_in_the_middle_of_an_epoch():
+    class Stops(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training |= batch == 2
+
+    tickets = fits.found(levels=1, epochs_per_level=5, callbacks=[Stops()])
+    assert tickets.to_frame()["step"].tolist() == [3, 3]
+
+
+def test_outer_callbacks_may_end_the_fit():
+    tickets = fits.found(levels=3, epochs_per_level=2, others=[fits.Journal(stop_after=3)])
+    assert [record["level"] for record in tickets.records] == [0]
+
+
+def test_early_stopping_lives_one_level_and_the_record_is_of_the_restored_epoch():
+    losses = []
+
+    class Losses(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            losses.append(logs["val_loss"])
+
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True)
+    made = fits.model(optimizer=keras.optimizers.SGD(1.0))
+    tickets = LotteryTicket(1, 0.5, epochs_per_level=30, callbacks=[stop])
+    fits.fit(made, tickets, Losses())
+    frame = tickets.to_frame()
+    assert frame["epochs"].max() < 30
+    assert frame["val_loss"].tolist() == [min(losses[: frame["epochs"][0]]), min(losses[frame["epochs"][0] :])]
+    assert made.evaluate(tiny.X, tiny.Y, verbose=0)[0] == pytest.approx(frame["val_loss"][1], rel=1e-5)
+    assert tiny.is_pruned_to_plus_zero(made)
+
+
+def test_learning_rate_schedulers_see_the_epochs_of_one_training():
+    rates = []
+
+    class Rates(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            rates.append(round(float(np.asarray(self.model.optimizer.learning_rate)), 6))
+
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch: [0.1, 0.01][epoch])
+    fits.found(levels=1, rewind_to=4, callbacks=[scheduler, Rates()])
+    assert rates == 8 * [0.1] + 8 * [0.01] + 4 * [0.1] + 8 * [0.01]
+
+
+@pytest.mark.parametrize("name", ["EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"])
+def test_callbacks_for_one_training_in_the_outer_list_get_one_warning(name):
+    arguments = [lambda epoch: 0.1] if name == "LearningRateScheduler" else []
+    with pytest.warns(UserWarning, match=rf"{name} in `fit` acts on all levels as if they were one") as caught:
+        fits.found(levels=1, epochs_per_level=1, others=[getattr(keras.callbacks, name)(*arguments)])
+    assert len([warning for warning in caught if warning.category is UserWarning]) == 1
+
+
+def test_backup_and_restore_without_a_directory_is_refused(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"BackupAndRestore cannot restore the levels .* give LotteryTicket a `directory`"
+    ):
+        fits.found(others=[keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))])
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # how Keras 3 learns the length
+@pytest.mark.parametrize("rewind_to", [0, 3, 8, 11])
+def test_the_length_of_an_epoch_may_show_itself_in_training(rewind_to):
+    known = LotteryTicket(1, 0.5, epochs_per_level=2, rewind_to=rewind_to)
+    fits.fit(fits.model(seed=1), known)
+    unknown = LotteryTicket(1, 0.5, epochs_per_level=2, rewind_to=rewind_to)
+    fits.model(seed=1).fit(generator(8), epochs=4, verbose=0, shuffle=False, callbacks=[unknown])
+    assert unknown.to_frame()["epochs"].tolist() == known.to_frame()["epochs"].tolist()
+    for level in (0, 1):
+        assert fits.same_bits(known.ticket(level).weights["final"], unknown.ticket(level).weights["final"])
+
+
+@pytest.mark.parametrize("steps_per_execution", [2, 4, 8])
+def test_executions_of_several_steps_give_the_same_levels(steps_per_execution):
+    one, many = (
+        fits.found(made=fits.model(seed=1, steps_per_execution=number), levels=1, rewind_to=8)
+        for number in (1, steps_per_execution)
+    )
+    assert fits.same_bits(one.ticket(1).masks, many.ticket(1).masks)
+    assert one.to_frame()["step"].tolist() == many.to_frame()["step"].tolist() == [16, 16]
+
+
+def test_executions_that_run_past_step_k_are_refused_before_training():
+    made = fits.model(steps_per_execution=3)
+    before = state.weights(made)
+    with pytest.raises(
+        ConfigError, match=r"`steps_per_execution=3` runs past step k: `rewind_to=4` is batch 4 of an epoch"
+    ):
+        fits.fit(made, LotteryTicket(1, epochs_per_level=2, rewind_to=4))
+    assert fits.same_bits(before, state.weights(made))
+
+
+def test_a_level_that_ends_before_step_k_is_an_error():
+    with pytest.raises(ConfigError, match="ended after 1 epochs, before step 12"):
+        fits.found(rewind_to=12, callbacks=[fits.Journal(stop_after=1)])
+
+
+def test_no_python_runs_at_a_batch_without_need():
+    tickets = fits.found(levels=1, rewind_to=3, callbacks=[fits.Journal()])
+    assert not {"on_train_batch_begin", "on_train_batch_end"} & set(vars(tickets))
+    assert type(tickets).on_train_batch_begin is keras.callbacks.Callback.on_train_batch_begin
+
+
+def test_levels_are_found_on_two_replicas():
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+    with strategy.scope():
+        made = layers.make_prunable(tiny.dense())
+        made.compile(keras.optimizers.SGD(0.05, momentum=0.9), tiny.loss(), metrics=["accuracy"])
+    tickets = fits.found(made=made, levels=2, rewind_to=3)
+    assert tickets.to_frame()["density"].tolist() == [1.0, 0.5, 0.25]
+    assert tiny.is_pruned_to_plus_zero(made)

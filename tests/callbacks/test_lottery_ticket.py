@@ -1,0 +1,232 @@
+import fits
+import numpy as np
+import pytest
+import tiny
+
+import tf_lottery as tfl
+from tf_lottery import model_masks, state
+from tf_lottery.callbacks.lottery_ticket import LotteryTicket
+from tf_lottery.core import masks as masks_lib
+from tf_lottery.errors import ConfigError, ModelError, PruningError, TicketError
+from tf_lottery.keras_api import keras
+
+
+@pytest.fixture(scope="module")
+def tickets():
+    return fits.found(levels=3, fraction=0.3, rewind_to=11)
+
+
+def test_fit_trains_all_levels_and_ends_by_itself():
+    made, history = fits.model(), None
+    tickets = LotteryTicket(2, 0.5, epochs_per_level=2, rewind_to=8)
+    history = fits.fit(made, tickets).history
+    assert history["level"] == [0, 0, 1, 2]  # 1 and 2 begin in epoch 1
+    assert tickets.total_epochs == 6
+    assert tfl.density(made) == tickets.records[2]["density"] == pytest.approx(0.25, abs=0.01)
+    assert history["density"] == [1, 1, tickets.records[1]["density"], tickets.records[2]["density"]]
+    assert tiny.is_pruned_to_plus_zero(made)
+
+
+def test_law_1_each_level_removes_exactly_its_share(tickets):
+    kept = 156
+    for record in tickets.records[1:]:
+        kept -= round(0.3 * kept)
+        assert record["density"] == kept / 156
+    assert masks_lib.density_by_weight(tickets.ticket(3).masks) == tickets.records[3]["density_by_weight"]
+
+
+def test_law_2_masks_nest(tickets):
+    for level in (1, 2, 3):
+        before, after = tickets.ticket(level - 1).masks, tickets.ticket(level).masks
+        assert not any((after[name] & ~before[name]).any() for name in after)
+
+
+def test_law_3_a_level_starts_at_the_masked_weights_of_step_k_bit_for_bit(tickets):
+    at_k = tickets.ticket(0).weights["rewind"]
+    for level in (1, 2, 3):
+        ticket = tickets.ticket(level)
+        assert fits.same_bits(ticket.weights["rewind"], masks_lib.apply(at_k, ticket.masks))
+
+
+def test_the_global_magnitude_masks_are_those_of_a_plain_sort(tickets):
+    before, after = tickets.ticket(1), tickets.ticket(2).masks
+    names = list(after)
+    scores = np.concatenate([np.where(before.masks[n], abs(before.weights["final"][n]), np.inf).ravel() for n in names])
+    kept = np.concatenate([before.masks[name].ravel() for name in names])
+    kept[np.argsort(scores, kind="stable")[: round(0.3 * kept.sum())]] = False
+    assert np.array_equal(np.concatenate([after[name].ravel() for name in names]), kept)
+
+
+def test_the_frame_has_a_row_a_level(tickets):
+    frame = tickets.to_frame()
+    assert frame["level"].tolist() == [0, 1, 2, 3]
+    assert frame["step"].tolist() == [16, 16, 16, 16]  # the optimizer's count goes back to 11
+    assert frame["epochs"].tolist() == [2, 1, 1, 1]
+    assert {"density", "loss", "val_accuracy"} <= set(frame.columns)
+
+
+def test_a_ticket_can_be_saved_loaded_and_restored_in_another_model(tickets, tmp_path):
+    tfl.save_ticket(tmp_path / "ticket.tfl", tickets.ticket(2))
+    ticket = tfl.load_ticket(tmp_path / "ticket.tfl")
+    for weights in ("final", "rewind"):
+        other = tfl.restore_ticket(fits.model(), ticket, weights)
+        assert fits.same_bits(state.weights(other), ticket.weights[weights])
+        assert fits.same_bits(tfl.get_masks(other), ticket.masks)
+
+
+def test_restore_goes_back_to_a_denser_level_too(tickets):
+    made = tickets.restore(fits.model(), 3)
+    tickets.restore(made, 1)
+    assert fits.same_bits(state.weights(made), tickets.ticket(1).weights["final"])
+
+
+def test_a_ticket_that_does_not_fit_changes_nothing(tickets):
+    other = fits.model(tiny.convolutional)
+    before = state.weights(other)
+    with pytest.raises(ModelError, match=r"missing 'conv2d/kernel'.*unknown 'dense/kernel'"):
+        tickets.restore(other, 1)
+    assert fits.same_bits(before, state.weights(other))
+    with pytest.raises(TicketError, match=r"holds the weights rewind, final. Received: 'initial'"):
+        tickets.restore(fits.model(), 1, "initial")
+
+
+def test_levels_that_are_not_done_are_named(tickets):
+    with pytest.raises(TicketError, match=r"Levels 0 to 3 are done. Received: level=4"):
+        tickets.ticket(4)
+    with pytest.raises(ConfigError, match="No level is done yet"):
+        LotteryTicket(1, epochs_per_level=1).best()
+
+
+class Noting(LotteryTicket):
+    """Uses the hook at a level's end."""
+
+    def on_level_end(self, level, record):
+        noted.append((level, record["density"], tfl.density(self.model)))
+
+
+noted: list = []
+
+
+def test_the_hook_at_a_levels_end_sees_the_trained_model():
+    noted.clear()
+    fits.found(kind=Noting, levels=1)
+    assert [(level, density) for level, density, _ in noted] == [(0, 1.0), (1, 0.5)]
+    assert all(density == in_model for _, density, in_model in noted)
+
+
+def test_a_used_callback_is_refused():
+    made, tickets = fits.model(), LotteryTicket(1, epochs_per_level=1)
+    fits.fit(made, tickets)
+    with pytest.raises(ConfigError, match="has found all its levels: make a new one"):
+        fits.fit(made, tickets)
+
+
+def test_fit_goes_on_after_the_last_finished_level():
+    made, tickets = fits.model(), LotteryTicket(2, 0.5, epochs_per_level=2)
+    with pytest.warns(UserWarning, match="ends before level 2: epochs=3, 6 are needed"):
+        fits.fit(made, tickets, epochs=3)
+    assert [record["level"] for record in tickets.records] == [0]
+    fits.fit(made, tickets)
+    assert [record["level"] for record in tickets.records] == [0, 1, 2]
+
+
+def test_a_model_without_masks_is_refused():
+    plain = tiny.dense()
+    plain.compile("sgd", tiny.loss())
+    with pytest.raises(ModelError, match=r"has no masks. Call `make_prunable\(model\)` first"):
+        fits.fit(plain, LotteryTicket(1, epochs_per_level=1))
+
+
+def test_an_unbuilt_model_is_refused():
+    made = keras.Sequential([keras.layers.Flatten(), tfl.Prunable(keras.layers.Dense(3))])
+    made.compile("sgd", tiny.loss())
+    if made.built or not tfl.keras_api.LEGACY:
+        made(tiny.X)  # Keras 3 builds it before it tells callbacks
+        return
+    with pytest.raises(ModelError, match="is not built: give it an Input"):
+        fits.fit(made, LotteryTicket(1, epochs_per_level=1))
+
+
+def test_a_rewind_step_after_the_end_is_refused_before_training():
+    made = fits.model()
+    before = state.weights(made)
+    with pytest.raises(
+        ConfigError, match=r"before the end of a level \(2 epochs of 8 steps = 16 steps\).*rewind_to=16"
+    ):
+        fits.fit(made, LotteryTicket(1, epochs_per_level=2, rewind_to=16))
+    assert fits.same_bits(before, state.weights(made))
+
+
+def test_a_layerwise_fraction_that_empties_a_layer_is_refused_before_training():
+    tickets = LotteryTicket(5, 0.9, epochs_per_level=1, scope="layerwise")
+    with pytest.raises(PruningError, match="Level 2 would remove all of 'dense_1/kernel'"):
+        fits.fit(fits.model(), tickets)
+    assert tickets.records == []
+
+
+def test_global_pruning_that_empties_a_layer_ends_the_fit_with_all_records():
+    def only_the_first(initial, trained, rng):
+        return {name: np.full(weight.shape, "dense_1" not in name) for name, weight in trained.items()}
+
+    made, tickets = fits.model(), LotteryTicket(3, 0.1, epochs_per_level=1, criterion=only_the_first)
+    with pytest.warns(UserWarning, match="ends with level 0: level 1 would remove all of 'dense_1/kernel'"):
+        fits.fit(made, tickets)
+    assert [record["level"] for record in tickets.records] == [0]
+    assert fits.same_bits(state.weights(made), tickets.ticket(0).weights["final"])
+
+
+def test_min_density_leaves_a_share_of_every_layer_and_the_count_exact():
+    def only_the_first(initial, trained, rng):
+        return {name: np.full(weight.shape, "dense_1" not in name) for name, weight in trained.items()}
+
+    tickets = fits.found(levels=2, fraction=0.1, min_density=0.25, criterion=only_the_first)
+    assert tickets.records[1]["density_by_weight"]["dense_1/kernel"] == 0.25
+    assert [round(record["density"] * 156) for record in tickets.records] == [156, 140, 126]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_named_when_pruning(value):
+    class Breaks(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.trainable_variables[0].assign(np.full((36, 4), value, np.float32))
+
+    tickets = LotteryTicket(1, epochs_per_level=1, callbacks=[Breaks()])
+    with pytest.raises(PruningError, match="'dense/kernel' holds NaN or infinite weights: training diverged"):
+        fits.fit(fits.model(), tickets)
+    assert len(tickets.records) == 1
+
+
+def test_rates_prune_single_weights_otherwise():
+    tickets = fits.found(levels=1, fraction=0.5, scope="layerwise", rates={"^dense_1/": 0.25})
+    assert tickets.records[1]["density_by_weight"] == {"dense/kernel": 0.5, "dense_1/kernel": 0.75}
+
+
+def test_a_schedule_may_give_the_fraction_of_each_level():
+    tickets = fits.found(levels=2, fraction=tfl.schedules.one_shot(0.25))
+    assert [record["density"] for record in tickets.records] == [1.0, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("criterion", list(tfl.criteria.CRITERIA))
+def test_every_criterion_finds_tickets(criterion):
+    tickets = fits.found(levels=1, criterion=criterion, epochs_per_level=1)
+    assert tickets.records[1]["density"] == 0.5
+
+
+def test_a_subclassed_model_is_changed_in_place_and_driven_alike():
+    net = tiny.Net()
+    net(tiny.X)
+    net = fits.model(lambda: net)
+    tickets = fits.found(made=net, levels=1, rewind_to=3)
+    assert sorted(tickets.ticket(1).masks) == tiny.NET_MASKS
+    assert tfl.density(net) == 0.5
+    assert tfl.density(tickets.control("random_mask", 1)) == 0.5
+
+
+def test_model_checkpoints_in_fit_hold_masked_weights(tmp_path):
+    path = str(tmp_path / "{epoch}.weights.h5")
+    checkpoint = keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
+    tickets = fits.found(levels=1, others=[checkpoint])
+    other = tfl.make_prunable(tiny.dense())
+    other.load_weights(tmp_path / "4.weights.h5")
+    assert fits.same_bits(model_masks.get_masks(other), tickets.ticket(1).masks)
+    assert fits.same_bits(state.weights(other), tickets.ticket(1).weights["final"])

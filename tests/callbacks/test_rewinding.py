@@ -1,0 +1,157 @@
+"""What a level starts with: laws 3 and 6, and the three modes."""
+
+import fits
+import numpy as np
+import pytest
+import tiny
+
+from tf_lottery import keras_api, state
+from tf_lottery.callbacks.lottery_ticket import LotteryTicket
+from tf_lottery.core import masks as masks_lib
+from tf_lottery.keras_api import keras
+
+OPTIMIZERS = {
+    "momentum": lambda: keras.optimizers.SGD(0.05, momentum=0.9),
+    "adam": lambda: keras.optimizers.Adam(0.01),
+    "schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.05, 16)),
+    "averages": lambda: keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9),
+    "averages written": lambda: keras.optimizers.SGD(0.05, use_ema=True, ema_overwrite_frequency=3),
+    "clipping": lambda: keras.optimizers.Adam(0.01, global_clipnorm=0.1),
+}
+
+
+class Starts(keras.callbacks.Callback):
+    """Keeps the state that every level starts with."""
+
+    def __init__(self):
+        super().__init__()
+        self.states = []
+
+    def on_train_begin(self, logs=None):
+        self.states.append(state.capture(self.model, self.model.optimizer))
+
+
+def convolutional():
+    """With BatchNorm and Dropout, whose states are rewound too."""
+    keras_api.make_randomness_restorable()
+    return tiny.convolutional()
+
+
+@pytest.mark.parametrize("rewind_to", [0, 3, 8])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_law_6_with_nothing_pruned_every_level_ends_as_the_dense_one(optimizer, rewind_to):
+    made = fits.model(convolutional, OPTIMIZERS[optimizer]())
+    tickets = fits.found(made=made, fraction=0.0, rewind_to=rewind_to, settings={"data": fits.ONE_BATCH})
+    assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(1).weights["final"])
+    assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(2).weights["final"])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_law_3_a_level_starts_with_everything_as_it_was_at_step_k(optimizer):
+    made = fits.model(convolutional, OPTIMIZERS[optimizer]())
+    tickets = LotteryTicket(2, 0.5, epochs_per_level=2, rewind_to=3, callbacks=[starts := Starts()])
+    fits.fit(made, tickets)
+    at_k = tickets._ledger.read("rewind").weights
+    averages = {name for name, average in averages_of(made).items()}
+    for level in (1, 2):
+        start, masks = starts.states[level], tickets.ticket(level).masks
+        assert fits.same_bits(start["weights"], masks_lib.apply(at_k["weights"], masks))
+        others = {name: slot for name, slot in start["optimizer"].items() if name not in averages}
+        assert fits.same_bits(others, {name: at_k["optimizer"][name] for name in others})
+    assert averages == set() or "averages" in optimizer
+
+
+def averages_of(made):
+    pairs = keras_api.moving_averages(made.optimizer, made.trainable_variables)
+    ids = {id(average) for _, average in pairs}
+    slots = keras_api.optimizer_variables(made.optimizer)
+    return {f"{position:04d}": slot for position, slot in enumerate(slots) if id(slot) in ids}
+
+
+@pytest.mark.parametrize("optimizer", ["averages", "averages written"])
+def test_weight_averages_are_rewound_and_masked_too(optimizer):
+    made = fits.model(convolutional, OPTIMIZERS[optimizer]())
+    seen = []
+
+    class Looks(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(tiny.is_pruned_to_plus_zero(self.model))
+
+    tickets = fits.found(made=made, levels=1, rewind_to=3, callbacks=[looks := Looks()])
+    assert looks
+    assert all(seen[16:])
+    assert tiny.is_pruned_to_plus_zero(made)
+    final = tickets.ticket(1).weights["final"]
+    assert fits.same_bits(state.weights(made), final)  # what `fit` itself made of the averages
+    assert all(
+        fits.same_bits({"": final[name]}, {"": masks_lib.apply(final, tickets.ticket(1).masks)[name]}) for name in final
+    )
+
+
+def test_reset_optimizer_starts_slots_afresh_at_step_k():
+    made = fits.model(optimizer=keras.optimizers.Adam(0.01))
+    callbacks = [starts := Starts()]
+    fits.found(made=made, levels=1, rewind_to=3, reset_optimizer=True, callbacks=callbacks)
+    slots = starts.states[1]["optimizer"]
+    big = [slot for slot in slots.values() if slot.ndim]
+    assert len(big) == 8
+    assert not any(slot.any() for slot in big)
+    assert 3 in [int(slot) for slot in slots.values() if slot.ndim == 0 and np.issubdtype(slot.dtype, np.integer)]
+
+
+def test_averages_of_a_reset_optimizer_start_at_the_weights():
+    made = fits.model(optimizer=OPTIMIZERS["averages"]())
+    callbacks = [starts := Starts()]
+    tickets = fits.found(made=made, levels=1, rewind_to=3, reset_optimizer=True, callbacks=callbacks)
+    start = tickets.ticket(1).weights["rewind"]
+    pairs = zip(keras_api.moving_averages(made.optimizer, made.trainable_variables), start.values(), strict=False)
+    names = list(averages_of(made))
+    slots = [starts.states[1]["optimizer"][name] for name in names]
+    assert len(slots) == len(start) == len(list(pairs))
+    assert all(np.array_equal(slot, weight) for slot, weight in zip(slots, start.values(), strict=True))
+
+
+def test_learning_rate_rewinding_keeps_the_weights_and_sets_the_clock_back():
+    made = fits.model(convolutional, keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.05, 1, 0.9)))
+    callbacks = [starts := Starts()]
+    tickets = fits.found(made=made, levels=1, rewind="learning_rate", rewind_to=3, callbacks=callbacks)
+    before, masks = tickets.ticket(0).weights["final"], tickets.ticket(1).masks
+    assert fits.same_bits(tickets.ticket(1).weights["rewind"], masks_lib.apply(before, masks))
+    assert not any(slot.any() for slot in starts.states[1]["optimizer"].values() if slot.ndim)
+    assert tickets.to_frame()["step"].tolist() == [16, 16]
+
+
+def test_fine_tuning_keeps_everything_and_holds_the_rate():
+    rates = []
+
+    class Rates(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            schedule = self.model.optimizer._learning_rate
+            rates.append(float(schedule(self.model.optimizer.iterations.numpy() - 1)))
+
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.05, 1, 0.9)
+    made = fits.model(convolutional, keras.optimizers.SGD(schedule, momentum=0.9))
+    journal, starts = fits.Journal(), Starts()
+    callbacks = [Rates(), journal, starts]
+    tickets = fits.found(made=made, rewind="none", rewind_to=3, callbacks=callbacks)
+    assert rates == pytest.approx([0.05 * 0.9 ** min(step, 15) for step in range(16 + 13 + 13)])
+    assert tickets.to_frame()["step"].tolist() == [16, 29, 42]
+    assert journal.events == ["begin", 0, 1, "end", "begin", 2, 3, "end", "begin", 4, 5, "end"]
+    assert any(slot.any() for slot in starts.states[1]["optimizer"].values() if slot.ndim)
+    before, masks = tickets.ticket(0).weights["final"], tickets.ticket(1).masks
+    assert fits.same_bits(tickets.ticket(1).weights["rewind"], masks_lib.apply(before, masks))
+
+
+def test_a_plain_learning_rate_that_callbacks_change_is_rewound():
+    made = fits.model(optimizer=keras.optimizers.SGD(0.5))
+    plateau = keras.callbacks.ReduceLROnPlateau("val_loss", patience=0, min_delta=10.0, factor=0.5)
+    seen = []
+
+    class Rates(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(float(np.asarray(self.model.optimizer.learning_rate)))
+
+    fits.found(made=made, levels=1, epochs_per_level=3, callbacks=[Rates(), plateau])
+    assert seen[:3] == seen[3:]
+    assert seen[0] == 0.5
+    assert seen[2] < 0.5
