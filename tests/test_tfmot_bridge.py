@@ -1,9 +1,12 @@
 """Models that tfmot wrapped, under our masks. tfmot knows legacy Keras only."""
 
+import operator
 import os
+import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import tiny
 
 import tf_lottery as tfl
 from tf_lottery import keras_api, naming, state, tfmot_bridge
+from tf_lottery.errors import ModelError
 from tf_lottery.keras_api import keras
 from tf_lottery.masking import mask_of
 
@@ -177,6 +181,20 @@ def test_strip_pruning_of_tfmot_gives_the_same_predictions_with_zeros_in_the_wei
 
 
 @legacy_keras_only
+@pytest.mark.parametrize("adopted", [False, True])
+def test_our_strip_pruning_takes_the_wrappers_of_tfmot_off_as_well(adopted):
+    model = wrapped(tiny.convolutional())
+    if adopted:
+        tfmot_bridge.adopt(model)
+    tfl.set_masks(model, tiny.half_masks(model))
+    with pytest.raises(ModelError, match="is prunable already"):
+        tfl.make_prunable(model)
+    stripped = tfl.strip_pruning(model)
+    assert np.array_equal(stripped.predict(tiny.X, verbose=0), model.predict(tiny.X, verbose=0))
+    assert [type(layer) for layer in stripped.layers] == [type(layer) for layer in tiny.convolutional().layers]
+
+
+@legacy_keras_only
 def test_a_saved_model_opens_with_tfmot_alone_and_can_be_adopted_again(tmp_path):
     model = wrapped(tiny.dense())
     tfmot_bridge.adopt(model)
@@ -205,6 +223,21 @@ def test_plain_and_prunable_models_are_left_alone():
     assert all(mask_of(weight) is None for weight in plain.trainable_variables)
 
 
+def test_layers_with_the_prunable_layer_protocol_of_tfmot_are_prunable_on_both_kerases():
+    class Scaled(keras.layers.Layer, TFMOT.PrunableLayer):
+        def build(self, input_shape):
+            self.scale = self.add_weight(name="scale", shape=(input_shape[-1], 2))
+
+        def call(self, x):
+            return x @ self.scale
+
+        def get_prunable_weights(self):
+            return [self.scale]
+
+    model = tfl.make_prunable(keras.Sequential([keras.Input((3,)), Scaled(name="mine")]))
+    assert list(tfl.get_masks(model)) == ["mine/scale"]
+
+
 @pytest.mark.skipif(keras_api.LEGACY, reason="it is about Keras 3")
 def test_tfmot_itself_refuses_models_of_keras_3():
     with pytest.raises(ValueError, match="`prune_low_magnitude` can only prune an object of the following types"):
@@ -229,3 +262,38 @@ def test_law_12_adopting_a_plain_model_imports_no_tfmot_and_importing_tfmot_chan
     environment |= {"TF_USE_LEGACY_KERAS": "1"} if keras_api.LEGACY else {}
     done = subprocess.run([sys.executable, "-c", LAW_12], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["False True", "True True True"]
+
+
+def blocks(kind):
+    page = (Path(__file__).parents[1] / "docs/tfmot.md").read_text()
+    return re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_page_on_tfmot_names_all_of_tfmot_and_only_what_there_is_here():
+    page = (Path(__file__).parents[1] / "docs/tfmot.md").read_text()
+    assert all(f"`{name}" in page for name in dir(TFMOT) if not name.startswith("_"))
+    for path in re.findall(r"\btfl\.([\w.]+)", page):
+        operator.attrgetter(path)(tfl)
+
+
+def test_the_page_on_tfmot_prunes_by_a_schedule_of_tfmot(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks("python")
+    code = code.replace("import keras\n", "import tf_keras as keras\n") if keras_api.LEGACY else code
+    exec(compile(code, "docs/tfmot.md", "exec"), names := {})
+    assert names["history"].history["density"] == [
+        pytest.approx(0.2 + 0.8 * (2 / 3) ** 3, abs=1e-2),
+        pytest.approx(0.2 + 0.8 * (1 / 3) ** 3, abs=1e-2),
+        0.2,
+        0.2,
+    ]
+    assert (names["plain"].layers[0].get_weights()[0] == 0).mean() == pytest.approx(0.8)
+    assert list((tmp_path / "logs/density").iterdir())
+
+
+@legacy_keras_only
+def test_the_page_on_tfmot_prunes_a_model_that_tfmot_wrapped():
+    (code,) = blocks("python legacy")
+    exec(compile(code, "docs/tfmot.md", "exec"), names := {})
+    assert tfl.density(names["wrapped"]) == 0.5
+    assert (names["plain"].layers[0].get_weights()[0] == 0).mean() == 0.5
