@@ -6,7 +6,7 @@ import tensorflow as tf
 import tiny
 
 import tf_lottery as tfl
-from tf_lottery import keras_api, layers, model_masks, naming, state
+from tf_lottery import keras_api, model_masks, naming, state
 from tf_lottery.core import pruning
 from tf_lottery.keras_api import keras
 

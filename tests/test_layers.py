@@ -29,23 +29,6 @@ def test_the_plain_model_is_left_alone():
     assert not any(isinstance(layer, tfl.Prunable) for layer in plain.layers)
 
 
-def test_layers_of_inner_models_have_masks_too():
-    model = tfl.make_prunable(tiny.nested())
-    assert sorted(tfl.get_masks(model)) == ["block/inner/kernel", "dense/kernel", "dense_1/kernel"]
-
-
-def test_a_layer_that_two_inner_models_share_stays_shared():
-    shared = keras.layers.Dense(4, name="shared")
-    first, second = (keras.Sequential([keras.Input((4,)), shared], name=name) for name in ("first", "second"))
-    x = keras.Input((4,))
-    plain = keras.Model(x, keras.layers.Dense(2, name="out")(second(first(x))))
-    pruned = tfl.make_prunable(plain)
-    assert sorted(tfl.get_masks(pruned)) == ["first/shared/kernel", "out/kernel"]
-    assert len(pruned.trainable_variables) == len(plain.trainable_variables)
-    x = tiny.X.reshape(-1, 4)
-    assert np.array_equal(pruned.predict(x, verbose=0), plain.predict(x, verbose=0))
-
-
 def test_a_model_that_is_prunable_already_is_refused():
     for build in (tiny.dense, tiny.subclassed):
         with pytest.raises(ModelError, match="is prunable already"):
@@ -69,22 +52,6 @@ def test_a_layer_without_get_config_is_named():
 
     model = keras.Sequential([keras.Input((2,)), Opaque(1, name="opaque")])
     with pytest.raises(ModelError, match=r"'opaque' \(Opaque\) cannot be made again from its config"):
-        tfl.make_prunable(model)
-
-
-@pytest.mark.skipif(keras_api.LEGACY, reason="legacy Keras tracks layers in lists")
-def test_layers_that_checkpoints_leave_out_are_named_in_a_warning():
-    class Listed(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.many = [keras.layers.Dense(2, name="a"), keras.layers.Dense(2, name="b")]
-
-        def call(self, x):
-            return self.many[1](self.many[0](x))
-
-    model = Listed()
-    model(np.zeros((1, 2), np.float32))
-    with pytest.warns(UserWarning, match=r"Checkpoint silently leaves out a/kernel, a/bias, b/kernel …, as it does"):
         tfl.make_prunable(model)
 
 

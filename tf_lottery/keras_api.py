@@ -53,12 +53,20 @@ def conv_lstm_cell() -> type:
 
 def sublayers(layer: Any) -> list[Any]:
     """The layers directly inside `layer`, in the order Keras tracks them."""
-    return list(layer._flatten_layers(include_self=False, recursive=False))
+    inside = layer._flatten_layers(include_self=False, recursive=False)
+    return [part for part in inside if isinstance(part, keras.layers.Layer)]  # Keras 3 lists operations (`x[0]`), too
+
+
+def layer_from_config(config: dict[str, Any], custom_objects: Any = None) -> Any:
+    """The layer in the config of a wrapper, in either format of legacy Keras: its own wrappers mistake them."""
+    return keras.layers.deserialize(
+        config, custom_objects, **({"use_legacy_format": "module" not in config} if LEGACY else {})
+    )
 
 
 def all_layers(model: Any) -> list[Any]:
     """`model` and every layer inside it, at any depth, wrappers and all."""
-    return list(model._flatten_layers())
+    return [part for part in model._flatten_layers() if isinstance(part, keras.layers.Layer)]
 
 
 def own_variables(layer: Any) -> list[Variable]:
@@ -126,7 +134,8 @@ def built_by_a_call(build: Callable[..., None]) -> Callable[..., None]:
 
     Only that gives a layer of several inputs (MultiHeadAttention) all shapes it needs.
     """
-    build._is_default = True
+    if not LEGACY:
+        build._is_default = True
     return build
 
 

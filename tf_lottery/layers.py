@@ -145,7 +145,7 @@ def _wrapped(model: Any, chosen: set[int]) -> Any:
     """A copy of a graph of layers, in which those with chosen weights are wrapped."""
 
     def wrap(layer: Any) -> Any:
-        weights = prunable_weights(layer)
+        weights = prunable_weights(layer) if isinstance(layer, keras.layers.Layer) else {}  # else an operation: `x[0]`
         only = [name for name, weight in weights.items() if id(weight) in chosen]
         return Prunable(_copy(layer), None if len(only) == len(weights) else only) if only else _copy(layer)
 

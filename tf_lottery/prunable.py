@@ -140,8 +140,7 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        layer = keras.saving.deserialize_keras_object(config["layer"], custom_objects)  # tf_keras' own forgets packages
-        return cls(**{**config, "layer": layer})
+        return cls(**{**config, "layer": keras_api.layer_from_config(config["layer"], custom_objects)})
 
     def _own_masks(self, final: bool) -> None:
         weights = prunable_weights(self.layer)
