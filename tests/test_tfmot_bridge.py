@@ -238,6 +238,14 @@ def test_layers_with_the_prunable_layer_protocol_of_tfmot_are_prunable_on_both_k
     assert list(tfl.get_masks(model)) == ["mine/scale"]
 
 
+@legacy_keras_only
+@pytest.mark.parametrize(("step", "density"), [(4, 0.5), (5, 1.0)])
+def test_tfmot_counts_the_last_of_four_steps_as_step_4_as_the_page_on_it_says(step, density):
+    model = wrapped(tiny.dense(), pruning_schedule=TFMOT.ConstantSparsity(0.5, step, frequency=1))
+    fit(model, TFMOT.UpdatePruningStep())
+    assert tfl.density(model) == density
+
+
 @pytest.mark.skipif(keras_api.LEGACY, reason="it is about Keras 3")
 def test_tfmot_itself_refuses_models_of_keras_3():
     with pytest.raises(ValueError, match="`prune_low_magnitude` can only prune an object of the following types"):

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 
 import tf_lottery as tfl
@@ -208,6 +209,17 @@ def test_a_schedule_is_not_asked_again_at_each_step():
 @pytest.mark.parametrize("schedule", [lambda step: (step % 2 == 1, 0.5), lambda step: (bool(step % 2), 0.5)])
 def test_a_schedule_may_be_any_function_of_tensors_or_of_numbers(schedule):
     assert kept_by_step(schedule) == [156, 78, 78, 78, 78]
+
+
+def test_a_schedule_class_of_your_own_made_for_tfmot_works_as_it_is():
+    class EveryStep(TFMOT.PruningSchedule):
+        def __call__(self, step):
+            return self._should_prune_in_step(step, 2, -1, 1), 0.25 * tf.cast(step - 1, tf.float32)
+
+        def get_config(self):
+            return {}
+
+    assert kept_by_step(EveryStep()) == [156, 156, 117, 78, 39]
 
 
 def test_the_error_of_a_broken_schedule_comes_through():
