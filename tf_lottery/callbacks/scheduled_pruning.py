@@ -28,7 +28,7 @@ class ScheduledPruning(keras.callbacks.Callback):
     prunable weights: `round(size * (1 - sparsity))` stay, at least 1. Unlike in tfmot nothing pruned ever returns: a
     sparsity below what is pruned already changes nothing. Adds `density` to the logs of each epoch.
 
-    Steps are those of the optimizer, so that a second `fit` and a restored training go on in the schedule.
+    Steps are the batches that the optimizer has seen, so a second `fit` and a restored training go on in the schedule.
 
     Args:
         schedule: `tfmot.sparsity.keras.PolynomialDecay`, `ConstantSparsity`, a `PruningSchedule` of your own, or any
