@@ -30,12 +30,16 @@ def run(code):
     return names
 
 
-def test_the_library_example_runs_and_prunes_a_fifth_of_what_is_left(capsys):
-    run(example("model.fit"))
-    lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
-    assert [int(level) for level, *_ in lines] == [0, 1, 2, 3, 4, 5]
-    assert [float(density) for _, density, _ in lines] == pytest.approx([0.8**level for level in range(6)], abs=1e-4)
-    assert all(float(scores.strip("[]").split()[-1]) > 0.85 for *_, scores in lines)
+def test_the_library_example_finds_tickets_and_compares_them(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run(example("LotteryTicket"))
+    frame = names["tickets"].to_frame()
+    assert frame["density"].tolist() == pytest.approx([0.6**level for level in range(7)], abs=1e-4)
+    assert frame["val_accuracy"][0] > 0.9
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[-3:]]
+    assert [line[0] for line in lines] == ["ticket", "random_mask", "reinit"]
+    assert len({density for _, _, density, *_ in lines}) == 1
+    assert keras_api.keras.models.load_model("ticket.keras").count_params() == 50_610  # no masks
 
 
 def test_the_config_example_is_a_possible_experiment():

@@ -34,7 +34,8 @@ class LotteryTicket(LevelsInFit):
     Level 0 is the dense network. It is trained for `epochs_per_level` epochs; its full state at step k is kept. At a
     level's end the smallest weights are pruned; the next level starts with the others, and with everything else that
     training changes, at step k, and trains to where level 0 ended (Frankle et al. 2019, arXiv 1903.01611, Algorithm 1).
-    What a callback cannot set back is the position in your data: a level begins with a new pass over it.
+    What a callback cannot set back is the position in your data: a level begins with a new pass over it (legacy Keras
+    goes on in arrays where the first epoch of the level before was cut short, if k is not where an epoch begins).
 
     Args:
         levels: Number of prunings; levels 0 to `levels` are trained.
