@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from tf_lottery import layers, state
+from tf_lottery import state
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.errors import ConfigError
 from tf_lottery.keras_api import keras
@@ -148,13 +148,3 @@ def test_no_python_runs_at_a_batch_without_need():
     tickets = fits.found(levels=1, rewind_to=3, callbacks=[fits.Journal()])
     assert not {"on_train_batch_begin", "on_train_batch_end"} & set(vars(tickets))
     assert type(tickets).on_train_batch_begin is keras.callbacks.Callback.on_train_batch_begin
-
-
-def test_levels_are_found_on_two_replicas():
-    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
-    with strategy.scope():
-        made = layers.make_prunable(tiny.dense())
-        made.compile(keras.optimizers.SGD(0.05, momentum=0.9), tiny.loss(), metrics=["accuracy"])
-    tickets = fits.found(made=made, levels=2, rewind_to=3)
-    assert tickets.to_frame()["density"].tolist() == [1.0, 0.5, 0.25]
-    assert tiny.is_pruned_to_plus_zero(made)

@@ -1,5 +1,3 @@
-import contextlib
-
 import fits
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from tf_lottery import model_masks, state
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.errors import ConfigError, ModelError, PruningError, TicketError
-from tf_lottery.keras_api import LEGACY, keras
+from tf_lottery.keras_api import keras
 
 
 @pytest.fixture(scope="module")
@@ -139,13 +137,11 @@ def test_a_model_without_masks_is_refused():
         fits.fit(plain, LotteryTicket(1, epochs_per_level=1))
 
 
-def test_a_model_that_fit_has_to_build_works_on_keras_3_and_is_refused_on_legacy_keras():
+def test_a_model_that_only_fit_would_build_is_refused():
     made = keras.Sequential([keras.layers.Flatten(), tfl.Prunable(keras.layers.Dense(3))])
     made.compile("sgd", tiny.loss())
-    tickets = LotteryTicket(1, 0.5, epochs_per_level=1)
-    with pytest.raises(ModelError, match="is not built: give it an Input") if LEGACY else contextlib.nullcontext():
-        fits.fit(made, tickets)
-    assert [record["density"] for record in tickets.records] == ([] if LEGACY else [1.0, 0.5])
+    with pytest.raises(ModelError, match="is not built: give it an Input"):
+        fits.fit(made, LotteryTicket(1, epochs_per_level=1))
 
 
 def test_a_rewind_step_after_the_end_is_refused_before_training():

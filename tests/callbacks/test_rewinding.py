@@ -20,6 +20,10 @@ OPTIMIZERS = {
 }
 
 
+if not keras_api.LEGACY:
+    OPTIMIZERS["accumulation"] = lambda: keras.optimizers.SGD(0.05, momentum=0.9, gradient_accumulation_steps=2)
+
+
 class Starts(keras.callbacks.Callback):
     """Keeps the state that every level starts with."""
 
@@ -43,6 +47,16 @@ def test_law_6_with_nothing_pruned_every_level_ends_as_the_dense_one(optimizer, 
     made = fits.model(convolutional, OPTIMIZERS[optimizer]())
     tickets = fits.found(made=made, fraction=0.0, rewind_to=rewind_to, settings={"data": fits.ONE_BATCH})
     assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(1).weights["final"])
+    assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(2).weights["final"])
+
+
+def test_law_6_holds_under_mixed_precision_and_its_loss_scale():
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        made = fits.model(convolutional)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    tickets = fits.found(made=made, fraction=0.0, rewind_to=3, settings={"data": fits.ONE_BATCH})
     assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(2).weights["final"])
 
 
