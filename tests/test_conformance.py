@@ -52,7 +52,7 @@ def test_a_wrapper_is_a_proper_layer(kind):
     shapes = shapes if isinstance(shapes, list) else [shapes]
     x = [np.arange(np.prod(shape), dtype=np.float32).reshape(shape) % 5 for shape in shapes]
     wrapper = Prunable(make())
-    again = Prunable.from_config(config := wrapper.get_config())
+    again = Prunable.from_config(wrapper.get_config())
     assert (again.name, type(again.layer), again.only) == (wrapper.name, type(wrapper.layer), None)
     assert wrapper.supports_masking == supports_masking
     assert not wrapper.built
