@@ -100,11 +100,12 @@ def test_callbacks_for_one_training_in_the_outer_list_get_one_warning(name):
     assert len([warning for warning in caught if warning.category is UserWarning]) == 1
 
 
-def test_backup_and_restore_without_a_directory_is_refused(tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"BackupAndRestore cannot restore the levels .* give LotteryTicket a `directory`"
-    ):
-        fits.found(others=[keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))])
+@pytest.mark.parametrize("directory", [None, "tickets"])
+def test_backup_and_restore_is_refused(tmp_path, directory):
+    backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+    with pytest.raises(ConfigError, match=r"BackupAndRestore cannot restore the levels .*LotteryTicket\(directory=…\)"):
+        fits.found(others=[backup], directory=directory and tmp_path / directory)
+    assert not (tmp_path / "tickets").exists()
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # how Keras 3 learns the length

@@ -123,7 +123,7 @@ def test_a_used_callback_is_refused():
 
 def test_fit_goes_on_after_the_last_finished_level():
     made, tickets = fits.model(), LotteryTicket(2, 0.5, epochs_per_level=2)
-    with pytest.warns(UserWarning, match="ends before level 2: epochs=3, 6 are needed"):
+    with pytest.warns(UserWarning, match="ends before the last level is done: epochs=3, 6 are needed"):
         fits.fit(made, tickets, epochs=3)
     assert [record["level"] for record in tickets.records] == [0]
     fits.fit(made, tickets)

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_lottery import keras_api
 from tf_lottery.keras_api import keras
 
 
@@ -35,3 +36,19 @@ class HeldRate(keras.optimizers.schedules.LearningRateSchedule):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "HeldRate":
         return cls(keras.optimizers.schedules.deserialize(config["schedule"]), config["last_step"])
+
+
+def make_holdable(model: Any) -> HeldRate | None:
+    """Puts a HeldRate in place of the schedule of a model's optimizer; None if its rate is no schedule.
+
+    Call it from a running `fit`, before its first step.
+    """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    schedule = optimizer._learning_rate
+    if isinstance(schedule, HeldRate):
+        return schedule
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return None
+    optimizer.learning_rate = held = HeldRate(schedule)
+    keras_api.retrace_training(model)
+    return held

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tf_lottery import keras_api, model_masks, state, tfmot_bridge
-from tf_lottery.callbacks import controls
-from tf_lottery.callbacks.held_rate import HeldRate
+from tf_lottery.callbacks import controls, fellows, held_rate
 from tf_lottery.callbacks.ledger import Ledger
 from tf_lottery.callbacks.level import Level
 from tf_lottery.callbacks.levels_in_fit import LevelsInFit
@@ -22,10 +21,7 @@ from tf_lottery.core.level import next_masks
 from tf_lottery.core.masks import Arrays
 from tf_lottery.core.pruning import Share
 from tf_lottery.errors import ConfigError, ExhaustedError, RunError
-from tf_lottery.keras_api import keras
 from tf_lottery.ticket import Ticket
-
-_ONE_TRAINING = ("EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau")
 
 
 class LotteryTicket(LevelsInFit):
@@ -172,7 +168,7 @@ class LotteryTicket(LevelsInFit):
             raise ConfigError("This LotteryTicket has found all its levels: make a new one for another `fit`.")
         tfmot_bridge.adopt(self.model)
         masks = model_masks.get_masks(self.model)
-        self._check_fellows()
+        fellows.check(keras_api.fellow_callbacks())
         fraction_at = self.settings.schedule(masks)
         optimizer = keras_api.build_optimizer(self.model)
         super().on_train_begin(logs)
@@ -180,11 +176,11 @@ class LotteryTicket(LevelsInFit):
             self._ledger = Ledger(self.directory)
         self._ledger.open(self.settings.as_json(masks))
         self.records, self._fraction_at, self._optimizer = self._ledger.records, fraction_at, optimizer
-        self._held = self._hold_rate() if self.settings.rewind == "none" else None
+        self._held = held_rate.make_holdable(self.model) if self.settings.rewind == "none" else None
         self._masks: Arrays | None = masks
         if self.records:
             self._resume()
-        self._check_epochs()
+        fellows.check_epochs(self.params["epochs"], self._epochs_needed())
 
     def next_level(self) -> int | None:
         return None if self._masks is None else len(self.records)
@@ -272,43 +268,13 @@ class LotteryTicket(LevelsInFit):
             self._held.hold(self.records[0]["step"] - 1)
         self._masks = self._masks_after(self._ledger.ticket(len(self.records) - 1))
 
-    def _hold_rate(self) -> HeldRate | None:
-        """Puts a schedule that can be held in place of the optimizer's; a rate that is no schedule stays by itself."""
-        optimizer = getattr(self._optimizer, "inner_optimizer", self._optimizer)
-        schedule = optimizer._learning_rate
-        if isinstance(schedule, HeldRate):
-            return schedule
-        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-            return None
-        optimizer.learning_rate = held = HeldRate(schedule)
-        keras_api.retrace_training(self.model)
-        return held
-
     def _done(self) -> Ledger:
         if not self.records:
             raise ConfigError("No level is done yet: call `model.fit(…, callbacks=[tickets])` first.")
         return self._ledger
 
-    def _check_fellows(self) -> None:
-        names = [type(callback).__name__ for callback in keras_api.fellow_callbacks()]
-        if "BackupAndRestore" in names and self.directory is None:
-            raise ConfigError(
-                "BackupAndRestore cannot restore the levels of a LotteryTicket: the result would be another one. Take "
-                "it out and give LotteryTicket a `directory`: the same script run again goes on from there."
-            )
-        if outer := [name for name in names if name in _ONE_TRAINING]:
-            warnings.warn(
-                f"{', '.join(outer)} in `fit` acts on all levels as if they were one training. For a life of one level "
-                "each, give it to LotteryTicket(callbacks=[…]).",
-                stacklevel=2,
-            )
-
-    def _check_epochs(self) -> None:
+    def _epochs_needed(self) -> int:
+        if self._masks is None:
+            return 0
         levels = range(len(self.records), self.settings.levels + 1)
-        needed = sum(len(self.table.epochs_of(level)) for level in levels) if self._is_planned else self.total_epochs
-        if self._masks is not None and self.params["epochs"] < needed:
-            warnings.warn(
-                f"`fit` ends before level {self.settings.levels}: epochs={self.params['epochs']}, {needed} are needed. "
-                "`epochs=tickets.total_epochs` has room for all levels.",
-                stacklevel=2,
-            )
+        return sum(len(self.table.epochs_of(level)) for level in levels) if self._is_planned else self.total_epochs
