@@ -58,7 +58,7 @@ def same_bits(first, second):
 def fit_and_watch(model, optimizer, callbacks=(), **settings):
     model.compile(optimizer, tiny.loss(), **settings)
     data = {"batch_size": 6, "epochs": 2, "validation_data": (tiny.X, tiny.Y)}
-    model.fit(tiny.X, tiny.Y, verbose=0, callbacks=[watch := Watch(), *callbacks], **data)
+    model.fit(tiny.X, tiny.Y, verbose=0, callbacks=[*callbacks, watch := Watch()], **data)
     assert len(watch.seen) >= 7
     assert tiny.is_pruned_to_plus_zero(model)
     return watch.seen
