@@ -57,9 +57,9 @@ def same_bits(first, second):
 
 def fit_and_watch(model, optimizer, callbacks=(), **settings):
     model.compile(optimizer, tiny.loss(), **settings)
-    data = {"batch_size": 6, "epochs": 2, "validation_data": (tiny.X, tiny.Y)}
+    data = {"batch_size": 6, "epochs": 2}  # and no validation: `evaluate` would mask what a step left
     model.fit(tiny.X, tiny.Y, verbose=0, callbacks=[*callbacks, watch := Watch()], **data)
-    assert len(watch.seen) >= 7
+    assert len(watch.seen) >= 5
     assert tiny.is_pruned_to_plus_zero(model)
     return watch.seen
 
@@ -100,7 +100,7 @@ def test_law_4_holds_under_mixed_precision(build, policy):
 @pytest.mark.parametrize("build", [tiny.dense, tiny.subclassed])
 def test_law_4_holds_when_the_best_weights_come_back(build):
     model = tiny.half_masked(build)
-    stop = keras.callbacks.EarlyStopping("val_loss", mode="max", patience=0, restore_best_weights=True)
+    stop = keras.callbacks.EarlyStopping("loss", mode="max", patience=0, restore_best_weights=True)
     assert all(fit_and_watch(model, keras.optimizers.Adam(0.05), callbacks=[stop], jit_compile=False))
 
 
