@@ -211,7 +211,7 @@ class LotteryTicket(LevelsInFit):
             "density_by_weight": masks_lib.density_by_weight(self._masks),
             "epochs": level.epochs_trained,
             "step": keras_api.batches_trained(self._optimizer),
-            "metrics": {name: float(value) for name, value in metrics.items()},
+            "metrics": {name: float(value) for name, value in metrics.items() if np.ndim(value) == 0},
         }
         origin = {"level": level.number, "rewind_step": self.table.rewind, "rewind": self.settings.rewind}
         ticket = Ticket(self._masks, {"rewind": self._start, "final": final}, origin)
