@@ -135,6 +135,18 @@ def test_a_model_of_the_other_keras_is_named_as_such():
         tfl.make_prunable(model)
 
 
+@pytest.mark.skipif(not keras_api.LEGACY, reason="tfmot works with legacy Keras")
+def test_a_model_of_keras_3_after_tfmots_import_is_told_what_has_happened():
+    import keras as keras_3
+    import tensorflow_model_optimization  # noqa: F401  (sets TF_USE_LEGACY_KERAS, which is set here anyway)
+
+    model = keras_3.Sequential([keras_3.Input((3,)), keras_3.layers.Dense(2)])
+    with pytest.raises(
+        ModelError, match=r"importing tensorflow_model_optimization sets it, .*import_tfmot\(\) does not"
+    ):
+        tfl.make_prunable(model)
+
+
 def test_a_subclassed_model_is_changed_in_place_and_keeps_class_layers_and_names():
     model = tiny.subclassed()
     names, layers = [weight.name for weight in model.weights], list(model.layers)

@@ -7,6 +7,7 @@ that imports either.
 import importlib
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -31,6 +32,16 @@ DEPTHWISE_KERNEL = "depthwise_kernel" if LEGACY else "kernel"  # of DepthwiseCon
 # Legacy Keras tells `build` the shape of the first argument only, so that MultiHeadAttention and layers made of layers
 # get their weights in their first call.
 BUILDS_WHILE_CALLED = LEGACY
+
+
+def reason() -> str:
+    """Why the process uses the Keras that it uses, for messages."""
+    if LEGACY and "tensorflow_model_optimization" in sys.modules:
+        return (
+            "TF_USE_LEGACY_KERAS=1 means tf_keras; importing tensorflow_model_optimization sets it, "
+            "tf_lottery.tfmot_bridge.import_tfmot() does not"
+        )
+    return "TF_USE_LEGACY_KERAS=1 means tf_keras"
 
 
 def own_name(variable: Variable) -> str:

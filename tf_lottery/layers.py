@@ -115,7 +115,7 @@ def _check_model(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"tf_lottery works with models of {keras.__name__} {keras.__version__} in this process "
-            f"(TF_USE_LEGACY_KERAS=1 means tf_keras). Received: {type(model).__module__}.{type(model).__name__}"
+            f"({keras_api.reason()}). Received: {type(model).__module__}.{type(model).__name__}"
         )
     if not model.built:
         raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")

@@ -34,10 +34,11 @@ class Start:
 
 def weights(model: Any, optimizer: Any, start: Start) -> None:
     """Everything goes back to step k (Frankle et al. 2019)."""
-    _set(model, start.masks, start.rewind["weights"])
     if start.reset_optimizer:
+        _set(model, start.masks, start.rewind["weights"])
         _renew(model, optimizer, start)
     else:
+        model_masks.set_masks(model, start.masks)
         state.restore(start.rewind, model, optimizer)
 
 
