@@ -25,8 +25,8 @@ class KeepMask:
     def __call__(self, weight: Any) -> tf.Tensor:
         weight = tf.convert_to_tensor(weight if self.inner is None else self.inner(weight))
         kept = tf.cast(tf.convert_to_tensor(self.mask), tf.bool)
-        # Not `weight * mask`: that leaves -0.0 for negative weights and NaN for infinite ones. And not `tf.where`, whose
-        # op can broadcast and takes half as long again: 107 us against 74 for 784 x 300 weights (a copy takes 63).
+        # Not `weight * mask`: that leaves -0.0 for negative weights and NaN for infinite ones. And not `tf.where`,
+        # whose op can broadcast and takes half as long again: 107 us, not 74, for 784 x 300 weights (a copy: 63).
         return tf.raw_ops.Select(condition=kept, x=weight, y=tf.zeros_like(weight))
 
 

@@ -1,9 +1,9 @@
 """What masks cost: the time of the same `model.fit` dense and masked, as ratios: python scripts/benchmark/masked_fit.py
 
 Each network is trained by pairs of fits, one dense and one not, one right after the other in one process and in
-alternating order. The median ratio does not depend on how busy the machine was in that minute, as long as both of a pair
-were hit alike; the ratio of the two fastest fits does not depend on what hit only one. Half of the weights are masked.
-On legacy Keras tfmot's wrapper stands beside ours, at the same sparsity.
+alternating order. The median ratio does not depend on how busy the machine was in that minute, as long as both of a
+pair were hit alike; the ratio of the two fastest fits does not depend on what hit only one. Half of the weights are
+masked. On legacy Keras tfmot's wrapper stands beside ours, at the same sparsity.
 
 Run it on an otherwise idle machine. Predicted before the first run: masked 1.00 to 1.06, tfmot 1.1 to 1.4;
 LotteryTicket as masked, and half a second in each fit to trace the training step anew.
