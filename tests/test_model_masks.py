@@ -3,7 +3,7 @@ import pytest
 import tiny
 
 import tf_lottery as tfl
-from tf_lottery import keras_api, model_masks
+from tf_lottery import keras_training, model_masks
 from tf_lottery.errors import ModelError, PruningError
 from tf_lottery.keras_api import keras
 
@@ -111,7 +111,7 @@ def test_weight_averages_are_masked_too(change):
     model.compile(keras.optimizers.SGD(0.1, use_ema=True), tiny.loss())
     model.optimizer.build(model.trainable_variables)
     weights = [weight for weight, _ in model_masks.masked_variables(model).values()]
-    averages = [average for _, average in keras_api.moving_averages(model.optimizer, weights)]
+    averages = [average for _, average in keras_training.moving_averages(model.optimizer, weights)]
     for average in averages:
         average.assign(-np.ones(average.shape))
     change(model)

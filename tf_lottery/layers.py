@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_lottery import guard, keras_api, masking, model_masks, naming
+from tf_lottery import guard, keras_api, keras_training, masking, model_masks, naming
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_api import keras
 from tf_lottery.prunable import PRUNABLE, MaskHolder, Prunable, prunable_weights
@@ -65,7 +65,7 @@ def strip_pruning(model: Any) -> Any:
     for weight, _ in model_masks.masked_variables(model).values():
         masking.release(weight)
     keras_api.detach(model, HOLDER)
-    keras_api.forget_traces(model)
+    keras_training.forget_traces(model)
     guard.release(model)
     return model
 
@@ -159,7 +159,7 @@ def _held(model: Any, chosen: set[int]) -> Any:
     for weight in naming.named_variables(model).values():
         if id(weight) in chosen:
             holder.own_mask(weight)
-    keras_api.forget_traces(model)
+    keras_training.forget_traces(model)
     guard.before(model, ["save"], _check_config)
     if not keras_api.LEGACY and (lost := _lost_in_checkpoints(model)):
         warnings.warn(

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import guard, keras_api, naming
+from tf_lottery import guard, keras_api, keras_training, naming
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ModelError
@@ -52,9 +52,9 @@ def apply_masks(model: Any) -> None:
     for weight, mask in masked_variables(model).values():
         keep = KeepMask(mask)
         weight.assign(keep(weight))
-        for _, average in keras_api.moving_averages(optimizer, [weight]):
+        for _, average in keras_training.moving_averages(optimizer, [weight]):
             average.assign(keep(average))
-    keras_api.change_averages(optimizer, _mask_average)
+    keras_training.change_averages(optimizer, _mask_average)
     guard.before(model, guard.USES, _apply_first)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_api, model_masks, naming
+from tf_lottery import keras_api, keras_training, model_masks, naming
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ModelError, TicketError
@@ -43,7 +43,7 @@ def weights(model: Any) -> dict[str, np.ndarray]:
 def trained_weights(model: Any, optimizer: Any) -> dict[str, np.ndarray]:
     """`weights(model)` as `fit` leaves them: with `use_ema` the optimizer's averages stand for the weights."""
     averages = {
-        id(weight): average for weight, average in keras_api.moving_averages(optimizer, model.trainable_variables)
+        id(weight): average for weight, average in keras_training.moving_averages(optimizer, model.trainable_variables)
     }
     masks = model_masks.get_masks(model)
     variables = {name: averages.get(id(variable), variable) for name, variable in naming.named_variables(model).items()}
@@ -79,8 +79,10 @@ def new_optimizer_state(model: Any, optimizer: Any, clock: Arrays) -> dict[str, 
     """
     new = type(optimizer).from_config(optimizer.get_config())
     new.build(model.trainable_variables)
-    timing = {id(variable) for variable in keras_api.clock_variables(optimizer)}
-    averages = {id(average): weight for weight, average in keras_api.moving_averages(new, model.trainable_variables)}
+    timing = {id(variable) for variable in keras_training.clock_variables(optimizer)}
+    averages = {
+        id(average): weight for weight, average in keras_training.moving_averages(new, model.trainable_variables)
+    }
     fresh = {name: averages.get(id(variable), variable).numpy() for name, variable in _slots(new).items()}
     return fresh | {name: clock[name] for name, variable in _slots(optimizer).items() if id(variable) in timing}
 
@@ -122,7 +124,9 @@ def set_weights(arrays: Arrays, model: Any) -> None:
 
 
 def _slots(optimizer: Any) -> dict[str, Any]:
-    return {f"{position:04d}": variable for position, variable in enumerate(keras_api.optimizer_variables(optimizer))}
+    return {
+        f"{position:04d}": variable for position, variable in enumerate(keras_training.optimizer_variables(optimizer))
+    }
 
 
 def _values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:

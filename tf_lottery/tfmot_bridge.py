@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_lottery import keras_api, masking, model_masks
+from tf_lottery import keras_api, keras_training, masking, model_masks
 
 _NEVER = 2**62
 
@@ -34,7 +34,7 @@ def adopt(model: Any) -> bool:
     changed = [_freeze(wrapper) for wrapper in wrappers]
     if any(changed):
         if model.train_function is not None:
-            keras_api.retrace_training(model)  # a trace holds the old schedule and knows no mask
+            keras_training.retrace_training(model)  # a trace holds the old schedule and knows no mask
         model_masks.apply_masks(model)  # tfmot leaves pruned weights nonzero after an optimizer step
     return bool(wrappers)
 

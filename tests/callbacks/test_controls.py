@@ -10,7 +10,8 @@ from tf_lottery import state
 from tf_lottery.callbacks.controls import best_level
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.errors import ConfigError, ModelError
-from tf_lottery.keras_api import keras, optimizer_variables
+from tf_lottery.keras_api import keras
+from tf_lottery.keras_training import optimizer_variables
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import keras_api, state
+from tf_lottery import keras_api, keras_training, state
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.keras_api import keras
@@ -76,9 +76,9 @@ def test_law_3_a_level_starts_with_everything_as_it_was_at_step_k(optimizer):
 
 
 def averages_of(made):
-    pairs = keras_api.moving_averages(made.optimizer, made.trainable_variables)
+    pairs = keras_training.moving_averages(made.optimizer, made.trainable_variables)
     ids = {id(average) for _, average in pairs}
-    slots = keras_api.optimizer_variables(made.optimizer)
+    slots = keras_training.optimizer_variables(made.optimizer)
     return {f"{position:04d}": slot for position, slot in enumerate(slots) if id(slot) in ids}
 
 
@@ -118,7 +118,7 @@ def test_averages_of_a_reset_optimizer_start_at_the_weights():
     callbacks = [starts := Starts()]
     tickets = fits.found(made=made, levels=1, rewind_to=3, reset_optimizer=True, callbacks=callbacks)
     start = tickets.ticket(1).weights["rewind"]
-    pairs = zip(keras_api.moving_averages(made.optimizer, made.trainable_variables), start.values(), strict=False)
+    pairs = zip(keras_training.moving_averages(made.optimizer, made.trainable_variables), start.values(), strict=False)
     names = list(averages_of(made))
     slots = [starts.states[1]["optimizer"][name] for name in names]
     assert len(slots) == len(start) == len(list(pairs))

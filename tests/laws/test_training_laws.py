@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from tf_lottery import keras_api, layers, model_masks, naming, state
+from tf_lottery import keras_api, keras_training, layers, model_masks, naming, state
 from tf_lottery.keras_api import keras
 from tf_lottery.training import LearningRate
 
@@ -185,7 +185,7 @@ def test_law_3_a_level_starts_at_the_masked_weights_of_step_k_bit_for_bit(build)
         assert weight.tobytes() == expected.tobytes()
     pairs = [pair for pair, _ in zip(model_masks.masked_variables(model).values(), masks, strict=True)]
     for weight, mask in pairs:
-        for _, average in keras_api.moving_averages(trainer.optimizer, [weight]):
+        for _, average in keras_training.moving_averages(trainer.optimizer, [weight]):
             assert not average.numpy()[~mask.numpy()].any()
 
 

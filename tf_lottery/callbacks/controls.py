@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_api, layers, model_masks, state
+from tf_lottery import keras_training, layers, model_masks, state
 from tf_lottery.core import masks as masks_lib, seeds
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ConfigError, ModelError
@@ -43,7 +43,7 @@ def control(
         return new
     rng = np.random.default_rng(seeds.derive(seed, "random_mask", level))
     model_masks.set_masks(new, masks_lib.shuffle(ticket.masks, rng))
-    state.restore(rewind, new, keras_api.build_optimizer(new))  # dense weights: those of the ticket are mostly 0
+    state.restore(rewind, new, keras_training.build_optimizer(new))  # dense weights: those of the ticket are mostly 0
     return new
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_lottery import keras_api
+from tf_lottery import keras_training
 from tf_lottery.keras_api import keras
 
 
@@ -50,5 +50,5 @@ def make_holdable(model: Any) -> HeldRate | None:
     if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return None
     optimizer.learning_rate = held = HeldRate(schedule)
-    keras_api.retrace_training(model)
+    keras_training.retrace_training(model)
     return held

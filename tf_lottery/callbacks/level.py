@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tf_lottery import keras_api
+from tf_lottery import keras_training
 from tf_lottery.keras_api import keras
 
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
@@ -63,7 +63,7 @@ class Level:
         """Ends the callbacks; returns the logs of the epoch whose weights the model now has."""
         last = self._logs.get(self.epoch - 1, {})
         self._callbacks.on_train_end(last)
-        restored = [keras_api.restored_epoch(callback) for callback in self._callbacks.callbacks]
+        restored = [keras_training.restored_epoch(callback) for callback in self._callbacks.callbacks]
         return next((self._logs[epoch] for epoch in restored if epoch in self._logs), last)
 
     @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tf_lottery import keras_api
+from tf_lottery import keras_training
 from tf_lottery.callbacks.level import Level
 from tf_lottery.core.steps import to_steps
 from tf_lottery.core.timetable import Timetable
@@ -49,7 +49,7 @@ class LevelsInFit(keras.callbacks.Callback):
 
     def plan(self, steps_per_epoch: int) -> None:
         """Settles the epoch's length; raises ConfigError where step k does not fit it."""
-        spe = keras_api.steps_per_execution(self.model)
+        spe = keras_training.steps_per_execution(self.model)
         self.table = Timetable.plan(steps_per_epoch, self.epochs_per_level, self.rewind_to, spe)
         self._is_planned = True
 

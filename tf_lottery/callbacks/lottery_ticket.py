@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tf_lottery import keras_api, model_masks, state, tfmot_bridge
+from tf_lottery import keras_training, model_masks, state, tfmot_bridge
 from tf_lottery.callbacks import controls, fellows, held_rate
 from tf_lottery.callbacks.ledger import Ledger
 from tf_lottery.callbacks.level import Level
@@ -168,9 +168,9 @@ class LotteryTicket(LevelsInFit):
             raise ConfigError("This LotteryTicket has found all its levels: make a new one for another `fit`.")
         tfmot_bridge.adopt(self.model)
         masks = model_masks.get_masks(self.model)
-        fellows.check(keras_api.fellow_callbacks())
+        fellows.check(keras_training.fellow_callbacks())
         fraction_at = self.settings.schedule(masks)
-        optimizer = keras_api.build_optimizer(self.model)
+        optimizer = keras_training.build_optimizer(self.model)
         super().on_train_begin(logs)
         if self._ledger is None:
             self._ledger = Ledger(self.directory)
@@ -210,7 +210,7 @@ class LotteryTicket(LevelsInFit):
             "density": masks_lib.density(self._masks),
             "density_by_weight": masks_lib.density_by_weight(self._masks),
             "epochs": level.epochs_trained,
-            "step": keras_api.batches_trained(self._optimizer),
+            "step": keras_training.batches_trained(self._optimizer),
             "metrics": {name: float(value) for name, value in metrics.items() if np.ndim(value) == 0},
         }
         origin = {"level": level.number, "rewind_step": self.table.rewind, "rewind": self.settings.rewind}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras_api, model_masks, tfmot_bridge
+from tf_lottery import keras_training, model_masks, tfmot_bridge
 from tf_lottery.core import masks as masks_lib, pruning
 from tf_lottery.core.criteria import Criterion
 from tf_lottery.core.level import criterion_named
@@ -76,7 +76,7 @@ class ScheduledPruning(keras.callbacks.Callback):
         self._done = -1
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._start = keras_api.batches_trained(self.model.optimizer)
+        self._start = keras_training.batches_trained(self.model.optimizer)
         if self._start != self._done:  # the first epoch, or someone has restored a state
             self._planned, self._planned_to = {}, self._start
             self._catch_up(self._start)

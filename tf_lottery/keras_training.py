@@ -1,0 +1,118 @@
+"""Optimizers and `fit`, where Keras 3 and legacy Keras differ in them."""
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tf_lottery.keras_api import LEGACY, Variable, keras
+
+
+def learning_rate_variable(optimizer: Any) -> Variable | None:
+    """The variable that holds a learning rate that is no schedule."""
+    rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
+    return rate if hasattr(rate, "assign") else None
+
+
+def batches_trained(optimizer: Any) -> int:
+    """How many batches `optimizer` has seen, those between two accumulated updates included."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return int((optimizer.iterations if LEGACY else optimizer._iterations).numpy())
+
+
+def clock_variables(optimizer: Any) -> list[Variable]:
+    """The variables of `optimizer` that say where in its training it is: step counters and learning rate."""
+    optimizers = {id(part): part for part in (optimizer, getattr(optimizer, "inner_optimizer", optimizer))}
+    counters = [part.iterations for part in optimizers.values()]
+    rate = learning_rate_variable(optimizer)
+    return counters if rate is None else [*counters, rate]
+
+
+def build_optimizer(model: Any) -> Any:
+    """The optimizer of a compiled model, with its slots: Keras makes them in the first step only."""
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
+    return model.optimizer
+
+
+def steps_per_execution(model: Any) -> int:
+    """How many batches the model trains in one go, between two calls of `on_train_batch_end`."""
+    return int(model._steps_per_execution.numpy()) if LEGACY else model.steps_per_execution
+
+
+def retrace_training(model: Any) -> None:
+    """Has the running `fit` trace its training step again."""
+    model.make_train_function(force=True)
+
+
+def fellow_callbacks() -> list[Any]:
+    """All callbacks of the `fit` that calls.
+
+    Keras tells a callback nothing about the others, so its list is looked up on the call stack.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if isinstance(caller := frame.f_locals.get("self"), keras.callbacks.CallbackList):
+            return list(caller.callbacks)
+        frame = frame.f_back
+    return []
+
+
+def restored_epoch(callback: Any) -> int | None:
+    """The epoch whose weights an EarlyStopping set back at the end of training, if it did."""
+    if not isinstance(callback, keras.callbacks.EarlyStopping) or not callback.restore_best_weights:
+        return None
+    if callback.best_weights is None or (LEGACY and not callback.stopped_epoch):  # legacy Keras: only if it stopped
+        return None
+    return callback.best_epoch
+
+
+def optimizer_variables(optimizer: Any) -> Sequence[Variable]:
+    """All state of `optimizer` in a fixed order: step counter, slots, learning rate where it is a variable."""
+    variables = list(optimizer.variables)
+    if LEGACY and (rate := learning_rate_variable(optimizer)) is not None:
+        variables.append(rate)  # Keras 3 lists it
+    return variables
+
+
+def moving_averages(optimizer: Any, weights: Iterable[Variable]) -> list[tuple[Variable, Variable]]:
+    """Those of the weights that `optimizer` averages (`use_ema`), each with its average; none before it is built."""
+    averages = []
+    for plain in _averaging(optimizer):
+        positions = getattr(plain, "_index_dict" if LEGACY else "_trainable_variables_indices", {})
+        for weight in weights:
+            position = positions.get(plain._var_key(weight))
+            if position is not None and (average := plain._model_variables_moving_average[position]) is not None:
+                averages.append((weight, average))
+    return averages
+
+
+def change_averages(optimizer: Any, change: Callable[[Variable, Variable], Any]) -> None:
+    """From now on each update of a moving average in `optimizer` ends with `change(weight, average)`.
+
+    Both Kerases average before they apply the constraints. Does nothing if the optimizer does so already.
+    """
+    for plain in _averaging(optimizer):
+        update = plain._update_model_variables_moving_average
+        if getattr(update, "change", None) is not change:
+            plain._update_model_variables_moving_average = _changing(plain, update, change)
+
+
+def _changing(optimizer: Any, update: Callable[..., Any], change: Callable[..., Any]) -> Callable[..., Any]:
+    def update_and_change(variables: Sequence[Variable]) -> None:
+        update(variables)
+        for weight, average in moving_averages(optimizer, variables):
+            change(weight, average)
+
+    update_and_change.change = change
+    return update_and_change
+
+
+def _averaging(optimizer: Any) -> list[Any]:
+    """The optimizers with `use_ema` in `optimizer`, which may scale losses or hold several."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return [plain for plain in getattr(optimizer, "optimizers", [optimizer]) if getattr(plain, "use_ema", False)]
+
+
+def forget_traces(model: Any) -> None:
+    """Has `fit`, `evaluate` and `predict` traced again: a trace knows only the constraints there were."""
+    model.train_function = model.test_function = model.predict_function = None
