@@ -43,7 +43,9 @@ def register_prunable(layer_class: type, *weights: str) -> None:
         ModelError: `layer_class` is not a Keras layer class.
 
     Example:
-        >>> tfl.register_prunable(MyAttention, "query_kernel", "key_kernel")
+        ```python
+        tfl.register_prunable(MyAttention, "query_kernel", "key_kernel")
+        ```
     """
     if not (isinstance(layer_class, type) and issubclass(layer_class, keras.layers.Layer)):
         raise ModelError(f"Only subclasses of keras.layers.Layer can be registered. Received: {layer_class!r}")

@@ -1,5 +1,6 @@
 """Whole experiments through the script: real data, real processes, kills included."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -94,7 +95,13 @@ def test_a_run_that_is_extended_equals_one_that_was_asked_for_at_once(finished, 
 def struck_in_the_middle(run_dir, strike):
     """Starts a run, calls `strike(process id, workers)` when a few trainings are done, and waits for its end."""
     with subprocess.Popen(
-        command(run_dir, "--jobs=2"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(run_dir, "--jobs=2"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A job in a shell's background ignores Ctrl-C, and so would what it starts.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),
     ) as process:
         while process.poll() is None and len(list(run_dir.rglob("metrics.json"))) < 3:
             time.sleep(0.02)

@@ -206,7 +206,7 @@ def test_a_layer_that_would_end_up_empty_is_refused_before_anything_is_trained()
 
 
 def test_global_pruning_that_would_empty_a_layer_stops_before_that_level(tmp_path):
-    with pytest.raises(PruningError, match=r"Level 1 of replicate 1 would remove all of "):
+    with pytest.raises(PruningError, match=r"Replicate 1, level 1: would remove all of "):
         trained(tmp_path / "run", experiment(fraction=0.99), LEVELS)
 
 

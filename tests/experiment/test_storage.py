@@ -7,6 +7,7 @@ import made_up
 import numpy as np
 import pytest
 
+from tf_lottery import files as files_lib
 from tf_lottery.errors import RunError
 from tf_lottery.experiment import storage
 from tf_lottery.experiment.config import Prune
@@ -55,14 +56,14 @@ def test_what_is_saved_comes_back(run):
 
 
 def test_a_level_is_done_only_when_its_metrics_are_there(run, monkeypatch):
-    write = storage._write
+    write = files_lib.write
 
     def dies_at_metrics(path, content):
         if path.name == "metrics.json":
             raise KeyboardInterrupt
         write(path, content)
 
-    monkeypatch.setattr(storage, "_write", dies_at_metrics)
+    monkeypatch.setattr(files_lib, "write", dies_at_metrics)
     with pytest.raises(KeyboardInterrupt):
         made_up.save(run, Unit(1, 0))
     assert not run.is_done(Unit(1, 0))

@@ -63,9 +63,11 @@ class LotteryTicket(LevelsInFit):
         LotteryError: an argument is impossible; or, when `fit` begins, does not fit the model or the other callbacks.
 
     Example:
-        >>> tickets = tfl.callbacks.LotteryTicket(levels=10, rewind_to="500it", epochs_per_level=20)
-        >>> model.fit(x, y, epochs=tickets.total_epochs, validation_split=0.1, callbacks=[tickets])
-        >>> tickets.to_frame()
+        ```python
+        tickets = tfl.callbacks.LotteryTicket(levels=10, rewind_to="500it", epochs_per_level=20)
+        model.fit(x, y, epochs=tickets.total_epochs, validation_split=0.1, callbacks=[tickets])
+        tickets.to_frame()
+        ```
     """
 
     def __init__(
