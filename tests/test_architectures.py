@@ -8,7 +8,7 @@ import tensorflow as tf
 import tiny
 
 import tf_lottery as tfl
-from tf_lottery import keras_api
+from tf_lottery import keras_api, naming
 from tf_lottery.keras_api import keras
 
 L = keras.layers
@@ -167,3 +167,59 @@ def test_the_training_argument_reaches_the_layers_inside():
     assert not np.array_equal(model(X, training=True), model(X, training=False))
     mean = next(v for v in model.variables if "moving_mean" in v.name)
     assert mean.numpy().any()
+
+
+@keras.saving.register_keras_serializable(package="tiny")
+class Pair(keras.layers.Layer):
+    """Makes one layer itself and takes the other from its config, so that a copy numbers them the other way round."""
+
+    def __init__(self, head=None, **kwargs):
+        super().__init__(**kwargs)
+        self.body = keras.layers.Dense(6, "tanh")
+        self.head = keras.layers.Dense(6) if head is None else head
+
+    def build(self, shape):
+        for layer in (self.body, self.head):
+            if not layer.built:
+                layer.build(shape)
+        self.built = True
+
+    def call(self, x):
+        return self.head(self.body(x))
+
+    def get_config(self):
+        return {**super().get_config(), "head": keras.saving.serialize_keras_object(self.head)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "head": keras.saving.deserialize_keras_object(config["head"])})
+
+
+@pytest.mark.parametrize("after", [[], [lambda: keras.layers.Dense(6)], [lambda: keras.layers.Dense(6), Pair]])
+def test_weights_are_copied_by_structure_whatever_the_copies_are_called(after):
+    plain = keras.Sequential([keras.Input((6,)), Pair(), *(make() for make in after)])
+    x = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    expected = plain.predict(x, verbose=0)
+    pruned = tfl.make_prunable(plain)
+    assert np.array_equal(pruned.predict(x, verbose=0), expected)
+    assert np.array_equal(tfl.strip_pruning(pruned).predict(x, verbose=0), expected)
+    names = [name for name in naming.named_variables(plain) if "kernel" in name]
+    assert list(tfl.get_masks(pruned)) == names
+    again = tfl.make_prunable(keras.Sequential([keras.Input((6,)), Pair(), *(make() for make in after)]))
+    assert list(tfl.get_masks(again)) == names
+
+
+def test_layers_that_are_frozen_inside_others_stay_frozen():
+    x = keras.Input((4, 6))
+    attention = keras.layers.MultiHeadAttention(2, 3)
+    plain = keras.Model(x, attention(x, x))
+    query = next(layer for layer in keras_api.sublayers(attention) if layer.name == "query")
+    query.trainable = False
+    assert len(tfl.make_prunable(plain).trainable_variables) == len(plain.trainable_variables) == 6
+
+
+def test_lambda_layers_may_stand_between_prunable_ones():
+    layers_ = [keras.layers.Dense(4), keras.layers.Lambda(lambda x: x * 2), keras.layers.Dense(2)]
+    plain = keras.Sequential([keras.Input((3,)), *layers_])
+    x = np.ones((2, 3), np.float32)
+    assert np.array_equal(tfl.make_prunable(plain).predict(x, verbose=0), plain.predict(x, verbose=0))

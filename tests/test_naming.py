@@ -38,11 +38,25 @@ def test_a_chosen_name_that_looks_automatic_for_another_class_is_not_given_twice
     assert names(keras.Model(x, y))[:3] == ["dense_1/kernel", "dense_1/bias", "dense/gamma"]
 
 
-def test_automatic_names_follow_the_order_of_creation_not_of_the_graph():
+def test_automatic_names_follow_the_order_of_the_graph_not_of_creation():
     first, second = keras.layers.Dense(2), keras.layers.Dense(3)
     x = keras.Input((4,))
     kernels = {name: v for name, v in named_variables(keras.Model(x, first(second(x)))).items() if "kernel" in name}
-    assert {name: kernel.shape[-1] for name, kernel in kernels.items()} == {"dense/kernel": 2, "dense_1/kernel": 3}
+    assert {name: kernel.shape[-1] for name, kernel in kernels.items()} == {"dense/kernel": 3, "dense_1/kernel": 2}
+
+
+def test_names_that_only_look_automatic_change_nothing():
+    """The number in `dense_1` is no help: a person chose it, and Keras numbers the other one as it comes."""
+
+    def build():
+        layers_ = [keras.layers.Dense(6, name="dense_1"), keras.layers.Dense(5), keras.layers.Dense(3, name="out")]
+        model = keras.Sequential([keras.Input((4,)), *layers_])
+        return {name: v.shape[-1] for name, v in named_variables(model).items() if "kernel" in name}
+
+    first = build()
+    for _ in range(3):
+        keras.layers.Dense(1)
+    assert build() == first == {"dense/kernel": 6, "dense_1/kernel": 5, "out/kernel": 3}
 
 
 def test_nested_models_and_equal_sublayer_names_stay_apart():

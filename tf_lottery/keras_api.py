@@ -166,7 +166,10 @@ def add_mask(layer: Any, name: str, shape: Sequence[int]) -> Variable:
 
 def has_hidden_randomness(layer: Any) -> bool:
     """Whether `layer` draws random numbers from a state that nothing can read (see `make_randomness_restorable`)."""
-    return LEGACY and getattr(getattr(layer, "_random_generator", None), "_generator", layer) is None
+    draws_nothing = getattr(layer, "dropout", None) == 0 and getattr(layer, "recurrent_dropout", None) == 0
+    return (
+        LEGACY and not draws_nothing and getattr(getattr(layer, "_random_generator", None), "_generator", layer) is None
+    )
 
 
 def make_randomness_restorable() -> None:

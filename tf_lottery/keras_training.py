@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tf_lottery.errors import ConfigError
 from tf_lottery.keras_api import LEGACY, Variable, keras
 
 
@@ -22,13 +23,22 @@ def batches_trained(optimizer: Any) -> int:
 def clock_variables(optimizer: Any) -> list[Variable]:
     """The variables of `optimizer` that say where in its training it is: step counters and learning rate."""
     optimizers = {id(part): part for part in (optimizer, getattr(optimizer, "inner_optimizer", optimizer))}
-    counters = [part.iterations for part in optimizers.values()]
+    # Not `iterations` on Keras 3: with accumulated gradients that is a number worked out anew.
+    counters = [part.iterations if LEGACY else part._iterations for part in optimizers.values()]
     rate = learning_rate_variable(optimizer)
     return counters if rate is None else [*counters, rate]
 
 
 def build_optimizer(model: Any) -> Any:
-    """The optimizer of a compiled model, with its slots: Keras makes them in the first step only."""
+    """The optimizer of a compiled model, with its slots: Keras makes them in the first step only.
+
+    Raises:
+        ConfigError: there is no optimizer, or it is one of legacy Keras' legacy ones.
+    """
+    if not hasattr(model.optimizer, "build"):
+        raise ConfigError(
+            f"The model must be compiled with an optimizer of `keras.optimizers`. Received: {model.optimizer!r}"
+        )
     with model.distribute_strategy.scope():
         model.optimizer.build(model.trainable_variables)
     return model.optimizer

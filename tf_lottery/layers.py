@@ -44,9 +44,13 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
     if not chosen:
         known = ", ".join(cls.__name__ for cls in PRUNABLE)
         raise ModelError(f"The model has nothing to prune: prunable are {known}. Found: {', '.join(weights) or 'none'}")
-    prunable = _wrapped(model, chosen) if keras_api.is_layer_graph(model) else _held(model, chosen)
-    model_masks.apply_masks(prunable)
-    return prunable
+    if keras_api.is_layer_graph(model):
+        model = _wrapped(model, chosen)
+    else:
+        _hold(model, chosen)
+        _warn_of_lists(model)
+    model_masks.apply_masks(model)
+    return model
 
 
 def strip_pruning(model: Any) -> Any:
@@ -61,7 +65,9 @@ def strip_pruning(model: Any) -> Any:
     _check_model(model)
     model_masks.apply_masks(model)
     if keras_api.is_layer_graph(model):
-        return _rebuilt(model, lambda layer: _copy(layer.layer if masking.owns_masks(layer) else layer))
+        return _rebuilt(model, lambda layer: _copy(_unwrapped(layer)))
+    if not hasattr(model, HOLDER):
+        raise ModelError("The masks of this model are in `Prunable` layers of its own: take those out of its class.")
     for weight, _ in model_masks.masked_variables(model).values():
         masking.release(weight)
     keras_api.detach(model, HOLDER)
@@ -98,13 +104,15 @@ def copy(model: Any) -> Any:
     masked = model_masks.masked_variables(model)
     with model.distribute_strategy.scope():
         if keras_api.is_layer_graph(model):
-            new = _clone(model, lambda layer: _copy_wrapper(layer) if isinstance(layer, Prunable) else _copy(layer))
-            model_masks.apply_masks(new)
-            return new
-        new = _copy(model)
-        new.build_from_config(model.get_build_config())
-        new.built = True  # Keras 3 leaves that to its loader
-        return make_prunable(new, exclude=lambda name: name not in masked)
+            new, _ = _clone(model, lambda layer: _copy_wrapper(layer) if isinstance(layer, Prunable) else _copy(layer))
+        else:
+            new = _copy(model)
+            new.build_from_config(model.get_build_config())
+            new.built = True  # Keras 3 leaves that to its loader
+            variables = naming.named_variables(new)
+            _hold(new, {id(variable) for name, variable in variables.items() if name in masked})
+        model_masks.apply_masks(new)
+        return new
 
 
 def _copy_wrapper(wrapper: Any) -> Any:
@@ -126,7 +134,7 @@ def _excluded(names: list[str], layers: Mapping[str, Any], exclude: Exclude) -> 
     if callable(exclude):
         return {name for name in names if exclude(name)}
     excluded: set[str] = set()
-    for item in [exclude] if isinstance(exclude, str | re.Pattern) else exclude:
+    for item in [exclude] if isinstance(exclude, str | re.Pattern) else exclude or ():
         if isinstance(item, re.Pattern):
             excluded |= {name for name in names if item.search(name)}
             continue
@@ -152,8 +160,8 @@ def _wrapped(model: Any, chosen: set[int]) -> Any:
     return _rebuilt(model, wrap)
 
 
-def _held(model: Any, chosen: set[int]) -> Any:
-    """The same model with a layer that owns the masks of the chosen weights."""
+def _hold(model: Any, chosen: set[int]) -> None:
+    """Gives a model a layer that owns the masks of the chosen weights."""
     holder = MaskHolder(name=HOLDER)
     keras_api.attach(model, HOLDER, holder)
     for weight in naming.named_variables(model).values():
@@ -161,13 +169,6 @@ def _held(model: Any, chosen: set[int]) -> Any:
             holder.own_mask(weight)
     keras_training.forget_traces(model)
     guard.before(model, ["save"], _check_config)
-    if not keras_api.LEGACY and (lost := _lost_in_checkpoints(model)):
-        warnings.warn(
-            f"tf.train.Checkpoint silently leaves out {', '.join(lost[:3])}{' …' if len(lost) > 3 else ''}, as it does "
-            "with all layers that Keras 3 has in Python lists or dicts. Save with `save_weights('….weights.h5')`.",
-            stacklevel=3,
-        )
-    return model
 
 
 def _check_config(model: Any, path: Any, *args: Any, **kwargs: Any) -> None:
@@ -184,6 +185,15 @@ def _check_config(model: Any, path: Any, *args: Any, **kwargs: Any) -> None:
         ) from error
 
 
+def _warn_of_lists(model: Any) -> None:
+    if not keras_api.LEGACY and (lost := _lost_in_checkpoints(model)):
+        warnings.warn(
+            f"tf.train.Checkpoint silently leaves out {', '.join(lost[:3])}{' …' if len(lost) > 3 else ''}, as it does "
+            "with all layers that Keras 3 has in Python lists or dicts. Save with `save_weights('….weights.h5')`.",
+            stacklevel=3,
+        )
+
+
 def _lost_in_checkpoints(model: Any) -> list[str]:
     """Names of the weights that `tf.train.Checkpoint(model=model)` would not save."""
     lost = {id(weight) for weight in model.weights} - {id(node) for node in tf.train.TrackableView(model).descendants()}
@@ -191,32 +201,55 @@ def _lost_in_checkpoints(model: Any) -> list[str]:
 
 
 def _rebuilt(model: Any, replace: Callable[[Any], Any]) -> Any:
-    """A copy of `model`, and of the models inside it, with every layer replaced; the same weights."""
-    new = _clone(model, replace)
-    values, variables = naming.named_variables(model), naming.named_variables(new)
-    if different := sorted(set(values) ^ set(variables)):
-        raise ModelError(f"The model cannot be rebuilt from the configs of its layers: {', '.join(different)} differ.")
-    for name, variable in variables.items():
-        variable.assign(values[name])
+    """A copy of `model`, and of the models inside it, with every layer replaced; the same weights, the same frozen."""
+    new, pairs = _clone(model, replace)
+    for old_layer, new_layer in pairs:
+        _copy_state(old_layer, new_layer)
     return new
 
 
-def _clone(model: Any, replace: Callable[[Any], Any]) -> Any:
+def _copy_state(old: Any, new: Any) -> None:
+    """By structure, not by name: layers that a copy makes inside it get new automatic names."""
+    inside, variables = (naming.children(old), naming.children(new)), map(keras_api.own_variables, (old, new))
+    new.trainable = old.trainable  # also of all that is inside, whose turn comes next
+    try:
+        for variable, copied in zip(*variables, strict=True):
+            copied.assign(variable)
+        for parts in zip(*inside, strict=True):
+            _copy_state(*parts)
+    except ValueError as error:
+        raise ModelError(
+            f"Layer {old.name!r} ({type(old).__name__}) makes another one of its config, with other weights: implement "
+            f"`get_config` in its class. {error}"
+        ) from error
+
+
+def _clone(model: Any, replace: Callable[[Any], Any]) -> tuple[Any, list[tuple[Any, Any]]]:
+    """A copy of a graph of layers; and each layer in it and in the models inside it, beside what was copied."""
     copies: dict[int, Any] = {}  # layers that several models share stay shared
+    pairs = []
 
     def clone(layer: Any) -> Any:
         if id(layer) not in copies:
             is_model = keras_api.is_layer_graph(layer)
             copies[id(layer)] = keras_api.clone_graph(layer, clone) if is_model else replace(layer)
+            if not is_model and isinstance(layer, keras.layers.Layer):  # Keras 3 clones operations (`x[0]`), too
+                pairs.append((_unwrapped(layer), _unwrapped(copies[id(layer)])))
         return copies[id(layer)]
 
-    return clone(model)
+    return clone(model), pairs
+
+
+def _unwrapped(layer: Any) -> Any:
+    return layer.layer if masking.owns_masks(layer) else layer
 
 
 def _copy(layer: Any) -> Any:
     try:
         return type(layer).from_config(layer.get_config())
-    except (NotImplementedError, TypeError) as error:
+    except (NotImplementedError, TypeError, ValueError) as error:
+        if not layer.variables:
+            return layer  # without a state it may as well be shared: Keras 3 makes no Lambda layer again
         raise ModelError(
             f"Layer {layer.name!r} ({type(layer).__name__}) cannot be made again from its config, as a wrapped model "
             f"needs it: implement `get_config` in its class. {error}"

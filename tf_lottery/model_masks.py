@@ -8,6 +8,7 @@ from tf_lottery import guard, keras_api, keras_training, naming
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ModelError
+from tf_lottery.keras_api import keras
 from tf_lottery.masking import KeepMask, mask_of
 
 
@@ -88,6 +89,8 @@ def masked_variables(model: Any) -> dict[str, tuple[Any, Any]]:
     Raises:
         ModelError: `model` is not built, or has no masks.
     """
+    if not isinstance(model, keras.layers.Layer):
+        raise ModelError(f"A {keras.__name__} model is needed. Received: {type(model).__name__}")
     if not model.built:
         raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
     by_tfmot = {

@@ -2,8 +2,8 @@
 
 Keras' own paths do not: a second build in one process counts on (`dense_3`), a wrapper adds a part, two sublayers may
 share a name. A name here is the path of layers from the model's root (without the root's name, without wrappers), then
-the weight: `"dense_1/kernel"`. Automatic layer names are renumbered by their order, as if the model were the first one
-built in its process; names that repeat within one parent get their position (`"block.0"`, `"block.1"`).
+the weight: `"dense_1/kernel"`. Automatic layer names are numbered by their position in the layer or model that they are
+in; other names that repeat there get their position (`"block.0"`, `"block.1"`).
 """
 
 import re
@@ -49,13 +49,11 @@ def _refuse_twice(name: str, named: dict[str, Any]) -> None:
 
 def _walk(model: Any) -> Iterator[tuple[str, Any]]:
     """Every layer once with its path, parents first, in the order of the model."""
-    ranks = _ranks(model)
     seen: set[int] = set()
 
     def visit(parent: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-        children = _children(parent)
-        names = _distinct([ranks.get(id(child), child.name) for child in children])
-        for name, child in zip(names, children, strict=True):
+        inside = children(parent)
+        for name, child in zip(_names(inside), inside, strict=True):
             if id(child) in seen:
                 continue
             seen.add(id(child))
@@ -65,49 +63,37 @@ def _walk(model: Any) -> Iterator[tuple[str, Any]]:
     yield from visit(model, "")
 
 
-def _children(parent: Any) -> list[Any]:
+def children(parent: Any) -> list[Any]:
     """The layers directly inside `parent`; what owns masks only is looked through."""
-    children = []
+    inside = []
     for child in keras_api.sublayers(parent):
-        children += _children(child) if owns_masks(child) else [child]
-    return children
+        inside += children(child) if owns_masks(child) else [child]
+    return inside
 
 
-def _ranks(model: Any) -> dict[int, str]:
-    """The renumbered name of each automatically named layer, by identity."""
-    numbered, explicit, seen = [], set(), set()
-    for layer in _descendants(model):
-        if id(layer) in seen:
+def _names(siblings: list[Any]) -> list[str]:
+    """Names of layers inside one parent: automatic ones numbered by position, whatever number Keras gave them."""
+    bases = [_automatic(layer) for layer in siblings]
+    chosen = {layer.name for layer, base in zip(siblings, bases, strict=True) if base is None}
+    names, used = [], Counter[str]()
+    for layer, base in zip(siblings, bases, strict=True):
+        if base is None:
+            names.append(layer.name)
             continue
-        seen.add(id(layer))
-        if (automatic := _automatic(layer)) is None:
-            explicit.add(layer.name)
-        else:
-            numbered.append((*automatic, len(numbered), layer))
-    names, used = {}, Counter[str]()
-    for base, _, _, layer in sorted(numbered, key=lambda entry: entry[:3]):
-        while (name := base if used[base] == 0 else f"{base}_{used[base]}") in explicit:
+        while (name := base if used[base] == 0 else f"{base}_{used[base]}") in chosen:
             used[base] += 1
         used[base] += 1
-        names[id(layer)] = name
-    return names
+        names.append(name)
+    return _distinct(names)
 
 
-def _descendants(layer: Any) -> Iterator[Any]:
-    for child in _children(layer):
-        yield child
-        yield from _descendants(child)
-
-
-def _automatic(layer: Any) -> tuple[str, int] | None:
-    """Base name and number of a name that Keras made itself; None for one that a person chose."""
-    base, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer.name, re.DOTALL).groups()
+def _automatic(layer: Any) -> str | None:
+    """What stands before the number in a name that Keras made itself; None for one that a person chose."""
+    base = re.fullmatch(r"(.*?)(?:_\d+)?", layer.name, re.DOTALL)[1]
     own = _snake_case(type(layer).__name__)
     if base == own or (own in _FUNCTIONAL and base in _FUNCTIONAL):
-        return own, int(number or 0)
-    if base in (f"forward_{own}", f"backward_{own}"):  # Bidirectional makes these from an automatic name
-        return base, int(number or 0)
-    return None
+        return own
+    return base if base in (f"forward_{own}", f"backward_{own}") else None  # Bidirectional makes these of it
 
 
 def _snake_case(name: str) -> str:

@@ -63,9 +63,9 @@ def prunable_weights(layer: Any) -> dict[str, Any]:
         own = {id(variable) for variable in keras_api.own_variables(part)}
         for name, weight in _declared(part):
             if id(weight) not in own:
-                raise ModelError(
-                    f"Layer {path or layer.name!r} ({type(part).__name__}) has no weight {name!r} to prune."
-                )
+                hint = " LoRA hides it: merge it first." if getattr(part, "lora_enabled", False) else ""
+                layer_name = f"{path or layer.name!r} ({type(part).__name__})"
+                raise ModelError(f"Layer {layer_name} has no weight {name!r} to prune.{hint}")
             chosen.add(id(weight))
     return {name: variable for name, variable in naming.named_variables(layer).items() if id(variable) in chosen}
 

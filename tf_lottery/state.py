@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_api, keras_training, model_masks, naming
+from tf_lottery import keras_api, keras_training, model_masks, naming, tfmot_bridge
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ModelError, TicketError
@@ -106,6 +106,7 @@ def restore_ticket(model: Any, ticket: Ticket, weights: str = "final") -> Any:
     if weights not in ticket.weights:
         raise TicketError(f"The ticket holds the weights {', '.join(ticket.weights) or 'none'}. Received: {weights!r}")
     _check(ticket.weights[weights], naming.named_variables(model))
+    tfmot_bridge.adopt(model)
     model_masks.set_masks(model, ticket.masks)
     set_weights(ticket.weights[weights], model)
     return model

@@ -39,7 +39,7 @@ _CHECKSUM_BYTES = 32
 _MAX_UNPACKED_BYTES = 2**34
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ticket:
     """Masks and the weights they belong to.
 
@@ -54,6 +54,12 @@ class Ticket:
     masks: Arrays
     weights: Mapping[str, Arrays]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        groups = ", ".join(self.weights)
+        return (
+            f"Ticket(density={masks_lib.density(self.masks):.4f}, weights=[{groups}], metadata={dict(self.metadata)})"
+        )
 
 
 def pack(ticket: Ticket) -> bytes:

@@ -1,5 +1,7 @@
 """A directory is gone on with, exactly, or refused with the reason."""
 
+import math
+
 import fits
 import pytest
 import tiny
@@ -7,7 +9,7 @@ import tiny
 from tf_lottery import state
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core.schedules import to_target_density
-from tf_lottery.errors import RunError, TicketError
+from tf_lottery.errors import ConfigError, RunError, TicketError
 from tf_lottery.keras_api import LEGACY, keras, make_randomness_restorable
 
 
@@ -105,3 +107,68 @@ def test_a_damaged_file_is_named(tmp_path, name, error):
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-7])
     with pytest.raises(error, match="damaged"):
         fits.fit(model(), LotteryTicket(**arguments(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("records.json", b"{}"),
+        ("records.json", b"[{}]"),
+        ("records.json", b"[5]"),
+        ("records.json", b"[" * 100_000),
+        ("settings.json", b"null"),
+        ("settings.json", b"[]"),
+    ],
+)
+def test_what_is_no_record_is_a_typed_error_as_soon_as_it_is_read(tmp_path, name, content):
+    fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=0)))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RunError, match="is damaged"):
+        LotteryTicket(**arguments(tmp_path))
+
+
+def test_a_ticket_under_another_levels_name_is_refused(tmp_path):
+    fits.fit(fits.model(), tickets := LotteryTicket(**arguments(tmp_path, levels=1)))
+    (tmp_path / "level_01.tfl").write_bytes((tmp_path / "level_00.tfl").read_bytes())
+    with pytest.raises(RunError, match=r"level_01.tfl is not that of level 1"):
+        tickets.ticket(1)
+
+
+def test_a_directory_can_be_looked_at_without_a_fit(tmp_path):
+    made = fits.model()
+    fits.fit(made, found := LotteryTicket(**arguments(tmp_path, levels=1)))
+    tickets = LotteryTicket(**arguments(tmp_path, levels=1))
+    assert tickets.to_frame().equals(found.to_frame())
+    assert fits.same_bits(state.weights(tickets.restore(fits.model(), 1)), state.weights(made))
+    assert tickets.best(within=1.0) == 1
+    with pytest.raises(ConfigError, match=r"no `fit` yet in this process: give `control\(…, model=…\)`"):
+        tickets.control("reinit", 1)
+
+
+def test_a_directory_of_a_process_that_died_in_its_first_write_is_empty(tmp_path):
+    (tmp_path / ".settings.json.tmp").touch()
+    fits.fit(fits.model(), tickets := LotteryTicket(**arguments(tmp_path, levels=0)))
+    assert len(tickets.records) == 1
+
+
+def test_the_optimizer_is_part_of_the_experiment(tmp_path):
+    fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=0)))
+    with pytest.raises(RunError, match=r"optimizer=SGD \(there\), Adam \(now\)"):
+        fits.fit(fits.model(optimizer=keras.optimizers.Adam()), LotteryTicket(**arguments(tmp_path)))
+
+
+def test_only_the_last_optimizer_state_stays(tmp_path):
+    fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=1, rewind="none")))
+    (tmp_path / "optimizer_00.tfl").touch()
+    fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=2, rewind="none")))
+    assert [path.name for path in tmp_path.glob("optimizer_*")] == ["optimizer_02.tfl"]
+
+
+def test_a_measure_that_is_no_number_stays_one(tmp_path):
+    class Lost(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_loss"] = float("nan")
+
+    made, tickets = fits.model(), LotteryTicket(**arguments(tmp_path, levels=0))
+    made.fit(tiny.X, tiny.Y, batch_size=4, epochs=2, verbose=0, callbacks=[Lost(), tickets])
+    assert math.isnan(LotteryTicket(**arguments(tmp_path, levels=0)).records[0]["metrics"]["val_loss"])

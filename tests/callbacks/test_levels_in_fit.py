@@ -1,5 +1,7 @@
 """When levels begin and end, and what other callbacks are told."""
 
+import contextlib
+
 import fits
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ import tiny
 
 from tf_lottery import state
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
+from tf_lottery.callbacks.scheduled_pruning import ScheduledPruning
 from tf_lottery.errors import ConfigError
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_api import LEGACY, keras
 
 
 def dataset(length_is_known):
@@ -149,3 +152,35 @@ def test_no_python_runs_at_a_batch_without_need():
     tickets = fits.found(levels=1, rewind_to=3, callbacks=[fits.Journal()])
     assert not {"on_train_batch_begin", "on_train_batch_end"} & set(vars(tickets))
     assert type(tickets).on_train_batch_begin is keras.callbacks.Callback.on_train_batch_begin
+
+
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("kind", [ScheduledPruning, LotteryTicket])
+def test_a_second_callback_that_prunes_is_refused(kind, inner):
+    other = kind(1, epochs_per_level=1) if kind is LotteryTicket else kind(lambda step: (True, 0.5))
+    places = {"callbacks": [other]} if inner else {"others": [other]}
+    with pytest.raises(ConfigError, match=r"Only one callback can prune in a `fit`. Received: .*LotteryTicket"):
+        fits.found(levels=1, **places)
+
+
+def test_an_initial_epoch_counts_against_the_epochs_there_are():
+    with pytest.warns(UserWarning, match="ends before the last level is done: epochs=2, 4 are needed"):
+        fits.found(levels=1, settings={"initial_epoch": 2})
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_data_that_runs_out_is_noticed():
+    data = tf.data.Dataset.from_tensor_slices((tiny.X, tiny.Y)).batch(4).repeat(3)
+    tickets = LotteryTicket(3, epochs_per_level=1)
+    with (
+        contextlib.nullcontext()
+        if not LEGACY
+        else pytest.warns(UserWarning, match="before level .* was done: did its data")
+    ):
+        fits.model().fit(data, steps_per_epoch=8, epochs=4, verbose=0, shuffle=False, callbacks=[tickets])
+
+
+def test_whole_numbers_of_numpy_and_a_single_callback_will_do():
+    journal = fits.Journal()
+    fits.found(levels=np.int64(1), epochs_per_level=np.int64(1), rewind_to=np.int64(3), callbacks=journal)
+    assert journal.events == ["begin", 0, "end", "begin", 0, "end"]

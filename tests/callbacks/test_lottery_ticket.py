@@ -205,7 +205,7 @@ def test_a_schedule_may_give_the_fraction_of_each_level():
 
 @pytest.mark.parametrize("criterion", list(tfl.criteria.CRITERIA))
 def test_every_criterion_finds_tickets(criterion):
-    tickets = fits.found(levels=1, criterion=criterion, epochs_per_level=1)
+    tickets = fits.found(levels=1, criterion=criterion, epochs_per_level=1, scope="layerwise")
     assert tickets.records[1]["density"] == 0.5
 
 

@@ -1,11 +1,11 @@
 """What a ticket must be compared with, and which ticket to take."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_training, layers, model_masks, state
+from tf_lottery import keras_training, layers, model_masks, state, tfmot_bridge
 from tf_lottery.core import masks as masks_lib, seeds
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ConfigError, ModelError
@@ -38,6 +38,7 @@ def control(
         _compile_like(new, model)
         if kind == "reinit":
             _check_randomness(model)
+    tfmot_bridge.adopt(new)
     if kind == "reinit":
         model_masks.set_masks(new, ticket.masks)
         return new
@@ -50,9 +51,12 @@ def control(
 def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str | None, mode: str | None) -> int:
     """The last level whose metric is at most `within` worse than level 0's; see LotteryTicket.best."""
     dense = records[0]["metrics"]
-    monitor = _main_metric(dense) if monitor is None else monitor
+    monitor = _main_metric({name for record in records for name in record["metrics"]}) if monitor is None else monitor
     if monitor not in dense:
-        raise ConfigError(f"No metric {monitor!r} was measured. Known: {', '.join(dense) or 'none'}")
+        raise ConfigError(
+            f"No metric {monitor!r} was measured at the end of level 0 (see `validation_freq`). "
+            f"Known: {', '.join(dense) or 'none'}"
+        )
     if mode not in (None, "min", "max"):
         raise ConfigError(f"`mode` must be 'min' or 'max'. Received: mode={mode!r}")
     is_loss = mode == "min" or (mode is None and any(word in monitor for word in ("loss", "error")))
@@ -61,8 +65,8 @@ def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str
     return max(good, default=0)
 
 
-def _main_metric(metrics: Mapping[str, float]) -> str | None:
-    accuracies = [name for name in metrics if name.startswith("val_") and "accuracy" in name]
+def _main_metric(metrics: Collection[str]) -> str | None:
+    accuracies = [name for name in sorted(metrics) if name.startswith("val_") and "accuracy" in name]
     names = ["val_accuracy", *accuracies, "val_loss", "accuracy", "loss"]
     return next((name for name in names if name in metrics), None)
 

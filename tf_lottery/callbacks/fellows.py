@@ -7,16 +7,27 @@ from typing import Any
 from tf_lottery.errors import ConfigError
 
 _OF_ONE_TRAINING = ("EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau")
+_PRUNERS = ("LotteryTicket", "ScheduledPruning")
 
 
-def check(callbacks: Sequence[Any]) -> None:
+def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
     """Warns of callbacks that take all levels for one training.
 
+    Args:
+        callbacks: Those of `fit`.
+        of_each_level: Those of LotteryTicket.
+
     Raises:
-        ConfigError: there is a BackupAndRestore, which would count the epochs of levels that are trained again as done.
+        ConfigError: there is another callback that prunes; or a BackupAndRestore, which would count the epochs of
+            levels that are trained again as done.
     """
-    names = [type(callback).__name__ for callback in callbacks]
-    if "BackupAndRestore" in names:
+    names = [name for callback in callbacks for name in _kinds(callback)]
+    pruners = [
+        name for name in [*names, *(n for callback in of_each_level for n in _kinds(callback))] if name in _PRUNERS
+    ]
+    if len(pruners) > 1:  # one is the LotteryTicket that asks
+        raise ConfigError(f"Only one callback can prune in a `fit`. Received: {', '.join(pruners)}")
+    if "BackupAndRestore" in [*names, *(name for callback in of_each_level for name in _kinds(callback))]:
         raise ConfigError(
             "BackupAndRestore cannot restore the levels of a LotteryTicket: the result would be another one. Take it "
             "out and use LotteryTicket(directory=…): the same script run again goes on from there."
@@ -29,11 +40,17 @@ def check(callbacks: Sequence[Any]) -> None:
         )
 
 
-def check_epochs(epochs: int, needed: int) -> None:
-    """Warns of a `fit` that will end too early."""
+def _kinds(callback: Any) -> list[str]:
+    """The names of the callback's class and of those it is derived from."""
+    return [base.__name__ for base in type(callback).__mro__]
+
+
+def has_room(epochs: int, needed: int) -> bool:
+    """Whether the epochs of `fit` are enough; warns where they are not."""
     if epochs < needed:
         warnings.warn(
             f"`fit` ends before the last level is done: epochs={epochs}, {needed} are needed. "
             "`epochs=tickets.total_epochs` has room for all levels.",
             stacklevel=2,
         )
+    return epochs >= needed

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tf_lottery import files, ticket as ticket_lib
+from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import RunError, TicketError
 from tf_lottery.ticket import Ticket
+
+_RECORD = {"level", "density", "density_by_weight", "epochs", "step", "metrics"}
+_WAY_OUT = "Restore it from a copy, or choose another directory."
 
 
 class Ledger:
@@ -33,6 +37,7 @@ class Ledger:
         self.records: list[dict[str, Any]] = []
         self._settings: Any = None
         self._memory: dict[str, bytes] = {}
+        self._load()
 
     def open(self, settings: Mapping[str, Any]) -> None:
         """Goes on with what there is.
@@ -43,15 +48,15 @@ class Ledger:
         Raises:
             RunError: what there is belongs to another experiment, is damaged or cannot be written.
         """
-        if self.path is not None and (self.path / "settings.json").exists():
-            self._settings = self._json("settings.json")
-            self.records = self._json("records.json") if (self.path / "records.json").exists() else []
-        elif self.path is not None and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise RunError(f"{self.path} holds something else than lottery tickets. Choose a new or an empty one.")
+        self._load()
         self._check(settings)
         self._settings = json.loads(_text(settings))
         if self.path is not None:
             files.write(self.path / "settings.json", _text(settings))
+            for stale in set(self.path.glob("optimizer_*.tfl")) - {
+                self.path / f"optimizer_{len(self.records) - 1:02d}.tfl"
+            }:
+                stale.unlink()  # of a process that ended before it could
 
     def add(self, record: Mapping[str, Any], ticket: Ticket, optimizer: Arrays | None = None) -> None:
         """Keeps a finished level, with the optimizer's state where the next level starts from it."""
@@ -63,13 +68,16 @@ class Ledger:
         if self.path is not None:
             files.write(self.path / "records.json", _text(self.records))
         if optimizer is not None and level:
-            self._remove(f"optimizer_{level - 1:02d}")
+            self.forget(f"optimizer_{level - 1:02d}")
 
     def ticket(self, level: int) -> Ticket:
         """The ticket of a finished level."""
         if not 0 <= level < len(self.records):
             raise TicketError(f"Levels 0 to {len(self.records) - 1} are done. Received: level={level}")
-        return self.read(f"level_{level:02d}")
+        ticket = self.read(f"level_{level:02d}")
+        if ticket.metadata.get("level") != level or masks_lib.density(ticket.masks) != self.records[level]["density"]:
+            raise RunError(f"{self.path}: level_{level:02d}.tfl is not that of level {level}. {_WAY_OUT}")
+        return ticket
 
     def optimizer(self, level: int) -> Arrays:
         """The optimizer's state at the end of a level; only the last one is kept."""
@@ -93,10 +101,27 @@ class Ledger:
             return ticket_lib.unpack(self._memory[name])
         return ticket_lib.load_ticket(self.path / f"{name}.tfl")
 
-    def _remove(self, name: str) -> None:
+    def forget(self, name: str) -> None:
+        """Drops the arrays under a name, if there are any."""
         self._memory.pop(name, None)
         if self.path is not None:
             (self.path / f"{name}.tfl").unlink(missing_ok=True)
+
+    def _load(self) -> None:
+        """Reads settings and records of a directory that has them."""
+        if self.path is None or not self.path.exists():
+            return
+        if not (self.path / "settings.json").exists():
+            if not self.path.is_dir() or any(file.suffix != ".tmp" for file in self.path.iterdir()):
+                raise RunError(f"{self.path} holds something else than lottery tickets. Choose a new or an empty one.")
+            return
+        self._settings = self._json("settings.json", dict)
+        self.records = self._json("records.json", list) if (self.path / "records.json").exists() else []
+        for level, record in enumerate(self.records):
+            if not isinstance(record, dict) or record.get("level") != level or not set(record) >= _RECORD:
+                raise RunError(f"{self.path / 'records.json'} is damaged: record {level} is not one. {_WAY_OUT}")
+            numbers = record["metrics"].items()
+            record["metrics"] = {name: math.nan if value is None else value for name, value in numbers}
 
     def _check(self, settings: Mapping[str, Any]) -> None:
         if (stored := self._settings) is None:
@@ -110,11 +135,14 @@ class Ledger:
                 "Choose another directory, or make a new LotteryTicket."
             )
 
-    def _json(self, name: str) -> Any:
+    def _json(self, name: str, kind: type) -> Any:
         try:
-            return json.loads((self.path / name).read_bytes())
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / name} is damaged: {error}. Choose another directory.") from error
+            content = json.loads((self.path / name).read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{self.path / name} is damaged: {error}. {_WAY_OUT}") from error
+        if not isinstance(content, kind):
+            raise RunError(f"{self.path / name} is damaged: it holds no {kind.__name__}. {_WAY_OUT}")
+        return content
 
 
 def _continues(stored: Any, asked: Any) -> bool:

@@ -22,12 +22,13 @@ class Level:
     Attributes:
         epoch: The epoch that is next, or being trained.
         stopped: Whether one of the callbacks ended the level.
+        is_restored: Whether, at its end, the weights of an earlier epoch came back.
         wants_batches: Whether one of the callbacks wants to know of every batch.
     """
 
     def __init__(self, number: int, model: Any, callbacks: Sequence[Any], epochs: range):
         self.number, self.model, self.epoch, self._end = number, model, epochs.start, epochs.stop
-        self.stopped = False
+        self.stopped = self.is_restored = False
         self.wants_batches = any(_wants_batches(callback) for callback in callbacks)
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs.stop, verbose=0)
         self._logs: dict[int, dict[str, Any]] = {}
@@ -64,6 +65,7 @@ class Level:
         last = self._logs.get(self.epoch - 1, {})
         self._callbacks.on_train_end(last)
         restored = [keras_training.restored_epoch(callback) for callback in self._callbacks.callbacks]
+        self.is_restored = any(epoch in self._logs for epoch in restored)
         return next((self._logs[epoch] for epoch in restored if epoch in self._logs), last)
 
     @contextlib.contextmanager

@@ -31,23 +31,23 @@ class LevelsInFit(keras.callbacks.Callback):
         self.epochs_per_level, self.rewind_to, self.callbacks = epochs_per_level, rewind_to, tuple(callbacks)
         self._counts_on = counts_on
 
-    def next_level(self) -> int | None:
+    def _next_level(self) -> int | None:
         """The number of the level to train next; None if all are done."""
         raise NotImplementedError
 
-    def begin_level(self, number: int) -> None:
+    def _begin_level(self, number: int) -> None:
         """Puts the model where the level starts."""
         raise NotImplementedError
 
-    def reach_rewind_step(self) -> None:
+    def _reach_rewind_step(self) -> None:
         """Step k of level 0 is done."""
         raise NotImplementedError
 
-    def end_level(self, level: Level, metrics: dict[str, Any]) -> None:
+    def _end_level(self, level: Level, metrics: dict[str, Any]) -> None:
         """The level is trained; `metrics` are the logs of the epoch whose weights the model has."""
         raise NotImplementedError
 
-    def plan(self, steps_per_epoch: int) -> None:
+    def _plan(self, steps_per_epoch: int) -> None:
         """Settles the epoch's length; raises ConfigError where step k does not fit it."""
         spe = keras_training.steps_per_execution(self.model)
         self.table = Timetable.plan(steps_per_epoch, self.epochs_per_level, self.rewind_to, spe)
@@ -58,24 +58,24 @@ class LevelsInFit(keras.callbacks.Callback):
         self._listen_to_batches(False)
         self._event, self._is_cut, self._batches, self._is_planned = _NEVER, False, 0, False
         if steps := self.params.get("steps"):
-            self.plan(steps)
+            self._plan(steps)
         else:  # a generator: its length is known when it has ended once
             self.table = Timetable(_NEVER, self.epochs_per_level, to_steps(self.rewind_to, _NEVER))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         is_new = self._level is None
-        if is_new and (number := self.next_level()) is None:
+        if is_new and (number := self._next_level()) is None:
             self._event = 0  # `fit` cannot be ended before its first batch
             return
         if is_new:
-            self.begin_level(number)
+            self._begin_level(number)
             epochs = self.table.epochs_of(number, self._counts_on)
             self._level = Level(number, self.model, self.callbacks, epochs)
         level, table = self._level, self.table
         position = table.rewind % table.steps_per_epoch
         is_in_epoch_of_k = level.number == 0 and level.epoch == table.first_epoch
         if is_in_epoch_of_k and position == 0:
-            self.reach_rewind_step()
+            self._reach_rewind_step()
         if is_new:
             level.begin()
             self._listen_to_batches(level.wants_batches or not self._is_planned)
@@ -94,7 +94,7 @@ class LevelsInFit(keras.callbacks.Callback):
         if (level := self._level) is None:
             return
         if not self._is_planned:
-            self.plan(self._batches)
+            self._plan(self._batches)
             self._listen_to_batches(level.wants_batches)
         if self._is_cut or level.stopped:
             self.model.stop_training = self._is_cut = False
@@ -104,8 +104,8 @@ class LevelsInFit(keras.callbacks.Callback):
         if level.is_over:
             self._level = None
             self._listen_to_batches(False)
-            self.end_level(level, level.end())
-            if self.next_level() is None:
+            self._end_level(level, level.end())
+            if self._next_level() is None:
                 self.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -117,7 +117,7 @@ class LevelsInFit(keras.callbacks.Callback):
     def _at_event(self) -> None:
         self._event = _NEVER
         if self._level is not None and self._level.number == 0:
-            self.reach_rewind_step()
+            self._reach_rewind_step()
         else:
             self.model.stop_training = self._is_cut = True
 

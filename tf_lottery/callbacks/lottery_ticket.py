@@ -1,5 +1,6 @@
 """Iterative magnitude pruning with rewinding, in anyone's `model.fit`."""
 
+import copy
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from tf_lottery.core.level import next_masks
 from tf_lottery.core.masks import Arrays
 from tf_lottery.core.pruning import Share
 from tf_lottery.errors import ConfigError, ExhaustedError, RunError
+from tf_lottery.keras_api import keras
 from tf_lottery.ticket import Ticket
 
 
@@ -29,9 +31,10 @@ class LotteryTicket(LevelsInFit):
 
     Level 0 is the dense network. It is trained for `epochs_per_level` epochs; its full state at step k is kept. At a
     level's end the smallest weights are pruned; the next level starts with the others, and with everything else that
-    training changes, at step k, and trains to where level 0 ended (Frankle et al. 2019, arXiv 1903.01611, Algorithm 1).
-    What a callback cannot set back is the position in your data: a level begins with a new pass over it (legacy Keras
-    goes on in arrays where the first epoch of the level before was cut short, if k is not where an epoch begins).
+    training changes, at step k, and trains to where level 0 ends if nothing stops it early (Frankle et al. 2019, arXiv
+    1903.01611, Algorithm 1). What a callback cannot set back is the position in your data and the order in which `fit`
+    shuffles it: a level begins with a new pass (legacy Keras goes on in arrays where the first epoch of the level
+    before was cut short, if k is not where an epoch begins).
 
     Args:
         levels: Number of prunings; levels 0 to `levels` are trained.
@@ -51,13 +54,14 @@ class LotteryTicket(LevelsInFit):
         min_density: Share of each weight array that global pruning leaves. Without it, `fit` ends before a level that
             would leave nothing of a layer.
         callbacks: Keras callbacks that live one level each: they see the epochs of one training and can end a level.
-            Those that you give to `fit` itself act on the whole of it.
-        directory: Where to keep everything. The same script run again goes on with the level that was not finished.
+            Those that you give to `fit` itself act on the whole of it; there is the place of those that write files.
+        directory: Where to keep everything: `level_02.tfl` and the like, tickets that `tfl.load_ticket` reads. The same
+            script run again goes on with the level that was not finished; before, the finished levels are there to look
+            at. Whether data and learning rate are the same is for you to see to.
         seed: For the criteria and controls that draw.
 
-    Attributes:
-        records: One dict a finished level: `level`, `density`, `density_by_weight`, `epochs`, `step` (the optimizer's
-            count) and `metrics` (the logs of the epoch whose weights the ticket has).
+    `records` has one dict a finished level: `level`, `density`, `density_by_weight`, `epochs`, `step` (the optimizer's
+    count) and `metrics` (the logs of the epoch whose weights the ticket has).
 
     Raises:
         LotteryError: an argument is impossible; or, when `fit` begins, does not fit the model or the other callbacks.
@@ -87,6 +91,8 @@ class LotteryTicket(LevelsInFit):
         directory: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ):
+        levels, epochs_per_level, rewind_to, seed = map(_plain, (levels, epochs_per_level, rewind_to, seed))
+        callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else callbacks
         super().__init__(epochs_per_level, rewind_to, counts_on=rewind == "none", callbacks=callbacks)
         self.settings = Settings(
             levels,
@@ -102,8 +108,13 @@ class LotteryTicket(LevelsInFit):
             seed,
         )
         self.directory = directory
-        self.records: list[dict[str, Any]] = []
-        self._ledger: Ledger | None = None
+        self._ledger = Ledger(directory)
+        self._has_found_all = False
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The finished levels, copies."""
+        return copy.deepcopy(self._ledger.records)
 
     @property
     def total_epochs(self) -> int:
@@ -154,6 +165,10 @@ class LotteryTicket(LevelsInFit):
                 made again from its config.
         """
         ledger = self._done()
+        if self.model is None and model is None:
+            raise ConfigError(
+                "There was no `fit` yet in this process: give `control(…, model=…)` a new prunable model."
+            )
         rewind = ledger.read("rewind").weights
         return controls.control(kind, self.model, ledger.ticket(level), rewind, level, self.settings.seed, model)
 
@@ -166,47 +181,52 @@ class LotteryTicket(LevelsInFit):
         """
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if self._ledger is not None and self._masks is None:
+        if self._has_found_all:
             raise ConfigError("This LotteryTicket has found all its levels: make a new one for another `fit`.")
         tfmot_bridge.adopt(self.model)
         masks = model_masks.get_masks(self.model)
-        fellows.check(keras_training.fellow_callbacks())
+        fellows.check(keras_training.fellow_callbacks(), self.callbacks)
         fraction_at = self.settings.schedule(masks)
         optimizer = keras_training.build_optimizer(self.model)
         super().on_train_begin(logs)
-        if self._ledger is None:
-            self._ledger = Ledger(self.directory)
-        self._ledger.open(self.settings.as_json(masks))
-        self.records, self._fraction_at, self._optimizer = self._ledger.records, fraction_at, optimizer
+        self._ledger.open(self.settings.as_json(masks) | {"optimizer": type(optimizer).__name__})
+        self._fraction_at, self._optimizer = fraction_at, optimizer
         self._held = held_rate.make_holdable(self.model) if self.settings.rewind == "none" else None
         self._masks: Arrays | None = masks
         if self.records:
             self._resume()
-        fellows.check_epochs(self.params["epochs"], self._epochs_needed())
+        self._has_room: bool | None = None  # not known before `fit` has told its first epoch
 
-    def next_level(self) -> int | None:
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._has_room is None:
+            self._has_room = fellows.has_room(self.params["epochs"] - epoch, self._epochs_needed())
+        super().on_epoch_begin(epoch, logs)
+
+    def _next_level(self) -> int | None:
         return None if self._masks is None else len(self.records)
 
-    def begin_level(self, number: int) -> None:
+    def _begin_level(self, number: int) -> None:
         if number:
             rewind, before = self._ledger.read("rewind").weights, self._ledger.ticket(number - 1)
             optimizer = self._ledger.optimizer(number - 1) if self.settings.rewind == "none" else {}
             start = Start(self._masks, rewind, before.weights["final"], optimizer, self.settings.reset_optimizer)
             REWINDS[self.settings.rewind](self.model, self._optimizer, start)
+        else:
+            self._ledger.forget("rewind")  # of a fit that was broken off
         self._start = state.weights(self.model)
 
-    def reach_rewind_step(self) -> None:
+    def _reach_rewind_step(self) -> None:
         snapshot = state.capture(self.model, self._optimizer)
         self._start = snapshot["weights"]
         self._ledger.write("rewind", Ticket({}, snapshot, {"steps_per_epoch": self.table.steps_per_epoch}))
 
-    def end_level(self, level: Level, metrics: dict[str, Any]) -> None:
+    def _end_level(self, level: Level, metrics: dict[str, Any]) -> None:
         if not self._ledger.has("rewind"):
             raise ConfigError(
                 f"Level 0 was ended after {level.epochs_trained} epochs, before step {self.table.rewind} that levels "
                 "rewind to. Choose an earlier `rewind_to`, or stop later."
             )
-        final = state.trained_weights(self.model, self._optimizer)
+        final = state.weights(self.model) if level.is_restored else state.trained_weights(self.model, self._optimizer)
         record = {
             "level": level.number,
             "density": masks_lib.density(self._masks),
@@ -233,8 +253,11 @@ class LotteryTicket(LevelsInFit):
 
     def on_train_end(self, logs: Any = None) -> None:
         super().on_train_end(logs)
+        if self._masks is not None and self._has_room and not self.model.stop_training:
+            warnings.warn(f"`fit` ended before level {len(self.records)} was done: did its data run out?", stacklevel=2)
         if self._masks is None:  # what came after the last level's end (a fit that had nothing to do) is undone
             self.restore(self.model, len(self.records) - 1)
+            self._has_found_all = True
 
     def _masks_after(self, ticket: Ticket) -> dict[str, np.ndarray] | None:
         """The masks of the level after a ticket's; None if there is to be none."""
@@ -265,7 +288,7 @@ class LotteryTicket(LevelsInFit):
                 f"{self.directory} was made with epochs of {length} steps; this fit has {self.table.steps_per_epoch}. "
                 "Give it the same data and batch size, or choose another directory."
             )
-        self.plan(length)
+        self._plan(length)
         if self._held is not None:
             self._held.hold(self.records[0]["step"] - 1)
         self._masks = self._masks_after(self._ledger.ticket(len(self.records) - 1))
@@ -280,3 +303,8 @@ class LotteryTicket(LevelsInFit):
             return 0
         levels = range(len(self.records), self.settings.levels + 1)
         return sum(len(self.table.epochs_of(level)) for level in levels) if self._is_planned else self.total_epochs
+
+
+def _plain(number: Any) -> Any:
+    """Python's own int for NumPy's; anything else as it is."""
+    return int(number) if isinstance(number, np.integer) else number

@@ -41,6 +41,8 @@ class Settings:
                 raise ConfigError(f"`{name}` must be a whole number, at least {least}. Received: {name}={value!r}")
         if not callable(self.fraction):
             pruning.exact(self.fraction)
+        if not isinstance(self.criterion, str) and not callable(self.criterion):
+            raise ConfigError(f"`criterion` is a name or a function. Received: criterion={self.criterion!r}")
         criterion_named(self.criterion)
         for name, known in (("scope", pruning.SCOPES), ("rewind", REWINDS)):
             if getattr(self, name) not in known:
@@ -49,7 +51,7 @@ class Settings:
                 )
         self._check_rates()
         self._check_rewind_to()
-        if self.min_density is not None and (self.scope != "global" or not pruning.exact(self.min_density)):
+        if self.min_density is not None and (self.scope != "global" or not _is_share(self.min_density)):
             raise ConfigError(
                 '`min_density` is a share in (0, 1) that scope="global" leaves of each weight array. '
                 f"Received: min_density={self.min_density!r}, scope={self.scope!r}"
@@ -67,6 +69,8 @@ class Settings:
             fraction_at = schedules.with_rates(self.fraction, self._written_rates(), masks)
         else:
             fraction_at = schedules.constant(self.fraction)
+        if self.scope == "global" and isinstance(fraction_at(1), Mapping):
+            raise ConfigError('A fraction for each weight needs scope="layerwise". Received: scope="global"')
         if self.scope == "layerwise" and (emptied := pruning.first_emptied(masks, fraction_at, self.levels)):
             raise PruningError(
                 f"Level {emptied[0]} would remove all of {emptied[1]!r}: ask for fewer levels, a smaller fraction, "
@@ -82,7 +86,7 @@ class Settings:
             "fractions": [_written(fraction_at(level)) for level in range(1, self.levels + 1)],
             "epochs_per_level": self.epochs_per_level,
             "scope": self.scope,
-            "criterion": self.criterion if isinstance(self.criterion, str) else self.criterion.__qualname__,
+            "criterion": self.criterion if isinstance(self.criterion, str) else _name_of(self.criterion),
             "rewind": self.rewind,
             "rewind_to": self.rewind_to,
             "reset_optimizer": self.reset_optimizer,
@@ -111,6 +115,17 @@ class Settings:
         if not isinstance(self.rates, Mapping):
             return list(self.rates)
         return [f"{getattr(regex, 'pattern', regex)}={share}" for regex, share in self.rates.items()]
+
+
+def _is_share(number: Any) -> bool:
+    try:
+        return pruning.exact(number) > 0
+    except PruningError:
+        return False
+
+
+def _name_of(criterion: Criterion) -> str:
+    return getattr(criterion, "__qualname__", type(criterion).__qualname__)
 
 
 def _written(fraction: Any) -> Any:

@@ -1,5 +1,6 @@
 """What happens between two levels: score, check, prune."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ def next_masks(
         if not np.isfinite(weight).all():
             raise PruningError(f"{name!r} holds NaN or infinite weights: training diverged. Lower the learning rate.")
     scores = criterion_named(criterion)(initial, trained, rng)
+    if not isinstance(scores, Mapping):
+        raise PruningError(f"The criterion must return scores by weight name. Received: {type(scores).__name__}")
     wrong = [name for name in {**masks, **scores} if np.shape(scores.get(name)) != np.shape(masks.get(name))]
     if wrong:
         raise PruningError(f"The criterion must score each of {list(masks)} in its shape. Wrong: {', '.join(wrong)}")

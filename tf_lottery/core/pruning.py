@@ -36,7 +36,7 @@ def exact(fraction: Share) -> Fraction:
 
 
 def _looks_like_percent(fraction: Share) -> bool:
-    return isinstance(fraction, int | float) and not isinstance(fraction, bool) and 1 <= fraction < 100
+    return isinstance(fraction, int | float) and not isinstance(fraction, bool) and 1 < fraction < 100
 
 
 def first_emptied(masks: Arrays, fraction_at: Callable[[int], Any], levels: int) -> tuple[int, str] | None:
@@ -135,7 +135,7 @@ def _prune_together(
         return _removed(scores, masks, remove)
     candidates = {name: mask & ~protected[name] for name, mask in masks.items()}
     if remove > (left := masks_lib.kept(candidates)):
-        raise ExhaustedError(f"`min_density` leaves only {left} weights to choose from, {remove} should go.")
+        raise ExhaustedError(f"would remove {remove} weights, but `min_density` leaves only {left} to choose from.")
     survivors = _removed(scores, candidates, remove)
     return {name: survivors[name] | protected[name] for name in masks}
 
