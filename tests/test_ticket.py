@@ -199,3 +199,8 @@ def test_no_input_gives_anything_but_a_typed_error(payload, junk):
     ):
         with pytest.raises(TicketError):
             ticket.unpack(data)
+
+
+def test_a_ticket_says_in_one_line_what_it_is():
+    ticket = Ticket({"w": np.array([True, False])}, {"final": {"w": np.zeros(2)}}, {"level": 3})
+    assert repr(ticket) == "Ticket(density=0.5000, weights=[final], metadata={'level': 3})"

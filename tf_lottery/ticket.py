@@ -35,7 +35,7 @@ MAGIC = b"\x93TFL\r\n\x1a\n"
 VERSION = 1
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES += ("bfloat16", "float16", "float32", "float64")
-_CHECKSUM_BYTES = 32
+CHECKSUM_BYTES = 32
 _MAX_UNPACKED_BYTES = 2**34
 
 
@@ -96,7 +96,7 @@ def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES) -> Ticket:
     """
     header, start = _header(data)
     try:
-        return _read(header, memoryview(data)[start:-_CHECKSUM_BYTES], max_bytes)
+        return _read(header, memoryview(data)[start:-CHECKSUM_BYTES], max_bytes)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, zlib.error) as error:
         if isinstance(error, TicketError):
             raise
@@ -143,7 +143,7 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
     start = len(MAGIC) + 8
     if not data.startswith(MAGIC):
         raise TicketError("This is not a ticket file: its first bytes are not those of one.")
-    if hashlib.sha256(data[:-_CHECKSUM_BYTES]).digest() != data[-_CHECKSUM_BYTES:]:
+    if hashlib.sha256(data[:-CHECKSUM_BYTES]).digest() != data[-CHECKSUM_BYTES:]:
         raise TicketError("The ticket file is damaged: its checksum does not match. Restore it from a copy.")
     (length,) = struct.unpack("<Q", data[len(MAGIC) : start])
     try:

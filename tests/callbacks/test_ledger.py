@@ -172,3 +172,13 @@ def test_a_measure_that_is_no_number_stays_one(tmp_path):
     made, tickets = fits.model(), LotteryTicket(**arguments(tmp_path, levels=0))
     made.fit(tiny.X, tiny.Y, batch_size=4, epochs=2, verbose=0, callbacks=[Lost(), tickets])
     assert math.isnan(LotteryTicket(**arguments(tmp_path, levels=0)).records[0]["metrics"]["val_loss"])
+
+
+def test_two_runs_in_one_directory_do_not_mix(tmp_path):
+    class Overwrites(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path / "other", levels=0)))
+            (tmp_path / "mine/rewind.tfl").write_bytes((tmp_path / "other/rewind.tfl").read_bytes())
+
+    with pytest.raises(RunError, match="has the state at step k of another run"):
+        fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path / "mine", callbacks=[Overwrites()])))

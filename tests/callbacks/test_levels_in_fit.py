@@ -65,6 +65,18 @@ def test_outer_callbacks_may_end_the_fit():
     assert [record["level"] for record in tickets.records] == [0]
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_an_outer_stop_in_an_epoch_that_is_cut_short_ends_the_fit(first):
+    made, tickets, stop = (
+        fits.model(),
+        LotteryTicket(3, 0.5, epochs_per_level=2, rewind_to=2),
+        fits.Journal(stop_after=3),
+    )
+    callbacks = [stop, tickets] if first else [tickets, stop]
+    made.fit(tiny.X, tiny.Y, batch_size=4, epochs=8, verbose=0, callbacks=callbacks)
+    assert len(made.history.epoch) == 3
+
+
 def test_early_stopping_lives_one_level_and_the_record_is_of_the_restored_epoch():
     losses = []
 

@@ -317,3 +317,8 @@ def test_nan_weights_are_named():
     model = compiled(keras.optimizers.SGD(float("nan")))
     with pytest.raises(PruningError, match=r"'dense/kernel' holds NaN. Did training diverge\?"):
         fit(model, ScheduledPruning(at(s2=0.5)))
+
+
+def test_a_schedule_that_is_no_function_is_refused():
+    with pytest.raises(PruningError, match=r"must be a function .* Received: 0.5"):
+        ScheduledPruning(0.5)

@@ -101,6 +101,11 @@ class Ledger:
             return ticket_lib.unpack(self._memory[name])
         return ticket_lib.load_ticket(self.path / f"{name}.tfl")
 
+    def digest(self, name: str) -> str:
+        """The checksum of the arrays kept under a name."""
+        content = self._memory[name] if self.path is None else (self.path / f"{name}.tfl").read_bytes()
+        return content[-ticket_lib.CHECKSUM_BYTES :].hex()
+
     def forget(self, name: str) -> None:
         """Drops the arrays under a name, if there are any."""
         self._memory.pop(name, None)

@@ -7,6 +7,20 @@ from typing import Any
 from tf_lottery import keras_training
 from tf_lottery.keras_api import keras
 
+
+class _Ended:
+    """A `stop_training` that ends a level, or an epoch of it; anyone else's True ends the whole `fit`."""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __or__(self, other: Any) -> Any:
+        return other or self
+
+    __ror__ = __or__
+
+
+ENDED = _Ended()
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
 
@@ -72,7 +86,8 @@ class Level:
     def _noticing_a_stop(self) -> Iterator[None]:
         before = self.model.stop_training
         yield
-        self.stopped |= self.model.stop_training and not before
+        if self.model.stop_training and not before:
+            self.stopped, self.model.stop_training = True, ENDED
 
 
 def _wants_batches(callback: Any) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_lottery import keras_training
-from tf_lottery.callbacks.level import Level
+from tf_lottery.callbacks.level import ENDED, Level
 from tf_lottery.core.steps import to_steps
 from tf_lottery.core.timetable import Timetable
 from tf_lottery.keras_api import keras
@@ -56,7 +56,7 @@ class LevelsInFit(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self._level: Level | None = None
         self._listen_to_batches(False)
-        self._event, self._is_cut, self._batches, self._is_planned = _NEVER, False, 0, False
+        self._event, self._batches, self._is_planned = _NEVER, 0, False
         if steps := self.params.get("steps"):
             self._plan(steps)
         else:  # a generator: its length is known when it has ended once
@@ -96,8 +96,8 @@ class LevelsInFit(keras.callbacks.Callback):
         if not self._is_planned:
             self._plan(self._batches)
             self._listen_to_batches(level.wants_batches)
-        if self._is_cut or level.stopped:
-            self.model.stop_training = self._is_cut = False
+        if self.model.stop_training is ENDED:
+            self.model.stop_training = False
         is_fit_over = self.model.stop_training
         level.end_epoch({} if logs is None else logs)
         self.model.stop_training = is_fit_over
@@ -119,7 +119,7 @@ class LevelsInFit(keras.callbacks.Callback):
         if self._level is not None and self._level.number == 0:
             self._reach_rewind_step()
         else:
-            self.model.stop_training = self._is_cut = True
+            self.model.stop_training = ENDED
 
     def _listen_to_batches(self, each: bool) -> None:
         """Python at every batch only where somebody asked for it."""

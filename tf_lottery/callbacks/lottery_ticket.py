@@ -208,6 +208,8 @@ class LotteryTicket(LevelsInFit):
     def _begin_level(self, number: int) -> None:
         if number:
             rewind, before = self._ledger.read("rewind").weights, self._ledger.ticket(number - 1)
+            if self._state_at_k != self._ledger.digest("rewind"):
+                raise RunError(f"{self.directory} has the state at step k of another run: do two use it at once?")
             optimizer = self._ledger.optimizer(number - 1) if self.settings.rewind == "none" else {}
             start = Start(self._masks, rewind, before.weights["final"], optimizer, self.settings.reset_optimizer)
             REWINDS[self.settings.rewind](self.model, self._optimizer, start)
@@ -219,6 +221,7 @@ class LotteryTicket(LevelsInFit):
         snapshot = state.capture(self.model, self._optimizer)
         self._start = snapshot["weights"]
         self._ledger.write("rewind", Ticket({}, snapshot, {"steps_per_epoch": self.table.steps_per_epoch}))
+        self._state_at_k = self._ledger.digest("rewind")
 
     def _end_level(self, level: Level, metrics: dict[str, Any]) -> None:
         if not self._ledger.has("rewind"):
@@ -236,6 +239,7 @@ class LotteryTicket(LevelsInFit):
             "metrics": {name: float(value) for name, value in metrics.items() if np.ndim(value) == 0},
         }
         origin = {"level": level.number, "rewind_step": self.table.rewind, "rewind": self.settings.rewind}
+        origin["state_at_k"] = self._state_at_k
         ticket = Ticket(self._masks, {"rewind": self._start, "final": final}, origin)
         goes_on = self.settings.rewind == "none"
         self._ledger.add(record, ticket, state.capture(self.model, self._optimizer)["optimizer"] if goes_on else None)
@@ -291,7 +295,9 @@ class LotteryTicket(LevelsInFit):
         self._plan(length)
         if self._held is not None:
             self._held.hold(self.records[0]["step"] - 1)
-        self._masks = self._masks_after(self._ledger.ticket(len(self.records) - 1))
+        last = self._ledger.ticket(len(self.records) - 1)
+        self._state_at_k = last.metadata["state_at_k"]
+        self._masks = self._masks_after(last)
 
     def _done(self) -> Ledger:
         if not self.records:

@@ -63,6 +63,10 @@ class ScheduledPruning(keras.callbacks.Callback):
         super().__init__()
         if scope not in pruning.SCOPES:
             raise PruningError(f"`scope` must be one of {', '.join(pruning.SCOPES)}. Received: scope={scope!r}")
+        if not callable(schedule):
+            raise PruningError(
+                f"`schedule` must be a function `schedule(step) -> (should_prune, sparsity)`. Received: {schedule!r}"
+            )
         self.schedule = schedule
         self.scope = scope
         self.criterion = criterion_named(criterion)
