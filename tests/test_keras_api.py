@@ -5,7 +5,7 @@ import sys
 import pytest
 import tiny
 
-from tf_lottery import keras_api, keras_training, layers
+from tf_lottery import keras_api, layers
 from tf_lottery.keras_api import keras
 from tf_lottery.prunable import MaskHolder
 
@@ -93,31 +93,3 @@ def test_a_layer_that_is_attached_is_tracked_and_one_that_is_detached_leaves_not
     keras_api.detach(model, "holder")
     assert [id(variable) for variable in model.variables] == before
     assert not hasattr(model, "holder")
-
-
-AVERAGING = {
-    "plain": lambda: keras.optimizers.SGD(0.1, use_ema=True),
-    "loss scale": lambda: keras.mixed_precision.LossScaleOptimizer(keras.optimizers.SGD(0.1, use_ema=True)),
-}
-if not keras_api.LEGACY:
-    AVERAGING["several"] = lambda: keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(AVERAGING["plain"]()))
-
-
-@pytest.mark.parametrize("kind", AVERAGING)
-def test_moving_averages_are_found_and_changed_at_each_update(kind):
-    model, optimizer = tiny.dense(), AVERAGING[kind]()
-    seen = []
-    keras_training.change_averages(optimizer, change := lambda weight, average: seen.append((weight, average)))
-    keras_training.change_averages(optimizer, change)
-    assert keras_training.moving_averages(optimizer, model.trainable_variables) == []  # not built yet
-    model.compile(optimizer, tiny.loss(), run_eagerly=True)
-    model.fit(tiny.X, tiny.Y, batch_size=32, verbose=0)
-    pairs = keras_training.moving_averages(optimizer, model.trainable_variables)
-    assert [tuple(average.shape) for _, average in pairs] == [(36, 4), (4,), (4, 3), (3,)]
-    assert [id(average) for _, average in seen] == [id(average) for _, average in pairs]
-
-
-@pytest.mark.parametrize("optimizer", [None, keras.optimizers.SGD()])
-def test_without_use_ema_there_are_no_averages(optimizer):
-    keras_training.change_averages(optimizer, None)
-    assert keras_training.moving_averages(optimizer, tiny.dense().trainable_variables) == []

@@ -136,10 +136,9 @@ def test_a_model_of_the_other_keras_is_named_as_such():
 
 
 @pytest.mark.skipif(not keras_api.LEGACY, reason="tfmot works with legacy Keras")
-def test_a_model_of_keras_3_after_tfmots_import_is_told_what_has_happened():
-    import keras as keras_3
-    import tensorflow_model_optimization  # noqa: F401  (sets TF_USE_LEGACY_KERAS, which is set here anyway)
-
+def test_a_model_of_keras_3_after_tfmots_import_is_told_what_has_happened(monkeypatch):
+    keras_3 = importlib.import_module("keras")
+    monkeypatch.setitem(sys.modules, "tensorflow_model_optimization", object())
     model = keras_3.Sequential([keras_3.Input((3,)), keras_3.layers.Dense(2)])
     with pytest.raises(
         ModelError, match=r"importing tensorflow_model_optimization sets it, .*import_tfmot\(\) does not"
@@ -190,3 +189,29 @@ def test_a_model_trained_before_it_is_made_prunable_holds_its_masks():
     tfl.set_masks(tfl.make_prunable(model), tiny.half_masks(model))
     model.fit(tiny.X, tiny.Y, verbose=0)
     assert tiny.is_pruned_to_plus_zero(model)
+
+
+def test_wrappers_in_a_class_of_ones_own_are_not_taken_off_and_keep_their_masks():
+    class Wrapped(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.flatten, self.dense = keras.layers.Flatten(), tfl.Prunable(keras.layers.Dense(3))
+
+        def call(self, x):
+            return self.dense(self.flatten(x))
+
+    model = Wrapped()
+    model(tiny.X)
+    tfl.set_masks(model, masks := tiny.half_masks(model))
+    with pytest.raises(ModelError, match="are in `Prunable` layers of its own"):
+        tfl.strip_pruning(model)
+    assert all(np.array_equal(mask, masks[name]) for name, mask in tfl.get_masks(model).items())
+    model.predict(tiny.X, verbose=0)
+
+
+@pytest.mark.skipif(keras_api.LEGACY, reason="Keras 3 only")
+def test_lora_must_be_merged_first():
+    plain = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
+    plain.layers[0].enable_lora(2)
+    with pytest.raises(ModelError, match=r"has no weight 'kernel' to prune. LoRA hides it: merge it first"):
+        tfl.make_prunable(plain)
