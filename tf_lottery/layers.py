@@ -57,7 +57,8 @@ def strip_pruning(model: Any) -> Any:
     """A plain model: pruned weights are zeros in it, no masks, no class of this package.
 
     Returns:
-        For a Sequential or functional model a new one; a subclassed model itself, without what `make_prunable` added.
+        For a Sequential or functional model a new one, uncompiled; a subclassed model itself, without what
+        `make_prunable` added.
 
     Raises:
         ModelError: `model` is not built, or has no masks.

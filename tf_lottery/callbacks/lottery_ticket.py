@@ -34,7 +34,8 @@ class LotteryTicket(LevelsInFit):
     training changes, at step k, and trains to where level 0 ends if nothing stops it early (Frankle et al. 2019, arXiv
     1903.01611, Algorithm 1). What a callback cannot set back is the position in your data and the order in which `fit`
     shuffles it: a level begins with a new pass (legacy Keras goes on in arrays where the first epoch of the level
-    before was cut short, if k is not where an epoch begins).
+    before was cut short, if k is not where an epoch begins). Nor are other optimizers than the compiled one, and layers
+    that draw from a global random state instead of a seed generator of their own.
 
     Args:
         levels: Number of prunings; levels 0 to `levels` are trained.
@@ -203,7 +204,7 @@ class LotteryTicket(LevelsInFit):
         super().on_epoch_begin(epoch, logs)
 
     def _next_level(self) -> int | None:
-        return None if self._masks is None else len(self.records)
+        return None if self._masks is None else len(self._ledger.records)
 
     def _begin_level(self, number: int) -> None:
         if number:
@@ -265,7 +266,7 @@ class LotteryTicket(LevelsInFit):
 
     def _masks_after(self, ticket: Ticket) -> dict[str, np.ndarray] | None:
         """The masks of the level after a ticket's; None if there is to be none."""
-        level = len(self.records)
+        level = len(self._ledger.records)
         if level > self.settings.levels:
             return None
         rng = np.random.default_rng(seeds.derive(self.settings.seed, "criterion", level))
