@@ -34,8 +34,8 @@ class LotteryTicket(LevelsInFit):
     training changes, at step k, and trains to where level 0 ends if nothing stops it early (Frankle et al. 2019, arXiv
     1903.01611, Algorithm 1). What a callback cannot set back is the position in your data and the order in which `fit`
     shuffles it: a level begins with a new pass (legacy Keras goes on in arrays where the first epoch of the level
-    before was cut short, if k is not where an epoch begins). Nor are other optimizers than the compiled one, and layers
-    that draw from a global random state instead of a seed generator of their own.
+    before was cut short, if k is not where an epoch begins). Not rewound either are optimizers besides the compiled
+    one, and what layers draw from a global random state instead of a seed generator of their own.
 
     Args:
         levels: Number of prunings; levels 0 to `levels` are trained.
