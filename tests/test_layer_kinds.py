@@ -133,10 +133,10 @@ KINDS = {
         [
             "bidirectional/forward_lstm/lstm_cell/kernel",
             "bidirectional/forward_lstm/lstm_cell/recurrent_kernel",
-            "bidirectional/backward_lstm/lstm_cell_1/kernel",
-            "bidirectional/backward_lstm/lstm_cell_1/recurrent_kernel",
+            "bidirectional/backward_lstm/lstm_cell/kernel",
+            "bidirectional/backward_lstm/lstm_cell/recurrent_kernel",
         ],
-        ["bidirectional/forward_lstm/lstm_cell/bias", "bidirectional/backward_lstm/lstm_cell_1/bias"],
+        ["bidirectional/forward_lstm/lstm_cell/bias", "bidirectional/backward_lstm/lstm_cell/bias"],
     ),
     "StackedRNNCells": (
         lambda: L.RNN([L.LSTMCell(2), L.GRUCell(3)]),

@@ -58,7 +58,7 @@ def test_an_rnn_cell_is_refused_with_the_way_out(cell):
 
 def test_only_chooses_among_the_weights_of_the_layers_inside():
     wrapper = Prunable(
-        keras.layers.Bidirectional(keras.layers.LSTM(2, name="lstm")), only=["backward_lstm/lstm_cell_1/kernel"]
+        keras.layers.Bidirectional(keras.layers.LSTM(2, name="lstm")), only=["backward_lstm/lstm_cell/kernel"]
     )
     wrapper(np.zeros((1, 3, 2), np.float32))
     masks = [variable for variable in wrapper.variables if "mask" in variable.name]
