@@ -47,7 +47,7 @@ def trained_weights(model: Any, optimizer: Any) -> dict[str, np.ndarray]:
     }
     masks = model_masks.get_masks(model)
     variables = {name: averages.get(id(variable), variable) for name, variable in naming.named_variables(model).items()}
-    return masks_lib.apply(_values(variables), masks)  # an average is taken before the constraint
+    return masks_lib.apply(_values(variables), masks)  # only averages that `apply_masks` knows are masked already
 
 
 def restore(state: State, model: Any, optimizer: Any) -> None:

@@ -21,28 +21,27 @@ def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
         ConfigError: there is another callback that prunes; or a BackupAndRestore, which would count the epochs of
             levels that are trained again as done.
     """
-    names = [name for callback in callbacks for name in _kinds(callback)]
-    pruners = [
-        name for name in [*names, *(n for callback in of_each_level for n in _kinds(callback))] if name in _PRUNERS
-    ]
+    outer = _kinds(callbacks)
+    everywhere = [*outer, *_kinds(of_each_level)]
+    pruners = [name for name in everywhere if name in _PRUNERS]
     if len(pruners) > 1:  # one is the LotteryTicket that asks
         raise ConfigError(f"Only one callback can prune in a `fit`. Received: {', '.join(pruners)}")
-    if "BackupAndRestore" in [*names, *(name for callback in of_each_level for name in _kinds(callback))]:
+    if "BackupAndRestore" in everywhere:
         raise ConfigError(
             "BackupAndRestore cannot restore the levels of a LotteryTicket: the result would be another one. Take it "
             "out and use LotteryTicket(directory=…): the same script run again goes on from there."
         )
-    if outer := [name for name in names if name in _OF_ONE_TRAINING]:
+    if long_lived := [name for name in outer if name in _OF_ONE_TRAINING]:
         warnings.warn(
-            f"{', '.join(outer)} in `fit` acts on all levels as if they were one training. For a life of one level "
+            f"{', '.join(long_lived)} in `fit` acts on all levels as if they were one training. For a life of one level "
             "each, give it to LotteryTicket(callbacks=[…]).",
             stacklevel=2,
         )
 
 
-def _kinds(callback: Any) -> list[str]:
-    """The names of the callback's class and of those it is derived from."""
-    return [base.__name__ for base in type(callback).__mro__]
+def _kinds(callbacks: Sequence[Any]) -> list[str]:
+    """The names of the callbacks' classes and of those they are derived from."""
+    return [base.__name__ for callback in callbacks for base in type(callback).__mro__]
 
 
 def has_room(epochs: int, needed: int) -> bool:
