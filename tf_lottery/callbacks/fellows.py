@@ -31,10 +31,10 @@ def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
             "BackupAndRestore cannot restore the levels of a LotteryTicket: the result would be another one. Take it "
             "out and use LotteryTicket(directory=…): the same script run again goes on from there."
         )
-    if long_lived := [name for name in outer if name in _OF_ONE_TRAINING]:
+    if outer_ones := [name for name in outer if name in _OF_ONE_TRAINING]:
         warnings.warn(
-            f"{', '.join(long_lived)} in `fit` acts on all levels as if they were one training. For a life of one level "
-            "each, give it to LotteryTicket(callbacks=[…]).",
+            f"{', '.join(outer_ones)} in `fit` acts on all levels as if they were one training. For a life of one "
+            "level each, give it to LotteryTicket(callbacks=[…]).",
             stacklevel=2,
         )
 
