@@ -88,7 +88,7 @@ def test_bad_input_says_what_was_expected(arguments, message):
 
 
 # Few distinct scores, so that ties are common.
-arrays = st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), min_size=1, max_size=12)
+arrays = st.lists(st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 0.5, np.inf]), min_size=1, max_size=12)
 weights = st.lists(arrays, min_size=1, max_size=4).map(
     lambda lists: {f"w{position}": np.array(values) for position, values in enumerate(lists)}
 )
@@ -127,6 +127,34 @@ def test_layerwise_masks_equal_those_of_an_independent_implementation(scores, fr
     pruned = pruning.prune(scores, before, fraction, scope="layerwise")
     for name, mask in pruned.items():
         assert mask.tolist() == by_sorting({name: scores[name]}, {name: before[name]}, fraction)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("density", [1.0, 0.5, 0.01])
+def test_many_weights_go_in_the_order_of_a_stable_sort(dtype, density):
+    rng = np.random.default_rng(0)
+    score = np.round(200 * rng.normal(size=(3, 100_000))).astype(dtype).T  # about 500 scores, so ties; not contiguous
+    mask = rng.random(score.shape) < density
+    alive = np.flatnonzero(mask)
+    ranked = alive[np.argsort(score.ravel()[alive], kind="stable")]
+    expected = mask.copy()
+    expected.flat[ranked[: pruning.number_to_remove(alive.size, 0.2)]] = False
+    assert np.array_equal(pruning.prune({"w": score}, {"w": mask}, 0.2)["w"], expected)
+
+
+def test_neighbouring_numbers_are_told_apart_and_zeros_of_either_sign_are_not():
+    next_to_one = np.nextafter(np.float32(1), np.float32(2))
+    assert as_ints(pruning.prune({"w": np.array([next_to_one, 1], np.float32)}, {"w": np.ones(2)}, 0.5)) == {
+        "w": [1, 0]
+    }
+    assert as_ints(pruning.prune({"w": np.array([0.0, -0.0])}, {"w": np.ones(2)}, 0.5)) == {"w": [0, 1]}
+
+
+def test_scores_of_two_precisions_are_compared_in_the_higher_one():
+    scores = {"half": np.array([1.0, 3.0], np.float32), "full": np.array([1 - 1e-12, 1 + 1e-12])}
+    ones = {name: np.ones(2) for name in scores}
+    assert as_ints(pruning.prune(scores, ones, 0.25)) == {"half": [1, 1], "full": [0, 1]}
+    assert as_ints(pruning.prune(scores, ones, 0.5)) == {"half": [0, 1], "full": [0, 1]}
 
 
 @given(weights, st.lists(fractions, max_size=5), st.sampled_from(pruning.SCOPES))

@@ -13,6 +13,7 @@ from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ExhaustedError, PruningError
 
 SCOPES = ("global", "layerwise")
+_CHUNK = 2**18  # weights that are gathered at a time
 Share = float | int | str | Decimal | Fraction
 
 
@@ -89,7 +90,7 @@ def prune(
     """
     masks = masks_lib.validate(masks, like=scores)
     for name, mask in masks.items():
-        if np.isnan(scores[name][mask]).any():
+        if (np.isnan(scores[name]) & mask).any():
             raise PruningError(f"Scores must be numbers; {name!r} holds NaN. Did training diverge?")
     if scope == "global":
         if isinstance(fraction, Mapping):
@@ -141,27 +142,41 @@ def _prune_together(
 
 
 def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray]:
-    """The masks without the `remove` lowest-scoring of all weights they keep."""
-    survives = _survivors(np.concatenate([scores[name][mask] for name, mask in masks.items()] or [np.empty(0)]), remove)
-    pruned, start = {}, 0
-    for name, mask in masks.items():
-        pruned[name], count = np.zeros_like(mask), int(np.count_nonzero(mask))
-        pruned[name][mask] = survives[start : start + count]
-        start += count
+    """The masks without the `remove` lowest-scoring of all weights they keep. By rank, in linear time.
+
+    A threshold alone would drop or keep all ties (test_equal_scores_go_in_index_order), so all that reach it stay at
+    first, and then as many equal to it go as are missing, by index.
+    """
+    pruned = {name: mask.copy() for name, mask in masks.items()}
+    if remove == 0:
+        return pruned
+    threshold, missing = _cut(_gathered(scores, masks), remove)
+    for name, mask in pruned.items():
+        mask &= scores[name] >= threshold
+        if missing:
+            ties = np.flatnonzero(mask & (scores[name] == threshold))[:missing]
+            mask.flat[ties] = False
+            missing -= ties.size
     return pruned
 
 
-def _survivors(candidates: np.ndarray, remove: int) -> np.ndarray:
-    """False for the `remove` smallest candidates. By rank, in linear time.
+def _gathered(scores: Arrays, masks: Arrays) -> np.ndarray:
+    """The scores of all weights that `masks` keep, in one new array."""
+    gathered = np.empty(masks_lib.kept(masks), np.result_type(*scores.values()))
+    start = 0
+    for name, mask in masks.items():
+        score, mask = np.ravel(scores[name]), mask.ravel()
+        for chunk in (slice(first, first + _CHUNK) for first in range(0, mask.size, _CHUNK)):
+            # By index, not `score[mask]`: three times as fast where half of the mask is True. In chunks, because
+            # indices take twice the memory of the scores.
+            kept = score[chunk][np.flatnonzero(mask[chunk])]
+            gathered[start : start + kept.size] = kept
+            start += kept.size
+    return gathered
 
-    A threshold alone would drop or keep all ties (test_equal_scores_go_in_index_order), so those
-    below the threshold go first and then as many equal to it as are missing, by index.
-    """
-    if remove == 0:
-        return np.ones(candidates.size, bool)
-    threshold = np.partition(candidates, remove - 1)[remove - 1]
-    survives = candidates >= threshold
-    ties = np.flatnonzero(candidates == threshold)
-    below = candidates.size - int(np.count_nonzero(survives))
-    survives[ties[: remove - below]] = False
-    return survives
+
+def _cut(candidates: np.ndarray, remove: int) -> tuple[Any, int]:
+    """The largest score to remove, and how many equal to it have to go. Reorders `candidates`."""
+    candidates.partition(remove - 1)
+    threshold = candidates[remove - 1]
+    return threshold, remove - int(np.count_nonzero(candidates[:remove] < threshold))
