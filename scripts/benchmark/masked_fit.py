@@ -118,7 +118,7 @@ def build(name: str) -> object:
     from tf_lottery import models
     from tf_lottery.keras_api import keras
 
-    if name in models.MODELS:
+    if models.names.known(name):
         return models.build(name, (28, 28, 1), 10)
     convolutions = [(keras.layers.Conv2D(n, 3, activation="relu"), keras.layers.MaxPooling2D()) for n in (16, 32)]
     layers = [layer for pair in convolutions for layer in pair]

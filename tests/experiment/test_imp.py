@@ -18,7 +18,7 @@ K = 5
 
 @pytest.fixture(autouse=True)
 def tiny_network(monkeypatch):
-    monkeypatch.setitem(models.MODELS, "tiny", lambda input_shape, num_classes: tiny.convolutional())
+    monkeypatch.setattr(models, "build", lambda name, input_shape, num_classes: tiny.convolutional())
     monkeypatch.setitem(data.SOURCES, "tiny", lambda: tiny.DATASET)
 
 
