@@ -8,6 +8,8 @@ TESTS = Path(__file__).parent
 KERAS_FREE = (
     "core",
     "data",
+    "feeds/test_images.py",
+    "feeds/test_encoded.py",
     "report",
     "test_ticket.py",
     "test_command_line.py",
@@ -16,7 +18,14 @@ KERAS_FREE = (
 )
 
 # Looking for doctests in what tests import or start would import it a second time.
-collect_ignore = ["tiny.py", "fits.py", "made_up.py", "laws/on_two_replicas.py", "callbacks/levels_on_two_replicas.py"]
+collect_ignore = [
+    "tiny.py",
+    "archives.py",
+    "fits.py",
+    "made_up.py",
+    "laws/on_two_replicas.py",
+    "callbacks/levels_on_two_replicas.py",
+]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

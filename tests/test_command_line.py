@@ -126,8 +126,8 @@ def test_a_report_can_be_built_of_any_run(tmp_path):
     assert (run.path / "report/index.html").exists()
 
 
-@pytest.mark.parametrize("arguments", [[], ["mnist"], ["digits"]])
+@pytest.mark.parametrize("arguments", [[], ["minst"], ["digits"]])
 def test_a_dataset_that_cannot_be_prepared_is_one_line(arguments):
     done = call("prepare_data", *arguments)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "Give the dataset to prepare, one of: fashion_mnist" in done.stderr
+    assert "Give the dataset to prepare, one of: cifar10, cifar100, fashion_mnist, imagenet2012, mnist (" in done.stderr

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tf_lottery.data import debian, fashion_mnist
+from tf_lottery.data import debian, prepared, small_images
 from tf_lottery.errors import DataError
 
 
@@ -21,17 +21,12 @@ def package(tmp_path_factory):
     return folder
 
 
-def test_unprepared_data_is_one_line_with_the_command_and_no_network(tmp_path):
-    with pytest.raises(DataError, match=r"python scripts/prepare_data.py fashion_mnist"):
-        fashion_mnist.load(str(tmp_path))
-
-
 def test_no_package_and_no_network_is_a_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr(debian, "INSTALLED", tmp_path / "nothing")
     monkeypatch.setattr(debian, "fetch", lambda scratch: None)
-    monkeypatch.setattr(fashion_mnist, "_reachable", lambda builder: False)
-    with pytest.raises(DataError, match=r"no Debian package dataset-fashion-mnist .* and no network"):
-        fashion_mnist.prepare(str(tmp_path / "data"))
+    monkeypatch.setattr(prepared, "_reachable", lambda url: False)
+    with pytest.raises(DataError, match=r"no network .* Put the archives there: apt-get install dataset-fashion-mnist"):
+        small_images.prepare_fashion_mnist(str(tmp_path))
 
 
 def test_a_header_gets_its_name_and_time_back():
@@ -49,15 +44,15 @@ def test_a_file_that_is_not_the_genuine_one_is_refused(package, tmp_path, monkey
     (tmp_path / "forged" / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"forged"))
     monkeypatch.setattr(debian, "INSTALLED", tmp_path / "forged")
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz is not the genuine file"):
-        fashion_mnist.prepare(str(tmp_path / "data"))
+        small_images.prepare_fashion_mnist(str(tmp_path / "data"))
 
 
 @pytest.mark.slow
 def test_the_genuine_builder_reads_what_the_package_holds(package, tmp_path, monkeypatch):
     monkeypatch.setattr(debian, "INSTALLED", package)
-    folder = fashion_mnist.prepare(str(tmp_path))
-    assert fashion_mnist.prepare(str(tmp_path)) == folder
-    dataset = fashion_mnist.load(str(tmp_path))
+    folder = small_images.prepare_fashion_mnist(str(tmp_path))
+    assert small_images.prepare_fashion_mnist(str(tmp_path)) == folder
+    dataset = small_images.fashion_mnist(str(tmp_path))
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (55_000, 5_000, 10_000)
     assert dataset.input_shape == (28, 28, 1)
     # Independently of tensorflow-datasets: the same images, whatever their order.

@@ -30,6 +30,7 @@ ROOMS = {
     "state": {"core", "errors", "model_masks", "naming", "tfmot_bridge", "ticket", *KERAS},
     "tfmot_bridge": {"errors", "masking", "model_masks", "naming", *KERAS},
     "callbacks": {"core", "errors", "files", "ticket", "tfmot_bridge", *KERAS, *MODELS},
+    "feeds": {"core", "data", "errors"},
     "training": {"core", "data", "errors", "keras_api", "state"},
     "experiment": {"core", "data", "errors", "files", "models", "ticket", "training", "__init__", *KERAS, *MODELS},
     "report": {"core", "errors", "experiment"},

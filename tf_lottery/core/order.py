@@ -1,6 +1,10 @@
 """Data order as a pure function of (seed, step): nothing to store, any step can be the first."""
 
+from collections.abc import Callable
+
 import numpy as np
+
+_DRAWS = 1  # sets the draws' random numbers apart from the permutations'
 
 
 def batches(seed: int, examples: int, batch_size: int, from_step: int, to_step: int) -> np.ndarray:
@@ -18,8 +22,36 @@ def batches(seed: int, examples: int, batch_size: int, from_step: int, to_step: 
     Returns:
         int32 array of shape (to_step - from_step, batch_size) of indices in [0, examples).
     """
+    return _stream(lambda epoch: permutation(seed, epoch, examples), examples, batch_size, from_step, to_step)
+
+
+def draws(seed: int, examples: int, batch_size: int, from_step: int, to_step: int) -> np.ndarray:
+    """A random number for each example that `batches` returns for the same arguments, to derive its augmentation from.
+
+    One draw an example an epoch: it belongs to (seed, epoch, example), wherever in the epoch the example comes.
+
+    Returns:
+        int32 array of the shape of `batches`, uniform in [0, 2^31).
+    """
+
+    def of_epoch(epoch: int) -> np.ndarray:
+        by_example = np.random.default_rng((seed, epoch, _DRAWS)).integers(2**31, size=examples)
+        return by_example[permutation(seed, epoch, examples)]
+
+    return _stream(of_epoch, examples, batch_size, from_step, to_step)
+
+
+def permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
+    """The order in which an epoch sees its examples."""
+    return np.random.default_rng((seed, epoch)).permutation(examples)
+
+
+def _stream(
+    of_epoch: Callable[[int], np.ndarray], examples: int, batch_size: int, from_step: int, to_step: int
+) -> np.ndarray:
+    """A range of steps cut out of the epochs, one after another."""
     start, stop = from_step * batch_size, to_step * batch_size
     epochs = range(start // examples, -(-stop // examples))
-    stream = [np.random.default_rng((seed, epoch)).permutation(examples) for epoch in epochs] or [np.empty(0)]
+    stream = [of_epoch(epoch) for epoch in epochs] or [np.empty(0)]
     offset = start - start // examples * examples
     return np.concatenate(stream)[offset : offset + stop - start].reshape(-1, batch_size).astype(np.int32)

@@ -1,31 +1,46 @@
-"""Data sources by name. A new source is one file here and one entry in `SOURCES`."""
+"""Data sources by name. A new source is one function here and one entry in `SOURCES` and in `noise.SHAPES`."""
 
 from collections.abc import Callable
+from functools import partial
 
-from tf_lottery.data import digits, fashion_mnist, mnist1d
-from tf_lottery.data.dataset import Dataset, Split
+from tf_lottery.data import digits, imagenet, mnist1d, noise, prepared, small_images
+from tf_lottery.data.dataset import Dataset, Encoded, Split
 from tf_lottery.errors import DataError
 
-__all__ = ["PREPARE", "SOURCES", "Dataset", "Split", "load", "prepare"]
+__all__ = ["PREPARE", "SOURCES", "Dataset", "Encoded", "Split", "load", "prepare"]
 
-SOURCES: dict[str, Callable[[], Dataset]] = {
+SOURCES: dict[str, Callable[[], Dataset | Encoded]] = {
+    "cifar10": small_images.cifar10,
+    "cifar100": small_images.cifar100,
     "digits": digits.load,
-    "fashion_mnist": fashion_mnist.load,
+    "fashion_mnist": small_images.fashion_mnist,
+    "imagenet2012": imagenet.load,
+    "mnist": small_images.mnist,
     "mnist1d": mnist1d.load,
 }
 
-PREPARE: dict[str, Callable[[], str]] = {"fashion_mnist": fashion_mnist.prepare}
+PREPARE: dict[str, Callable[[], str]] = {
+    "cifar10": partial(prepared.prepare, "cifar10"),
+    "cifar100": partial(prepared.prepare, "cifar100"),
+    "fashion_mnist": small_images.prepare_fashion_mnist,
+    "imagenet2012": imagenet.prepare,
+    "mnist": partial(prepared.prepare, "mnist"),
+}
 
 
-def load(name: str) -> Dataset:
-    """Loads a dataset, one of `SOURCES`, into memory.
+def load(name: str, made_up: bool = False) -> Dataset | Encoded:
+    """Loads a dataset, one of `SOURCES`: into memory, or, for ImageNet, what is needed to stream it.
+
+    Args:
+        name: Which dataset.
+        made_up: A little noise of the same shape and classes instead, which needs no files and no network.
 
     Raises:
-        DataError: an unknown name, or data that is not there; the message names the command that gets it.
+        DataError: an unknown name, or data that is not there or damaged; the message names the command that gets it.
     """
     if name not in SOURCES:
         raise DataError(f"Unknown dataset {name!r}. Known: {', '.join(SOURCES)}")
-    return SOURCES[name]()
+    return noise.load(name) if made_up else SOURCES[name]()
 
 
 def prepare(name: str) -> str:

@@ -1,6 +1,8 @@
-"""What a data source returns."""
+"""What a data source returns: arrays in memory, or images that stay encoded on disk."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +35,42 @@ class Dataset:
     @property
     def input_shape(self) -> tuple[int, ...]:
         return self.train.x.shape[1:]
+
+    @property
+    def examples(self) -> dict[str, int]:
+        """How many examples each split has."""
+        return {split: len(getattr(self, split)) for split in ("train", "validation", "test")}
+
+
+class Shard(NamedTuple):
+    """The records `skip` … `skip + take - 1` of a TFRecord file."""
+
+    path: str
+    skip: int
+    take: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Three disjoint splits of JPEG files too many for memory; `feeds.encoded.records` streams them.
+
+    Attributes:
+        name: Of the dataset, for messages.
+        folder: What holds the files.
+        shards: By split ("train", "validation", "test"), in stored order. A record is a `tf.train.Example` with the
+            features `image` (JPEG bytes), `label` (int64) and `file_name` (bytes, another for every image).
+        num_classes: Labels are in [0, num_classes).
+    """
+
+    name: str
+    folder: str
+    shards: Mapping[str, tuple[Shard, ...]]
+    num_classes: int
+
+    @property
+    def examples(self) -> dict[str, int]:
+        """How many examples each split has."""
+        return {split: sum(shard.take for shard in shards) for split, shards in self.shards.items()}
 
 
 def split_off(x: np.ndarray, y: np.ndarray, counts: tuple[int, ...]) -> list[Split]:

@@ -1,0 +1,61 @@
+"""ImageNet (ILSVRC 2012; Russakovsky et al. 2015): 1.28 million JPEG files in 1,000 classes, streamed from disk."""
+
+from typing import Any
+
+from tf_lottery.data import prepared
+from tf_lottery.data.dataset import Encoded, Shard
+from tf_lottery.errors import DataError
+
+NAME = "imagenet2012"
+ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
+
+
+def load(data_dir: str | None = None) -> Encoded:
+    """1,271,167 training, 10,000 validation and 50,000 test images.
+
+    `validation` is the end of the official training images, whose order in the files is random; `test` is what is
+    officially called validation, the only other images with public labels.
+
+    Args:
+        data_dir: Where tensorflow-datasets keeps its data; by default what `TFDS_DATA_DIR` says, else its own default.
+
+    Raises:
+        DataError: the data has not been prepared, not all of it, or in another format than TFRecord.
+    """
+    builder = prepared.open_prepared(NAME, data_dir)
+    file_format = builder.info.file_format.name
+    if lacking := [split for split in ("train", "validation") if split not in builder.info.splits]:
+        raise DataError(
+            f"{builder.data_path} holds no split {lacking[0]!r}: it was prepared from one archive only. Delete that "
+            f"folder and prepare it again from both: python scripts/prepare_data.py {NAME}"
+        )
+    if file_format != "TFRECORD":
+        raise DataError(
+            f"{builder.data_path} must hold TFRecord files. Received: {file_format}. Prepare the data once more in a "
+            f"folder of its own: TFDS_DATA_DIR=... python scripts/prepare_data.py {NAME}"
+        )
+    return encoded(builder, held_out(builder.info.splits["train"].num_examples))
+
+
+def held_out(examples: int) -> int:
+    """How many of the official training images are for validation: 10,000 of all, as large a share of fewer."""
+    return max(1, round(examples * 10_000 / 1_281_167))
+
+
+def prepare(data_dir: str | None = None) -> str:
+    """From the two official archives; TFDS repairs the 23 files that are no RGB JPEG (22 in CMYK, one PNG)."""
+    way_out = "they are given to those who register at https://image-net.org/download-images"
+    return prepared.prepare(NAME, data_dir, archives=ARCHIVES, way_out=way_out)
+
+
+def encoded(builder: Any, last: int) -> Encoded:
+    """What a TFDS builder like ImageNet's has prepared; its last `last` training images are for validation."""
+    shards = {
+        split: tuple(Shard(part.filename, part.skip, part.take) for part in builder.info.splits[name].file_instructions)
+        for split, name in {
+            "train": f"train[:-{last}]",
+            "validation": f"train[-{last}:]",
+            "test": "validation",
+        }.items()
+    }
+    return Encoded(builder.name, str(builder.data_path), shards, builder.info.features["label"].num_classes)

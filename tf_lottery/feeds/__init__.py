@@ -1,0 +1,1 @@
+"""From data to the batches of a training step."""

@@ -1,0 +1,83 @@
+"""Streams of encoded images from disk, in an order that nothing but the seed decides."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lottery.data import prepared
+from tf_lottery.data.dataset import Encoded
+from tf_lottery.errors import DataError
+
+_FILES_AT_ONCE = 16
+_BLOCK = 2048  # records shuffled together; of ImageNet about 230 MB, and three such blocks can be in memory
+_FEATURES = {
+    "image": tf.io.FixedLenFeature([], tf.string),
+    "label": tf.io.FixedLenFeature([], tf.int64),
+    "file_name": tf.io.FixedLenFeature([], tf.string),
+}
+# What TensorFlow says, somewhere in its message, of files cut off, changed or gone and of records that are no images.
+_DAMAGE = re.compile(
+    r"(truncated|corrupted) record at.*|.*No such file.*|expected to contain.*|Could not parse.*|Invalid JPEG data.*"
+)
+
+
+def records(dataset: Encoded, split: str, seed: int | None = None) -> tf.data.Dataset:
+    """All records of a split, each once.
+
+    The files are permuted and read 16 at a time in turn; then blocks of 2048 records are permuted. All of it is
+    stateless: neither the process's global seed nor the number of threads changes the order, which tf.data's own
+    `shuffle` cannot say. An epoch is such a dataset, with a seed derived from (seed, epoch).
+
+    Args:
+        dataset: From `data.load`.
+        split: "train", "validation" or "test".
+        seed: In [0, 2^63): the order is a pure function of it. None: the stored order.
+
+    Returns:
+        Dicts of scalars: `id` (int64 hash of the image's file name: it stays the same whatever the order and however
+        the data is prepared), `image` (JPEG bytes), `label` (int64). Iterate within `errors_of(dataset)`.
+    """
+    shards = list(dataset.shards[split])
+    if seed is not None:
+        shards = [shards[index] for index in np.random.default_rng(seed).permutation(len(shards))]
+    paths, skips, takes = zip(*shards, strict=True)
+    files = tf.data.Dataset.from_tensor_slices((list(paths), np.int64(skips), np.int64(takes)))
+    stream = files.interleave(
+        lambda path, skip, take: tf.data.TFRecordDataset(path).skip(skip).take(take),
+        cycle_length=1 if seed is None else _FILES_AT_ONCE,
+        block_length=1,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    # A file cut off between two records would only be shorter.
+    stream = stream.apply(tf.data.experimental.assert_cardinality(dataset.examples[split]))
+    if seed is not None:
+        blocks = stream.batch(_BLOCK).enumerate()
+        shuffled = blocks.map(lambda index, block: tf.random.experimental.stateless_shuffle(block, [seed, index]))
+        stream = shuffled.prefetch(1).unbatch()
+    return stream.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    record = tf.io.parse_single_example(serialized, _FEATURES)
+    record["id"] = tf.strings.to_hash_bucket_fast(record.pop("file_name"), 2**63 - 1)
+    return record
+
+
+@contextmanager
+def errors_of(dataset: Encoded) -> Iterator[None]:
+    """Tells what damaged or missing files do to a stream, while it is iterated over in this context.
+
+    Raises:
+        DataError: in the place of TensorFlow's `DataLossError`, `NotFoundError`, `FailedPreconditionError` (too few
+            records) or `InvalidArgumentError` (not an example, not a JPEG file). Errors that do not speak of data pass.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if not (damage := _DAMAGE.search(str(error))):
+            raise
+        raise DataError(prepared.damaged(dataset.name, dataset.folder, damage[0].strip())) from error
