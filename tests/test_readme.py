@@ -86,11 +86,3 @@ def test_the_figures_of_the_fashion_config_are_those_of_its_runs():
         assert re.split(r"  +", figures.strip()) == seen
     winning = table[table["", "verdict"] == "winning"]["", "level"].astype(int).tolist()
     assert winning == list(range(3, 13))
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.py")), ids=lambda path: path.stem)
-def test_every_config_is_a_possible_experiment_and_states_its_command(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
-    check(module.get_config())
-    assert f"--config=configs/{path.name}" in module.__doc__

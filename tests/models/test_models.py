@@ -21,7 +21,7 @@ SMALL = {
     "resnet_8_w4_1d": (9, 1),
     "squeezenet": (29, 29, 3),
 }
-LARGE = {"vgg_11": (16, 16, 1), "resnet_50": (32, 32, 3), "inception_v3": (107, 107, 3)}
+LARGE = {"vgg_11": (16, 16, 1), "resnet_50": (32, 32, 3), "inception_v3": (75, 75, 3)}
 slow = pytest.mark.slow
 EACH = [*SMALL.items(), *(pytest.param(*item, marks=slow) for item in LARGE.items())]
 CIFAR, IMAGENET = (32, 32, 3), (224, 224, 3)
@@ -151,7 +151,7 @@ def test_masks_hold_through_a_file_and_come_off(name, shape, tmp_path):
         ("squeezenet", CIFAR, {"fire9_expand3x3": math.sqrt(2 / (9 * 64 + 9 * 256))}),
         pytest.param(
             "inception_v3",
-            (107, 107, 3),
+            (75, 75, 3),
             # A normal cut off at two standard deviations keeps 0.8796 of the standard deviation.
             {
                 "mixed_7c_branch2_conv2": math.sqrt(2 / (9 * 448)),
@@ -188,7 +188,7 @@ def test_glorot_is_gaussian_in_the_networks_for_cifar_and_uniform_in_squeezenet(
         ("resnet_8_w4", (8, 8, 3), 1e-5, 0.9, 1),
         ("vgg_11", (16, 16, 3), 1e-5, 0.9, 1),
         ("resnet_50", (32, 32, 3), 1e-5, 0.9, 1),
-        pytest.param("inception_v3", (107, 107, 3), 1e-3, 0.996, None, marks=slow),
+        pytest.param("inception_v3", (75, 75, 3), 1e-3, 0.996, None, marks=slow),
     ],
 )
 def test_batch_norms_have_the_settings_of_the_sources(name, shape, epsilon, momentum, gamma):
@@ -209,7 +209,7 @@ def test_batch_norms_have_the_settings_of_the_sources(name, shape, epsilon, mome
         ("vgg_11", (16, 16, 3), 9),
         ("squeezenet", (29, 29, 3), 26),
         ("resnet_50", (32, 32, 3), 1),
-        pytest.param("inception_v3", (107, 107, 3), 2, marks=slow),
+        pytest.param("inception_v3", (75, 75, 3), 2, marks=slow),
     ],
 )
 def test_biases_are_where_the_sources_have_them(name, shape, biases):
@@ -219,7 +219,7 @@ def test_biases_are_where_the_sources_have_them(name, shape, biases):
 
 @pytest.mark.parametrize(
     ("name", "shape", "rate"),
-    [("squeezenet", (29, 29, 3), 0.5), pytest.param("inception_v3", (107, 107, 3), 0.2, marks=slow)],
+    [("squeezenet", (29, 29, 3), 0.5), pytest.param("inception_v3", (75, 75, 3), 0.2, marks=slow)],
 )
 def test_dropout_is_where_the_sources_have_it(name, shape, rate):
     dropouts = [layer for layer in built(name, shape, 7).layers if isinstance(layer, keras.layers.Dropout)]
@@ -247,7 +247,7 @@ def test_precision_is_what_the_process_asks_for():
         ("vgg_19", (28, 15, 1), "vgg_19 needs images .*, at least 16 x 16"),
         ("resnet_50", (784,), "resnet_50 needs images"),
         ("squeezenet", (28, 28, 1), "squeezenet needs images .*, at least 29 x 29"),
-        ("inception_v3", (106, 299, 3), "inception_v3 needs images .*, at least 107 x 107"),
+        ("inception_v3", (74, 299, 3), "inception_v3 needs images .*, at least 75 x 75"),
     ],
 )
 def test_examples_that_a_network_cannot_take_are_refused(name, shape, needs):
@@ -269,7 +269,7 @@ def test_networks_that_average_globally_have_the_same_weights_for_any_size_of_im
 @pytest.mark.slow
 @pytest.mark.parametrize("name", models.names.EXAMPLES)
 def test_everything_that_users_are_shown_builds(name):
-    shape = (40, 1) if name.endswith("_1d") else (107, 107, 3)
+    shape = (40, 1) if name.endswith("_1d") else (75, 75, 3)
     assert models.build(name, shape, 3).name == name
 
 

@@ -21,14 +21,14 @@ def inception_v3(input_shape: tuple[int, ...], num_classes: int) -> Any:
     18,112 of BatchNorm. With the 36,224 moving statistics there are 27,179,376.
 
     Args:
-        input_shape: Of images. Where they are so small that the auxiliary head's 5x5 kernel would not fit (the
-            reference has 299 x 299), it shrinks to what it finds, as in TF-Slim.
+        input_shape: Of images. Where they are much smaller than the reference's 299 x 299, the auxiliary head's 5x5
+            kernel and pooling shrink to what they find.
         num_classes: Length of both logits.
 
     Raises:
-        ModelError: not images, or smaller than the 107 x 107 that the auxiliary head's pooling needs.
+        ModelError: not images, or smaller than the 75 x 75 that three halvings of the grid need.
     """
-    shapes.require("inception_v3", input_shape, smallest=107)
+    shapes.require("inception_v3", input_shape, smallest=75)
     image = keras.Input(input_shape)
     x = _stem(image)
     for end, pooled in zip("bcd", (32, 64, 64), strict=True):
@@ -109,12 +109,15 @@ def _mixed_8(x: Any, name: str) -> Any:
 
 
 def _auxiliary_head(x: Any, num_classes: int) -> Any:
-    x = keras.layers.AveragePooling2D(5, 3, name="auxiliary_pool")(x)
+    x = keras.layers.AveragePooling2D(_at_most_5(x), 3, name="auxiliary_pool")(x)
     x = _conv(x, 128, 1, "auxiliary_conv1")
-    covered = tuple(min(5, size) for size in x.shape[1:3])
-    x = _conv(x, 768, covered, "auxiliary_conv2", padding="valid", initializer=_truncated_normal(0.01))
+    x = _conv(x, 768, _at_most_5(x), "auxiliary_conv2", padding="valid", initializer=_truncated_normal(0.01))
     x = keras.layers.GlobalAveragePooling2D(name="auxiliary_average")(x)  # of one position, if images are 299 x 299
     return keras.layers.Dense(num_classes, kernel_initializer=_truncated_normal(0.001), name="auxiliary_output")(x)
+
+
+def _at_most_5(x: Any) -> tuple[int, int]:
+    return min(5, x.shape[1]), min(5, x.shape[2])
 
 
 def _branch(x: Any, name: str, *convs: tuple[int, Kernel], halve: bool = False) -> Any:
