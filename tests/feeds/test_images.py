@@ -183,8 +183,8 @@ def test_an_image_so_narrow_that_no_part_fits_gives_its_centre():
     stored = {"id": tf.constant(0, tf.int64), "image": position(8, 400)}
     image = images.train_image(stored, [1, 2], 16)
     centre = images.test_image(stored, 16).numpy()
-    assert image.numpy().tobytes() in (centre.tobytes(), centre[:, ::-1].tobytes())
     assert image.shape == (16, 16, 3)
+    assert any(np.allclose(image, one, atol=1e-4) for one in (centre, centre[:, ::-1]))
 
 
 def test_grey_jpeg_files_become_colour_images():

@@ -45,8 +45,8 @@ def train_image(record: dict[str, tf.Tensor], seed: tf.Tensor, image_size: int) 
 
     Szegedy et al. 2014 (arXiv 1409.4842, section 6) with the details of Google's reference ResNet-50 for TPUs: area of
     the part 8% to 100% of the image (of which the reference redraws what is below 10%), aspect ratio 3/4 to 4/3, the
-    centre crop of `test_image` if ten tries give no such part, bicubic resizing, ImageNet's mean and deviation. Its
-    resizing aligned corners as TensorFlow 1 did; this one aligns pixel centres.
+    centre crop of `test_image` if ten tries give no such part, bicubic resizing (here TensorFlow 2's,
+    by pixel centres), ImageNet's mean and deviation.
 
     Args:
         record: Of `feeds.encoded.records`.
@@ -70,8 +70,9 @@ def train_image(record: dict[str, tf.Tensor], seed: tf.Tensor, image_size: int) 
     )
     is_whole = tf.reduce_all(size[:2] == shape[:2])  # also what ten failed tries give
     window = tf.where(is_whole, _centre(shape), tf.concat([begin[:2], size[:2]], 0))
-    image = _cut_out(record["image"], window, image_size)
-    return tf.where(tf.random.stateless_uniform([], flip_seed) < 0.5, image[:, ::-1], image)
+    part = _decode(record["image"], window)
+    is_flipped = tf.random.stateless_uniform([], flip_seed) < 0.5
+    return _scale(tf.cond(is_flipped, lambda: tf.reverse(part, [1]), lambda: part), image_size)
 
 
 def test_image(record: dict[str, tf.Tensor], image_size: int) -> tf.Tensor:
@@ -86,7 +87,7 @@ def test_image(record: dict[str, tf.Tensor], image_size: int) -> tf.Tensor:
     Returns:
         float32, shape (image_size, image_size, 3).
     """
-    return _cut_out(record["image"], _centre(tf.io.extract_jpeg_shape(record["image"])), image_size)
+    return _scale(_decode(record["image"], _centre(tf.io.extract_jpeg_shape(record["image"]))), image_size)
 
 
 def _centre(shape: tf.Tensor) -> tf.Tensor:
@@ -95,8 +96,11 @@ def _centre(shape: tf.Tensor) -> tf.Tensor:
     return tf.concat([(shape[:2] - side + 1) // 2, [side, side]], 0)
 
 
-def _cut_out(jpeg: tf.Tensor, window: tf.Tensor, image_size: int) -> tf.Tensor:
-    # Only the window is decoded. The accurate transform gives the same pixels on every machine.
-    part = tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method="INTEGER_ACCURATE")
+def _decode(jpeg: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Only the window; by the accurate transform, which gives the same pixels on every machine."""
+    return tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _scale(part: tf.Tensor, image_size: int) -> tf.Tensor:
     image = tf.image.resize(part, [image_size, image_size], method="bicubic")
     return (image - tf.constant(_MEAN)) / tf.constant(_DEVIATION)
