@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import keras_api, layers, model_masks, state
-from tf_lottery.errors import ModelError
+from tf_lottery import keras_api, keras_training, layers, model_masks, state
+from tf_lottery.errors import ModelError, PruningError
 from tf_lottery.keras_api import keras
 
 
@@ -65,6 +65,60 @@ def test_law_3_a_restored_state_is_masked_bit_for_bit():
     for name, weight in model_masks.prunable_weights(model).items():
         expected = np.where(masks[name], before["weights"][name], np.float32(0))
         assert weight.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("use_ema", [False, True])
+def test_law_3_new_masks_and_a_state_go_in_together(use_ema):
+    model = layers.make_prunable(tiny.dense())
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9, use_ema=use_ema), tiny.loss())
+    model.fit(tiny.X, tiny.Y, batch_size=8, verbose=0)
+    before, masks = state.capture(model, model.optimizer), tiny.half_masks(model)
+    returned = state.restore(before, model, model.optimizer, {name: mask.astype(int) for name, mask in masks.items()})
+    assert all(np.array_equal(mask, masks[name]) for name, mask in model_masks.get_masks(model).items())
+    now, averaged = state.weights(model), state.trained_weights(model, model.optimizer)
+    for name, array in before["weights"].items():
+        expected = np.where(masks[name], array, np.float32(0)) if name in masks else array
+        assert now[name].tobytes() == returned[name].tobytes() == expected.tobytes()
+    assert all(not array[~masks[name]].any() for name, array in averaged.items() if name in masks)
+    weights = [weight for weight, _ in model_masks.masked_variables(model).values()]
+    averages = [average.numpy() for _, average in keras_training.moving_averages(model.optimizer, weights)]
+    assert len(averages) == (len(masks) if use_ema else 0)
+    assert all(not average[~mask].any() for average, mask in zip(averages, masks.values(), strict=False))
+
+
+@pytest.mark.parametrize("masks", [{}, {"dense/kernel": np.ones((1, 1)), "dense_1/kernel": np.ones((4, 3))}])
+def test_masks_that_do_not_fit_change_nothing(masks):
+    model = tiny.half_masked()
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), tiny.loss())
+    model.fit(tiny.X, tiny.Y, batch_size=8, verbose=0)
+    before = state.capture(model, model.optimizer)
+    zeros = {group: {name: array * 0 for name, array in arrays.items()} for group, arrays in before.items()}
+    with pytest.raises(PruningError, match="Masks must fit the weights they are for"):
+        state.restore(zeros, model, model.optimizer, masks)
+    with pytest.raises(PruningError, match="Masks must fit the weights they are for"):
+        state.set_weights(zeros["weights"], model, masks)
+    assert same(before, state.capture(model, model.optimizer))
+
+
+def test_training_does_not_reach_the_arrays_that_were_set():
+    model = tiny.half_masked()
+    model.compile(keras.optimizers.Adam(0.1), tiny.loss())
+    arrays = {name: aligned(array) for name, array in state.weights(model).items()}
+    returned = state.set_weights(arrays, model)
+    kept = [{name: array.copy() for name, array in each.items()} for each in (arrays, returned)]
+    model.fit(tiny.X, tiny.Y, batch_size=8, verbose=0)
+    assert all(np.array_equal(array, kept[0][name]) for name, array in arrays.items())
+    assert all(np.array_equal(array, kept[1][name]) for name, array in returned.items())
+    assert not np.array_equal(state.weights(model)["dense_1/bias"], arrays["dense_1/bias"])
+
+
+def aligned(array):
+    """A copy that begins where TensorFlow's own arrays begin: such a one it may take without copying."""
+    room = np.empty(array.nbytes + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def test_a_state_of_another_model_is_refused_whole():

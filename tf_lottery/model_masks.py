@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tf_lottery import guard, keras_api, keras_training, naming
 from tf_lottery.core import masks as masks_lib
@@ -32,11 +33,21 @@ def set_masks(model: Any, masks: Arrays) -> None:
         PruningError: names, shapes or values do not fit; then nothing was changed.
         ModelError: `model` has no masks.
     """
+    replace_masks(model, masks)
+    apply_masks(model)
+
+
+def replace_masks(model: Any, masks: Arrays) -> dict[str, np.ndarray]:
+    """`set_masks` for a caller that writes the weights next: they are left as they are.
+
+    Returns:
+        The masks as boolean arrays, copies.
+    """
     masked = masked_variables(model)
     masks = masks_lib.validate(masks, like={name: mask for name, (_, mask) in masked.items()})
     for name, (_, mask) in masked.items():
-        mask.assign(masks[name].astype(mask.numpy().dtype))  # tfmot's are floats
-    apply_masks(model)
+        mask.assign(tf.cast(masks[name], mask.dtype))  # tfmot's are floats
+    return masks
 
 
 def apply_masks(model: Any) -> None:
@@ -49,12 +60,17 @@ def apply_masks(model: Any) -> None:
     Raises:
         ModelError: `model` has no masks.
     """
-    optimizer = getattr(model, "optimizer", None)
     for weight, mask in masked_variables(model).values():
-        keep = KeepMask(mask)
-        weight.assign(keep(weight))
-        for _, average in keras_training.moving_averages(optimizer, [weight]):
-            average.assign(keep(average))
+        weight.assign(KeepMask(mask)(weight))
+    keep_applied(model)
+
+
+def keep_applied(model: Any) -> None:
+    """All that `apply_masks` does but for the weights themselves, which the caller has masked."""
+    optimizer = getattr(model, "optimizer", None)
+    weights = [weight for weight, _ in masked_variables(model).values()]
+    for weight, average in keras_training.moving_averages(optimizer, weights):
+        _mask_average(weight, average)
     keras_training.change_averages(optimizer, _mask_average)
     guard.before(model, guard.USES, _apply_first)
 

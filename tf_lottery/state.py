@@ -47,18 +47,30 @@ def trained_weights(model: Any, optimizer: Any) -> dict[str, np.ndarray]:
     }
     masks = model_masks.get_masks(model)
     variables = {name: averages.get(id(variable), variable) for name, variable in naming.named_variables(model).items()}
-    return masks_lib.apply(_values(variables), masks)  # only averages that `apply_masks` knows are masked already
+    return {  # one at a time, or there would be two copies of all
+        name: masks_lib.apply({name: variable.numpy()}, masks)[name] for name, variable in variables.items()
+    }
 
 
-def restore(state: State, model: Any, optimizer: Any) -> None:
-    """Sets `model` and `optimizer` back to a captured state; the masks stay, what they prune becomes +0.0.
+def restore(state: State, model: Any, optimizer: Any, masks: Arrays | None = None) -> dict[str, np.ndarray]:
+    """Sets `model` and `optimizer` back to a captured state; what the masks prune becomes +0.0.
+
+    Args:
+        state: From `capture`.
+        model, optimizer: What it was captured from, or equals of them.
+        masks: New masks for `model`. Default: it keeps those it has.
+
+    Returns:
+        The weights that `model` has now.
 
     Raises:
-        ModelError: names or shapes differ; the message lists them and nothing was changed.
+        ModelError, PruningError: names or shapes differ; the message lists them and nothing was changed.
     """
-    _check(state["weights"], naming.named_variables(model))
-    restore_optimizer(state["optimizer"], optimizer)  # first, so that its weight averages are masked too
-    set_weights(state["weights"], model)
+    _check(state["optimizer"], _slots(optimizer))
+    written = set_weights(state["weights"], model, masks)
+    restore_optimizer(state["optimizer"], optimizer)
+    model_masks.keep_applied(model)  # to the weight averages that came back
+    return written
 
 
 def restore_optimizer(arrays: Arrays, optimizer: Any) -> None:
@@ -107,21 +119,31 @@ def restore_ticket(model: Any, ticket: Ticket, weights: str = "final") -> Any:
         raise TicketError(f"The ticket holds the weights {', '.join(ticket.weights) or 'none'}. Received: {weights!r}")
     _check(ticket.weights[weights], naming.named_variables(model))
     tfmot_bridge.adopt(model)
-    model_masks.set_masks(model, ticket.masks)
-    set_weights(ticket.weights[weights], model)
+    set_weights(ticket.weights[weights], model, ticket.masks)
     return model
 
 
-def set_weights(arrays: Arrays, model: Any) -> None:
-    """Sets all variables of `model` but the masks; what the masks prune becomes +0.0.
+def set_weights(arrays: Arrays, model: Any, masks: Arrays | None = None) -> dict[str, np.ndarray]:
+    """Sets all variables of `model`; what the masks prune becomes +0.0. Each is written once, with its zeros.
+
+    Args:
+        arrays: From `weights`.
+        model: A prunable model.
+        masks: New masks for it. Default: it keeps those it has.
+
+    Returns:
+        What was written, by name. Arrays that have no mask are those of `arrays`, no copies.
 
     Raises:
-        ModelError: names or shapes differ; the message lists them and nothing was changed.
+        ModelError, PruningError: names or shapes differ; the message lists them and nothing was changed.
     """
     variables = naming.named_variables(model)
     _check(arrays, variables)
-    _assign(variables, arrays)
-    model_masks.apply_masks(model)
+    masks = model_masks.get_masks(model) if masks is None else model_masks.replace_masks(model, masks)
+    written = masks_lib.apply(arrays, masks)
+    _assign(variables, written)
+    model_masks.keep_applied(model)
+    return written
 
 
 def _slots(optimizer: Any) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import ml_dtypes  # noqa: F401  (teaches NumPy the dtype "bfloat16")
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -31,6 +32,21 @@ def test_applied_zeros_are_positive_zeros_even_for_negative_and_infinite_weights
     applied = masks.apply(weights, {"a": np.zeros(3, bool)})["a"]
     assert applied.dtype == np.float32
     assert applied.tobytes() == bytes(12)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int8", "bool"])
+@pytest.mark.parametrize("mask_dtype", [bool, np.int64, np.float32])
+def test_kept_entries_keep_every_bit_and_the_others_none(dtype, mask_dtype):
+    rng = np.random.default_rng(0)
+    array = rng.integers(2 if dtype == "bool" else 256, size=(40, 30 * np.dtype(dtype).itemsize), dtype=np.uint8)
+    array = array.view(dtype).T  # NaNs of every kind, too
+    mask = rng.random(array.shape) < 0.5
+    before = array.tobytes()
+    applied = masks.apply({"w": array}, {"w": mask.astype(mask_dtype)})["w"]
+    assert applied.dtype == array.dtype
+    assert applied[mask].tobytes() == array[mask].tobytes()
+    assert not any(applied[~mask].tobytes())
+    assert array.tobytes() == before
 
 
 def test_arrays_without_a_mask_pass_unchanged():

@@ -43,8 +43,8 @@ def control(
         model_masks.set_masks(new, ticket.masks)
         return new
     rng = np.random.default_rng(seeds.derive(seed, "random_mask", level))
-    model_masks.set_masks(new, masks_lib.shuffle(ticket.masks, rng))
-    state.restore(rewind, new, keras_training.build_optimizer(new))  # dense weights: those of the ticket are mostly 0
+    masks = masks_lib.shuffle(ticket.masks, rng)
+    state.restore(rewind, new, keras_training.build_optimizer(new), masks)  # dense: the ticket's weights are mostly 0
     return new
 
 

@@ -213,10 +213,10 @@ class LotteryTicket(LevelsInFit):
                 raise RunError(f"{self.directory} has the state at step k of another run: do two use it at once?")
             optimizer = self._ledger.optimizer(number - 1) if self.settings.rewind == "none" else {}
             start = Start(self._masks, rewind, before.weights["final"], optimizer, self.settings.reset_optimizer)
-            REWINDS[self.settings.rewind](self.model, self._optimizer, start)
+            self._start = REWINDS[self.settings.rewind](self.model, self._optimizer, start)
         else:
             self._ledger.forget("rewind")  # of a fit that was broken off
-        self._start = state.weights(self.model)
+            self._start = state.weights(self.model)
 
     def _reach_rewind_step(self) -> None:
         snapshot = state.capture(self.model, self._optimizer)

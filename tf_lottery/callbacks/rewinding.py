@@ -1,14 +1,15 @@
 """The three ways to begin a level: with the weights of step k, with its learning rate, or with neither.
 
-Each brings a model from the end of one level to the start of the next. The names and what they keep are those of Renda,
-Frankle, Carbin 2020 (arXiv 2003.02389): weight rewinding, learning rate rewinding, fine-tuning.
+Each brings a model from the end of one level to the start of the next and returns the weights it starts with. The names
+and what they keep are those of Renda, Frankle, Carbin 2020 (arXiv 2003.02389): weight rewinding, learning rate
+rewinding, fine-tuning.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tf_lottery import model_masks, state
+from tf_lottery import state
 from tf_lottery.core.masks import Arrays
 from tf_lottery.state import State
 
@@ -32,38 +33,32 @@ class Start:
     reset_optimizer: bool
 
 
-def weights(model: Any, optimizer: Any, start: Start) -> None:
+def weights(model: Any, optimizer: Any, start: Start) -> Arrays:
     """Everything goes back to step k (Frankle et al. 2019)."""
-    if start.reset_optimizer:
-        _set(model, start.masks, start.rewind["weights"])
-        _renew(model, optimizer, start)
-    else:
-        model_masks.set_masks(model, start.masks)
-        state.restore(start.rewind, model, optimizer)
-
-
-def learning_rate(model: Any, optimizer: Any, start: Start) -> None:
-    """Weights stay; step counter and learning rate go back to step k, the optimizer's slots start afresh."""
-    _set(model, start.masks, start.final)
+    if not start.reset_optimizer:
+        return state.restore(start.rewind, model, optimizer, start.masks)
+    written = state.set_weights(start.rewind["weights"], model, start.masks)
     _renew(model, optimizer, start)
+    return written
 
 
-def none(model: Any, optimizer: Any, start: Start) -> None:
+def learning_rate(model: Any, optimizer: Any, start: Start) -> Arrays:
+    """Weights stay; step counter and learning rate go back to step k, the optimizer's slots start afresh."""
+    written = state.set_weights(start.final, model, start.masks)
+    _renew(model, optimizer, start)
+    return written
+
+
+def none(model: Any, optimizer: Any, start: Start) -> Arrays:
     """Everything stays; the caller holds the learning rate."""
-    state.restore({"weights": start.final, "optimizer": start.optimizer}, model, optimizer)
-    _set(model, start.masks, start.final)
+    return state.restore({"weights": start.final, "optimizer": start.optimizer}, model, optimizer, start.masks)
 
 
-REWINDS: dict[str, Callable[[Any, Any, Start], None]] = {
+REWINDS: dict[str, Callable[[Any, Any, Start], Arrays]] = {
     "weights": weights,
     "learning_rate": learning_rate,
     "none": none,
 }
-
-
-def _set(model: Any, masks: Arrays, values: Arrays) -> None:
-    model_masks.set_masks(model, masks)
-    state.set_weights(values, model)
 
 
 def _renew(model: Any, optimizer: Any, start: Start) -> None:

@@ -47,11 +47,14 @@ def apply(arrays: Arrays, masks: Arrays) -> dict[str, np.ndarray]:
     >>> apply({"w": np.array([-1.0, 2.0])}, {"w": np.array([False, True])})["w"]
     array([0., 2.])
     """
-    # Not `w * mask`: that leaves -0.0 for negative weights and NaN for infinite ones.
-    return {
-        name: np.where(masks[name], array, np.zeros((), array.dtype)) if name in masks else array
-        for name, array in arrays.items()
-    }
+    return {name: _zeroed(array, masks[name]) if name in masks else array for name, array in arrays.items()}
+
+
+def _zeroed(array: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    # Not `array * mask`: that leaves -0.0 for negative weights and NaN for infinite ones. Their bits as integers have
+    # neither; and `np.where` takes five times as long where the mask is random.
+    bits = array.view(f"u{array.itemsize}") * mask.astype(bool, copy=False)
+    return bits.view(array.dtype)
 
 
 def kept(masks: Arrays) -> int:

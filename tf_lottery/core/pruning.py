@@ -147,11 +147,9 @@ def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray
     A threshold alone would drop or keep all ties (test_equal_scores_go_in_index_order), so all that reach it stay at
     first, and then as many equal to it go as are missing, by index.
     """
+    threshold, missing = _cut(_gathered(scores, masks), remove) if remove else (None, 0)
     pruned = {name: mask.copy() for name, mask in masks.items()}
-    if remove == 0:
-        return pruned
-    threshold, missing = _cut(_gathered(scores, masks), remove)
-    for name, mask in pruned.items():
+    for name, mask in pruned.items() if remove else ():
         mask &= scores[name] >= threshold
         if missing:
             ties = np.flatnonzero(mask & (scores[name] == threshold))[:missing]
@@ -169,7 +167,7 @@ def _gathered(scores: Arrays, masks: Arrays) -> np.ndarray:
         for chunk in (slice(first, first + _CHUNK) for first in range(0, mask.size, _CHUNK)):
             # By index, not `score[mask]`: three times as fast where half of the mask is True. In chunks, because
             # indices take twice the memory of the scores.
-            kept = score[chunk][np.flatnonzero(mask[chunk])]
+            kept = score[chunk] if mask[chunk].all() else score[chunk][np.flatnonzero(mask[chunk])]
             gathered[start : start + kept.size] = kept
             start += kept.size
     return gathered
