@@ -38,7 +38,7 @@ def test_there_is_something_to_learn():
     assert (distances.argmin(1) == made.test.y).mean() > 0.9
 
 
-def test_encoded_noise_has_genuine_splits():
+def test_encoded_noise_is_the_same_every_time():
     made = data.load("imagenet2012", made_up=True)
     assert made.examples == {"train": 64, "validation": 24, "test": 24}
     assert made.num_classes == 1000

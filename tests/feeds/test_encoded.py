@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_lottery import data
 from tf_lottery.data.dataset import Encoded, Shard
 from tf_lottery.errors import DataError
 from tf_lottery.feeds import encoded, images
@@ -93,6 +94,29 @@ def test_records_carry_what_was_stored_and_an_id_of_their_own(dataset):
     assert min(int(record["id"]) for record in stored) >= 0
     by_label = {int(record["label"]): int(record["id"]) for record in stored}
     assert {int(record["label"]): int(record["id"]) for record in encoded.records(dataset, "train", 3)} == by_label
+
+
+def test_made_up_images_stream_like_stored_ones():
+    made = data.load("imagenet2012", made_up=True)
+    for split, count in {"train": 64, "validation": 24, "test": 24}.items():
+        assert labels(made, split) == list(range(count))
+        assert sorted(labels(made, split, seed=1)) == list(range(count))
+    assert labels(made, seed=1) == labels(made, seed=1) != labels(made, seed=2)
+    shapes = {tf.io.decode_jpeg(record["image"]).shape for record in encoded.records(made, "train")}
+    assert len(shapes) > 30
+    assert all(min(shape[:2]) >= 48 and shape[2] == 3 for shape in shapes)
+    ids = [int(record["id"]) for split in made.in_memory for record in encoded.records(made, split)]
+    assert len(set(ids)) == 112
+
+
+def test_made_up_classes_can_be_told_apart():
+    made = data.load("imagenet2012", made_up=True)
+    train, test = (
+        np.stack([images.test_image(record, 8).numpy().mean((0, 1)) for record in encoded.records(made, split)])
+        for split in ("train", "test")
+    )
+    distances = ((test[:, None] - train) ** 2).sum(-1)
+    assert (distances.argmin(1) == np.arange(24)).mean() > 0.9
 
 
 def cut(path, content):

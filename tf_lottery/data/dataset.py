@@ -1,7 +1,7 @@
 """What a data source returns: arrays in memory, or images that stay encoded on disk."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -60,17 +60,20 @@ class Encoded:
         shards: By split ("train", "validation", "test"), in stored order. A record is a `tf.train.Example` with the
             features `image` (JPEG bytes), `label` (int64) and `file_name` (bytes, another for every image).
         num_classes: Labels are in [0, num_classes).
+        in_memory: By split, the serialized records themselves, where there are no files.
     """
 
     name: str
     folder: str
     shards: Mapping[str, tuple[Shard, ...]]
     num_classes: int
+    in_memory: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
 
     @property
     def examples(self) -> dict[str, int]:
         """How many examples each split has."""
-        return {split: sum(shard.take for shard in shards) for split, shards in self.shards.items()}
+        in_files = {split: sum(shard.take for shard in shards) for split, shards in self.shards.items()}
+        return in_files | {split: len(records) for split, records in self.in_memory.items()}
 
 
 def split_off(x: np.ndarray, y: np.ndarray, counts: tuple[int, ...]) -> list[Split]:

@@ -1,7 +1,5 @@
 """ImageNet (ILSVRC 2012; Russakovsky et al. 2015): 1.28 million JPEG files in 1,000 classes, streamed from disk."""
 
-from typing import Any
-
 from tf_lottery.data import prepared
 from tf_lottery.data.dataset import Encoded, Shard
 from tf_lottery.errors import DataError
@@ -34,7 +32,13 @@ def load(data_dir: str | None = None) -> Encoded:
             f"{builder.data_path} must hold TFRecord files. Received: {file_format}. Prepare the data once more in a "
             f"folder of its own: TFDS_DATA_DIR=... python scripts/prepare_data.py {NAME}"
         )
-    return encoded(builder, held_out(builder.info.splits["train"].num_examples))
+    last = held_out(builder.info.splits["train"].num_examples)
+    official = {"train": f"train[:-{last}]", "validation": f"train[-{last}:]", "test": "validation"}
+    shards = {
+        split: tuple(Shard(part.filename, part.skip, part.take) for part in builder.info.splits[name].file_instructions)
+        for split, name in official.items()
+    }
+    return Encoded(NAME, str(builder.data_path), shards, builder.info.features["label"].num_classes)
 
 
 def held_out(examples: int) -> int:
@@ -46,16 +50,3 @@ def prepare(data_dir: str | None = None) -> str:
     """From the two official archives; TFDS repairs the 23 files that are no RGB JPEG (22 in CMYK, one PNG)."""
     way_out = "they are given to those who register at https://image-net.org/download-images"
     return prepared.prepare(NAME, data_dir, archives=ARCHIVES, way_out=way_out)
-
-
-def encoded(builder: Any, last: int) -> Encoded:
-    """What a TFDS builder like ImageNet's has prepared; its last `last` training images are for validation."""
-    shards = {
-        split: tuple(Shard(part.filename, part.skip, part.take) for part in builder.info.splits[name].file_instructions)
-        for split, name in {
-            "train": f"train[:-{last}]",
-            "validation": f"train[-{last}:]",
-            "test": "validation",
-        }.items()
-    }
-    return Encoded(builder.name, str(builder.data_path), shards, builder.info.features["label"].num_classes)

@@ -1,14 +1,14 @@
 """Streams of encoded images from disk, in an order that nothing but the seed decides."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
 
 from tf_lottery.data import prepared
-from tf_lottery.data.dataset import Encoded
+from tf_lottery.data.dataset import Encoded, Shard
 from tf_lottery.errors import DataError
 
 _FILES_AT_ONCE = 16
@@ -40,18 +40,10 @@ def records(dataset: Encoded, split: str, seed: int | None = None) -> tf.data.Da
         Dicts of scalars: `id` (int64 hash of the image's file name: it stays the same whatever the order and however
         the data is prepared), `image` (JPEG bytes), `label` (int64). Iterate within `errors_of(dataset)`.
     """
-    shards = list(dataset.shards[split])
-    if seed is not None:
-        shards = [shards[index] for index in np.random.default_rng(seed).permutation(len(shards))]
-    paths, skips, takes = zip(*shards, strict=True)
-    files = tf.data.Dataset.from_tensor_slices((list(paths), np.int64(skips), np.int64(takes)))
-    stream = files.interleave(
-        lambda path, skip, take: tf.data.TFRecordDataset(path).skip(skip).take(take),
-        cycle_length=1 if seed is None else _FILES_AT_ONCE,
-        block_length=1,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+    if split in dataset.in_memory:
+        stream = tf.data.Dataset.from_tensor_slices(list(dataset.in_memory[split]))
+    else:
+        stream = _from_files(dataset.shards[split], seed)
     # A file cut off between two records would only be shorter.
     stream = stream.apply(tf.data.experimental.assert_cardinality(dataset.examples[split]))
     if seed is not None:
@@ -59,6 +51,20 @@ def records(dataset: Encoded, split: str, seed: int | None = None) -> tf.data.Da
         shuffled = blocks.map(lambda index, block: tf.random.experimental.stateless_shuffle(block, [seed, index]))
         stream = shuffled.prefetch(1).unbatch()
     return stream.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _from_files(shards: Sequence[Shard], seed: int | None) -> tf.data.Dataset:
+    if seed is not None:
+        shards = [shards[index] for index in np.random.default_rng(seed).permutation(len(shards))]
+    paths, skips, takes = zip(*shards, strict=True)
+    files = tf.data.Dataset.from_tensor_slices((list(paths), np.int64(skips), np.int64(takes)))
+    return files.interleave(
+        lambda path, skip, take: tf.data.TFRecordDataset(path).skip(skip).take(take),
+        cycle_length=1 if seed is None else _FILES_AT_ONCE,
+        block_length=1,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
 
 
 def _parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
