@@ -45,7 +45,7 @@ def test_what_users_are_shown_is_known(name):
         ("vgg_12", "vgg_19"),
         ("Squeezenet", "squeezenet"),
         ("vgg_19\n", "vgg_19"),
-        ("vgg_١٩", "vgg_19"),
+        ("resnet_8_w1١", "resnet_8_w4"),
         ("", None),
     ],
 )
