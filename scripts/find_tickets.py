@@ -8,20 +8,38 @@ import os
 from absl import flags
 
 from tf_lottery import command_line
+from tf_lottery.experiment.config import smoke
 from tf_lottery.experiment.find_tickets import find_tickets
 from tf_lottery.report import page, terminal
+from tf_lottery.topology import Topology
 
 _CONFIG = command_line.define_experiment()
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Where everything is stored; an existing run goes on.", required=True)
-_JOBS = flags.DEFINE_integer("jobs", os.cpu_count(), "Trainings side by side; results are the same for any number.")
+_JOBS = flags.DEFINE_integer(
+    "jobs", None, "Trainings side by side; results are the same for any number. Default: one a core, or 1 on devices."
+)
+_STRATEGY = flags.DEFINE_string(
+    "strategy", "default", "default, mirrored (devices of this machine), multi_worker (see TF_CONFIG) or tpu."
+)
+_DEVICES = flags.DEFINE_integer("devices", 0, "Of strategy mirrored: how many; 0 for all GPUs.")
+_SMOKE = flags.DEFINE_bool("smoke", False, "Whether to try the config out: a few steps on a little noise.")
 
 
 def main() -> None:
     config = command_line.experiment(_CONFIG)
+    topology = Topology(_STRATEGY.value, _DEVICES.value)
+    jobs = _JOBS.value if _JOBS.value is not None else os.cpu_count() if topology.is_alone else 1
     with command_line.resumable(_RUN_DIR.value):
         with terminal.Progress() as progress:
-            run = find_tickets(config, _RUN_DIR.value, jobs=_JOBS.value, watcher=progress)
-        terminal.show(run, page.write(run))
+            run = find_tickets(
+                smoke(config) if _SMOKE.value else config,
+                _RUN_DIR.value,
+                jobs=jobs,
+                topology=topology,
+                watcher=progress,
+            )
+        if topology.is_chief:
+            terminal.show(run, page.write(run))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ KERAS_FREE = (
     "feeds/test_encoded.py",
     "report",
     "test_ticket.py",
+    "test_topology.py",
     "test_command_line.py",
     "laws/test_house.py",
     "laws/test_cross_check.py",
@@ -24,6 +25,7 @@ collect_ignore = [
     "fits.py",
     "made_up.py",
     "laws/on_two_replicas.py",
+    "laws/trainings_on_two_replicas.py",
     "callbacks/levels_on_two_replicas.py",
 ]
 

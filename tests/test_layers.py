@@ -216,3 +216,10 @@ def test_lora_must_be_merged_first():
     plain.layers[0].enable_lora(2)
     with pytest.raises(ModelError, match=r"has no weight 'kernel' to prune. LoRA hides it: merge it first"):
         tfl.make_prunable(plain)
+
+
+def test_synchronized_batch_norm_stays_synchronized():
+    layers_of = [keras.Input((4,)), keras.layers.Dense(3), keras.layers.BatchNormalization(synchronized=True)]
+    wrapped = tfl.make_prunable(keras.Sequential(layers_of))
+    assert wrapped.layers[1].synchronized
+    assert tfl.strip_pruning(wrapped).layers[1].synchronized

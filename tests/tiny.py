@@ -2,11 +2,15 @@
 
 import numpy as np
 
-from tf_lottery import layers, model_masks, training
+from tf_lottery import layers, model_masks
 from tf_lottery.data.dataset import Dataset, Split
+from tf_lottery.feeds.resident import Resident
 from tf_lottery.keras_api import keras
+from tf_lottery.training import process
+from tf_lottery.training.optimizers import LearningRate
+from tf_lottery.training.trainer import Trainer
 
-training.configure_process(threads=1, jit_compile=True)  # op determinism would forbid jit_compile in these tests
+process.configure(threads=1, deterministic_ops=False)  # op determinism would forbid jit_compile in these tests
 
 X = np.random.default_rng(0).normal(size=(32, 6, 6, 1)).astype(np.float32)
 Y = np.arange(32, dtype=np.int32) % 3
@@ -118,7 +122,11 @@ def is_pruned_to_plus_zero(model):
     return len(entries) > 0 and entries == bytes(len(entries))
 
 
-def trainer(model, optimizer=None, **changes):
-    optimizer = optimizer or keras.optimizers.Adam(training.LearningRate(0.01))
-    settings = {"batch_size": 6, "steps": 12, "evaluate_every": 4, **changes}
-    return training.Trainer(model, DATASET, optimizer=optimizer, **settings)
+def trainer(model, optimizer=None, *, dataset=DATASET, batch_size=6, augment=None, **changes):
+    """In memory, 12 steps, evaluated every 4."""
+    settings = {"steps": 12, "evaluate_every": 4, **changes}
+    feed = Resident(
+        dataset, batch_size=batch_size, longest=min(settings["steps"], settings["evaluate_every"]), augment=augment
+    )
+    optimizer = optimizer or keras.optimizers.Adam(LearningRate(0.01))
+    return Trainer(model, feed, optimizer=optimizer, **settings)

@@ -44,6 +44,12 @@ def reason() -> str:
     return "TF_USE_LEGACY_KERAS=1 means tf_keras"
 
 
+def tf_variable(variable: Variable) -> tf.Variable:
+    """The TensorFlow variable, mirrored or not, that `variable` is or has inside."""
+    variable = getattr(variable, "_value", variable)  # of Keras 3
+    return getattr(variable, "_variable", variable)  # mixed precision in legacy Keras puts a wrapper around it
+
+
 def own_name(variable: Variable) -> str:
     """The last part of a variable's name: `"kernel"`."""
     return variable.name.rpartition("/")[2].partition(":")[0]
@@ -73,6 +79,14 @@ def layer_from_config(config: dict[str, Any], custom_objects: Any = None) -> Any
     return keras.layers.deserialize(
         config, custom_objects, **({"use_legacy_format": "module" not in config} if LEGACY else {})
     )
+
+
+def config_of(layer: Any) -> dict[str, Any]:
+    """The config of `layer`, with what legacy Keras leaves out of it."""
+    config = layer.get_config()
+    if LEGACY and type(layer) is keras.layers.BatchNormalization and layer.synchronized:
+        config["synchronized"] = True
+    return config
 
 
 def all_layers(model: Any) -> list[Any]:

@@ -22,11 +22,29 @@ def batches_trained(optimizer: Any) -> int:
 
 def clock_variables(optimizer: Any) -> list[Variable]:
     """The variables of `optimizer` that say where in its training it is: step counters and learning rate."""
+    counters, rate = step_counters(optimizer), learning_rate_variable(optimizer)
+    return counters if rate is None else [*counters, rate]
+
+
+def step_counters(optimizer: Any) -> list[Variable]:
+    """The variables that count the steps of `optimizer`, and of the one inside it that it scales losses for."""
     optimizers = {id(part): part for part in (optimizer, getattr(optimizer, "inner_optimizer", optimizer))}
     # Not `iterations` on Keras 3: with accumulated gradients that is a number worked out anew.
-    counters = [part.iterations if LEGACY else part._iterations for part in optimizers.values()]
-    rate = learning_rate_variable(optimizer)
-    return counters if rate is None else [*counters, rate]
+    return [part.iterations if LEGACY else part._iterations for part in optimizers.values()]
+
+
+def scaled_loss(optimizer: Any, loss: Any) -> Any:
+    """What to take the gradients of, for `apply_scaled_gradients`: some optimizers scale the loss first."""
+    if hasattr(optimizer, "get_scaled_loss"):
+        return optimizer.get_scaled_loss(loss)  # legacy Keras
+    return optimizer.scale_loss(loss) if hasattr(optimizer, "scale_loss") else loss
+
+
+def apply_scaled_gradients(optimizer: Any, gradients: Sequence[Any], weights: Sequence[Variable]) -> None:
+    """One step of `optimizer` along gradients of a `scaled_loss`; sums them over replicas."""
+    if hasattr(optimizer, "get_unscaled_gradients"):
+        gradients = optimizer.get_unscaled_gradients(gradients)  # legacy Keras; Keras 3 does it by itself
+    optimizer.apply_gradients(zip(gradients, weights, strict=True))
 
 
 def build_optimizer(model: Any) -> Any:

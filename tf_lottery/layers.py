@@ -247,7 +247,7 @@ def _unwrapped(layer: Any) -> Any:
 
 def _copy(layer: Any) -> Any:
     try:
-        return type(layer).from_config(layer.get_config())
+        return type(layer).from_config(keras_api.config_of(layer))
     except (NotImplementedError, TypeError, ValueError) as error:
         if not layer.variables:
             return layer  # without a state it may as well be shared: Keras 3 makes no Lambda layer again

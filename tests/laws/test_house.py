@@ -31,13 +31,18 @@ ROOMS = {
     "tfmot_bridge": {"errors", "masking", "model_masks", "naming", *KERAS},
     "callbacks": {"core", "errors", "files", "ticket", "tfmot_bridge", *KERAS, *MODELS},
     "feeds": {"core", "data", "errors"},
-    "training": {"core", "data", "errors", "keras_api", "state"},
-    "experiment": {"core", "data", "errors", "files", "models", "ticket", "training", "__init__", *KERAS, *MODELS},
+    "topology": {"errors"},
+    "distribution": {"errors", "keras_api", "topology"},
+    "training": {"distribution", "errors", "feeds", "model_masks", "state", *KERAS},
+    "experiment": {
+        *("core", "data", "distribution", "errors", "feeds", "files", "models", "ticket", "topology", "training"),
+        *("__init__", *KERAS, *MODELS),
+    },
     "report": {"core", "errors", "experiment"},
     "command_line": {"errors", "experiment"},
     "__init__": {"callbacks", "core", "experiment", "layers", "model_masks", "prunable", "state", "ticket"},
 }
-NUMPY_ONLY = ("errors", "core", "files", "ticket", "data", "report", "command_line")
+NUMPY_ONLY = ("errors", "core", "files", "ticket", "topology", "data", "report", "command_line")
 FILES = sorted(ROOT.rglob("*.py"))
 
 

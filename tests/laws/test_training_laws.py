@@ -7,7 +7,7 @@ import tiny
 
 from tf_lottery import keras_api, keras_training, layers, model_masks, naming, state
 from tf_lottery.keras_api import keras
-from tf_lottery.training import LearningRate
+from tf_lottery.training.optimizers import LearningRate
 
 OPTIMIZERS = {
     "momentum": lambda: keras.optimizers.SGD(0.1, momentum=0.9),

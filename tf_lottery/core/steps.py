@@ -27,8 +27,13 @@ def to_steps(length: int | str, steps_per_epoch: int | Fraction) -> int:
     """
     if isinstance(length, int) and not isinstance(length, bool) and length >= 0:
         return length
+    number, unit = parse(length)
+    return math.ceil(number * steps_per_epoch) if unit == "ep" else number
+
+
+def parse(length: str) -> tuple[int, str]:
+    """Splits `"2ep"` into 2 and "ep"; raises ConfigError where it is not written like that."""
     written = _WRITTEN.fullmatch(length) if isinstance(length, str) else None
     if written is None:
         raise ConfigError(f'A training length is written "500it", "2ep", or as a number of steps. Received: {length!r}')
-    number, unit = int(written[1]), written[2]
-    return math.ceil(number * steps_per_epoch) if unit == "ep" else number
+    return int(written[1]), written[2]

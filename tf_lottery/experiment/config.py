@@ -5,19 +5,26 @@ Config files return an `Experiment`; `--config.prune.fraction=0.3` overrides a f
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from tf_lottery.core import criteria, pruning, schedules, steps
-from tf_lottery.data import SOURCES
+from tf_lottery.data import SOURCES, augmentations
 from tf_lottery.errors import ConfigError, PruningError
+from tf_lottery.models import names
 
 REWINDS = ("weights", "learning_rate", "none")
 DATA_ORDERS = ("replay", "fresh")
 CONTROLS = ("random_mask", "reinit")
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("adam", "sgd", "rmsprop")
+DECAYS = ("drops", "linear")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+_EVERY = "every "
+_SMOKE_BATCH = 8
+_SMOKE_PIXELS = 107  # the least that Inception-v3 takes
 _MAX_THREADS = 1024
 _HUGE = 1e300
 
@@ -31,26 +38,38 @@ class Model:
 
 @dataclass(slots=True)
 class Data:
-    """Which dataset."""
+    """Which dataset, and what becomes of its training examples."""
 
     name: str = "digits"
+    augment: str = "none"  # or "flip_and_crop", of images in memory, or "inception", of ImageNet
+    image_size: int = 224  # pixels a side that ImageNet is cropped to; other images keep their size
+    made_up: bool = False  # noise instead of the data, for trying things out
 
 
 @dataclass(slots=True)
 class Train:
     """How every training goes."""
 
-    optimizer: str = "adam"
+    optimizer: str = "adam"  # or "sgd" or "rmsprop"
     learning_rate: float = 1.2e-3
-    momentum: float = 0.9  # of "sgd"
-    drops: tuple[str, ...] = ()  # when the learning rate is multiplied by drop_factor: ("20000it", "25000it")
+    momentum: float = 0.9  # of "sgd" and "rmsprop"
+    nesterov: bool = False  # of "sgd"
+    epsilon: float = 1e-7  # of "adam" and "rmsprop"
+    decay: str = "drops"  # or "linear": from learning_rate to final_learning_rate at the end of training
+    drops: tuple[str, ...] = ()  # when the rate is multiplied by drop_factor: ("20000it", "25000it"), ("every 3ep",)
     drop_factor: float = 0.1
+    final_learning_rate: float = 0.0  # drops do not go below it
     warmup: str = "0it"  # linear, from 0
-    batch_size: int = 60
+    weight_decay: float = 0.0  # L2 in the gradient of the kernels of layers, those never pruned included
+    label_smoothing: float = 0.0
+    auxiliary_weight: float = 0.4  # of the loss of a network's auxiliary head
+    average: float = 0.0  # momentum of averages of the weights, which evaluations then use; pruning ranks the weights
+    precision: str = "float32"  # or "mixed_float16" or "mixed_bfloat16"
+    batch_size: int = 60  # of all replicas together
     steps: str = "10000it"  # T, the length of the dense training
     evaluate_every: str = "100it"
     threads: int = 1  # of one training; results differ with it in the last bits
-    jit_compile: bool = False  # XLA: faster for dense layers on a CPU, slower for convolutions
+    jit_compile: bool = False  # XLA, on a single replica: faster for dense layers on a CPU, slower for convolutions
 
 
 @dataclass(slots=True)
@@ -80,6 +99,27 @@ class Experiment:
     prune: Prune = field(default_factory=Prune)
     controls: tuple[str, ...] = CONTROLS
     data_order: str = "replay"  # every level sees the batches of the dense training; or "fresh"
+
+
+def smoke(config: Experiment) -> Experiment:
+    """The same experiment at a size that shows in a minute whether it runs: 6 steps on a little noise, 2 levels."""
+    train, prune = config.train, config.prune
+    return dataclasses.replace(
+        config,
+        replicates=1,
+        data=dataclasses.replace(config.data, made_up=True, image_size=min(config.data.image_size, _SMOKE_PIXELS)),
+        train=dataclasses.replace(
+            train,
+            steps="6it",
+            evaluate_every="3it",
+            batch_size=_SMOKE_BATCH,
+            warmup="2it" if train.warmup != "0it" else "0it",
+            drops=tuple("every 2it" if drop.startswith(_EVERY) else "4it" for drop in train.drops[:1]),
+        ),
+        prune=dataclasses.replace(
+            prune, levels=min(prune.levels, 2), rewind_to="0it" if prune.rewind_to == "0it" else "2it"
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -118,9 +158,20 @@ def lengths(config: Experiment, examples: int) -> Lengths:
         total=total,
         rewind=rewind,
         evaluate_every=steps.to_steps(config.train.evaluate_every, epoch),
-        drops=tuple(steps.to_steps(drop, epoch) for drop in config.train.drops),
+        drops=tuple(step for drop in config.train.drops for step in _drop_steps(drop, epoch, total)),
         warmup=steps.to_steps(config.train.warmup, epoch),
     )
+
+
+def _drop_steps(drop: str, epoch: Fraction | int, total: int) -> list[int]:
+    """The steps that `"20000it"` or `"every 3ep"` names, the latter as far as training goes."""
+    if not drop.startswith(_EVERY):
+        return [steps.to_steps(drop, epoch)]
+    number, unit = steps.parse(drop.removeprefix(_EVERY))
+    if number < 1:
+        raise ConfigError(f"A drop that repeats needs some steps between. Received: {drop!r}")
+    length = epoch if unit == "ep" else 1
+    return [math.ceil(times * number * length) for times in range(1, math.ceil(total / (number * length)))]
 
 
 def check(config: Experiment) -> None:
@@ -138,11 +189,19 @@ def check(config: Experiment) -> None:
     _whole("train.threads", train.threads, 1)
     if train.threads > _MAX_THREADS:
         raise ConfigError(f"`train.threads` must be at most {_MAX_THREADS}. Received: {train.threads}")
-    _positive("train.learning_rate", train.learning_rate)
-    _positive("train.drop_factor", train.drop_factor)
-    _share("train.momentum", train.momentum)
+    for name in ("learning_rate", "drop_factor", "epsilon"):
+        _at_least(f"train.{name}", getattr(train, name), 0, above=True)
+    for name in ("final_learning_rate", "weight_decay", "auxiliary_weight"):
+        _at_least(f"train.{name}", getattr(train, name), 0)
+    for name in ("momentum", "label_smoothing", "average"):
+        _share(f"train.{name}", getattr(train, name))
     _one_of("train.optimizer", train.optimizer, OPTIMIZERS)
+    _one_of("train.decay", train.decay, DECAYS)
+    _one_of("train.precision", train.precision, PRECISIONS)
+    names.parse(config.model.name)
     _one_of("data.name", config.data.name, SOURCES)
+    augmentations.check(config.data.augment, config.data.name)
+    _whole("data.image_size", config.data.image_size, 1)
     _one_of("prune.scope", prune.scope, pruning.SCOPES)
     _one_of("prune.criterion", prune.criterion, criteria.CRITERIA)
     _one_of("prune.rewind", prune.rewind, REWINDS)
@@ -154,8 +213,10 @@ def check(config: Experiment) -> None:
     for name in ("steps", "evaluate_every"):
         if steps.to_steps(getattr(train, name), 1) < 1:
             raise ConfigError(f"`train.{name}` must be at least one step. Received: {getattr(train, name)!r}")
-    for length in (prune.rewind_to, train.warmup, *train.drops):
+    for length in (prune.rewind_to, train.warmup):
         steps.to_steps(length, 1)
+    for drop in train.drops:
+        _drop_steps(drop, 1, 1)
     _pruning(prune)
 
 
@@ -201,9 +262,9 @@ def _whole(name: str, value: int, least: int) -> None:
         raise ConfigError(f"`{name}` must be a whole number of at least {least}. Received: {value!r}")
 
 
-def _positive(name: str, value: float) -> None:
-    if value <= 0:
-        raise ConfigError(f"`{name}` must be a positive number. Received: {value!r}")
+def _at_least(name: str, value: float, least: float, *, above: bool = False) -> None:
+    if value < least or (above and value == least):
+        raise ConfigError(f"`{name}` must be {'more than' if above else 'at least'} {least}. Received: {value!r}")
 
 
 def _share(name: str, value: float) -> None:

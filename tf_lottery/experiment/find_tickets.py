@@ -1,12 +1,15 @@
 """Finds lottery tickets: the whole experiment, resumable at every training."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from tf_lottery.errors import ConfigError
 from tf_lottery.experiment import config as config_lib, storage
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.workers import Plan, Workers
+from tf_lottery.topology import ONE_DEVICE, Topology
 
 
 class Watcher:
@@ -26,7 +29,12 @@ _NOBODY = Watcher()
 
 
 def find_tickets(
-    config: Experiment, run_dir: str | os.PathLike[str], *, jobs: int = 1, watcher: Watcher = _NOBODY
+    config: Experiment,
+    run_dir: str | os.PathLike[str],
+    *,
+    jobs: int = 1,
+    topology: Topology = ONE_DEVICE,
+    watcher: Watcher = _NOBODY,
 ) -> Run:
     """Iterative magnitude pruning with rewinding, for every replicate, with its controls.
 
@@ -39,7 +47,9 @@ def find_tickets(
     Args:
         config: The experiment.
         run_dir: New, empty, or the directory of this experiment.
-        jobs: Trainings side by side. Results are the same for any number.
+        jobs: Trainings side by side. Results are the same for any number. On several devices only one at a time.
+        topology: The devices that each training uses. With several workers all call this, with a `run_dir` that all
+            can read; only the chief writes there.
         watcher: Told what is planned, trained and done.
 
     Returns:
@@ -50,15 +60,16 @@ def find_tickets(
             pruned; then all that does not build on it is done and stored.
     """
     config_lib.check(config)
-    if jobs < 1:
-        raise ConfigError(f"`jobs` must be at least 1. Received: {jobs}")
+    topology.check()
+    if jobs < 1 or (jobs > 1 and not topology.is_alone):
+        most = "at least 1" if topology.is_alone else f"1: strategy {topology.strategy!r} uses all devices for each"
+        raise ConfigError(f"`jobs` must be {most}. Received: {jobs}")
     finished = storage.existing_run(run_dir, config)
     if finished and all(finished.is_done(unit) for unit in units(finished.config)):
         return finished
-    with Workers(finished.config if finished else config, jobs) as workers:
+    with Workers(finished.config if finished else config, jobs, topology) as workers:
         plan = workers.plan()
-        with storage.lock(run_dir):
-            run = storage.open_run(run_dir, config, plan.environment)
+        with _opened(config, run_dir, topology, plan, workers) as run:
             done = [unit for unit in units(run.config) if run.is_done(unit)]
             todo = [unit for unit in units(run.config) if unit not in done]
             watcher.on_plan(todo, done, plan)
@@ -66,6 +77,19 @@ def find_tickets(
                 run, todo, needs, on_steps=watcher.on_steps, on_done=lambda unit: watcher.on_done(run, unit)
             )
     return run
+
+
+@contextlib.contextmanager
+def _opened(
+    config: Experiment, run_dir: str | os.PathLike[str], topology: Topology, plan: Plan, workers: Workers
+) -> Iterator[Run]:
+    """The run, made or opened by the chief, then by the other workers."""
+    with storage.lock(run_dir) if topology.is_chief else contextlib.nullcontext():
+        if topology.is_chief:
+            run = storage.open_run(run_dir, config, plan.environment)
+        if not topology.is_alone:
+            workers.meet()
+        yield run if topology.is_chief else storage.opened_by_chief(run_dir, config)
 
 
 def units(config: Experiment) -> list[Unit]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from tf_lottery import data, layers, model_masks, models, state
+from tf_lottery import data, distribution, layers, model_masks, models, prunable, state
 from tf_lottery.core import masks as masks_lib, pruning, schedules, seeds
 from tf_lottery.core.level import next_masks
 from tf_lottery.core.masks import Arrays
@@ -21,9 +22,13 @@ from tf_lottery.errors import ConfigError, PruningError
 from tf_lottery.experiment import config as config_lib, controls
 from tf_lottery.experiment.config import Experiment, Lengths
 from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.feeds.make import make_feed
 from tf_lottery.keras_api import keras
 from tf_lottery.ticket import Ticket
-from tf_lottery.training import OPTIMIZERS, LearningRate, Outcome, Trainer
+from tf_lottery.training import optimizers
+from tf_lottery.training.objective import Objective
+from tf_lottery.training.optimizers import LearningRate
+from tf_lottery.training.trainer import Outcome, Trainer
 
 
 @dataclass(frozen=True)
@@ -38,43 +43,75 @@ class Setup:
     def initial_weights(self, seed: int) -> dict[str, np.ndarray]:
         """The weights that a new model has when the process is seeded with `seed`."""
         keras.utils.set_random_seed(seed)
-        dataset = self.trainer.dataset
-        return state.weights(models.build(self.config.model.name, dataset.input_shape, dataset.num_classes))
+        feed = self.trainer.feed
+        return state.weights(models.build(self.config.model.name, feed.input_shape, feed.num_classes))
 
 
 def set_up(config: Experiment) -> Setup:
     """Loads the data, builds model and optimizer, and checks what can only be checked with them.
 
+    Call it, and `train_unit`, in the scope of the strategy to train with.
+
     Raises:
-        LotteryError: data, model and config do not fit each other.
+        LotteryError: data, model, devices and config do not fit each other.
     """
-    dataset = data.load(config.data.name)
-    lengths = config_lib.lengths(config, len(dataset.train))
-    plain = models.build(config.model.name, dataset.input_shape, dataset.num_classes)
-    model = layers.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in config.prune.exclude])
-    rate = LearningRate(config.train.learning_rate, lengths.drops, config.train.drop_factor, lengths.warmup)
+    train, prune = config.train, config.prune
+    distribution.share(train.batch_size, tf.distribute.get_strategy())
+    keras.mixed_precision.set_global_policy(train.precision)
+    dataset = data.load(config.data.name, made_up=config.data.made_up)
+    lengths = config_lib.lengths(config, dataset.examples["train"])
+    feed = make_feed(
+        dataset,
+        augment=config.data.augment,
+        image_size=config.data.image_size,
+        batch_size=train.batch_size,
+        longest=min(lengths.evaluate_every, lengths.total),
+        steps=lengths.total,
+        threads=train.threads,
+    )
+    plain = models.build(config.model.name, feed.input_shape, dataset.num_classes)
+    decayed = list(prunable.prunable_weights(plain).values())
+    model = layers.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in prune.exclude])
     trainer = Trainer(
         model,
-        dataset,
-        optimizer=OPTIMIZERS[config.train.optimizer](rate, config.train.momentum),
-        batch_size=config.train.batch_size,
+        feed,
+        optimizer=_optimizer(config, lengths),
         steps=lengths.total,
         evaluate_every=lengths.evaluate_every,
-        jit_compile=config.train.jit_compile,
+        objective=Objective(train.label_smoothing, train.auxiliary_weight, train.weight_decay),
+        decayed=decayed,
+        jit_compile=train.jit_compile,
     )
     return Setup(config, trainer, lengths, _schedule(config, model_masks.get_masks(model)))
 
 
+def _optimizer(config: Experiment, lengths: Lengths) -> Any:
+    train = config.train
+    rate = LearningRate(
+        train.learning_rate,
+        lengths.drops,
+        train.drop_factor,
+        lengths.warmup,
+        train.final_learning_rate,
+        lengths.total if train.decay == "linear" else 0,
+    )
+    settings = optimizers.Settings(train.momentum, train.nesterov, train.epsilon, train.average)
+    return optimizers.make(train.optimizer, rate, settings, scale_loss=train.precision == "mixed_float16")
+
+
 def train_unit(run: Run, setup: Setup, unit: Unit, on_segment: Callable[[int], None] = lambda steps: None) -> None:
-    """Does one training of the experiment and stores it; does nothing if it is done."""
+    """Does one training of the experiment and stores it; does nothing if it is done.
+
+    With several workers each does this, and the chief of them stores it.
+    """
     if run.is_done(unit):
         return
     started = time.perf_counter()
     trainer, model = setup.trainer, setup.trainer.model
     ones = masks_lib.ones({name: mask.shape for name, mask in model_masks.get_masks(model).items()})
     masks = _prune(run, setup, unit) if unit.level else ones
-    from_step = _rewind(run, setup, unit, masks)
-    start = state.weights(model)
+    from_step, start = _rewind(run, setup, unit, masks)
+    trainer.replicas.check()
     outcome = trainer.train(
         from_step,
         setup.lengths.total,
@@ -82,20 +119,23 @@ def train_unit(run: Run, setup: Setup, unit: Unit, on_segment: Callable[[int], N
         snapshot_at=None if unit.level else setup.lengths.rewind,
         on_segment=on_segment,
     )
-    final, optimizer = state.capture(model, trainer.optimizer).values()
+    trainer.replicas.check()
+    final, optimizer = trainer.capture().values()
     kept_states = {"rewind": outcome.snapshot["optimizer"]} if outcome.snapshot else {}
     if setup.config.prune.rewind == "none" and not unit.control:
         kept_states["final"] = optimizer
     rewind = outcome.snapshot["weights"] if outcome.snapshot else start
     metrics = _metrics(unit, masks, from_step, trainer, outcome)
-    run.save(
-        unit,
-        ticket=Ticket(masks, {"rewind": rewind, "final": final}, _origin(setup, unit)),
-        history=outcome.history,
-        metrics=metrics,
-        seconds=time.perf_counter() - started,
-        optimizer=kept_states,
-    )
+    if distribution.is_chief():
+        run.save(
+            unit,
+            ticket=Ticket(masks, {"rewind": rewind, "final": final}, _origin(setup, unit)),
+            history=outcome.history,
+            metrics=metrics,
+            seconds=time.perf_counter() - started,
+            optimizer=kept_states,
+        )
+    trainer.replicas.meet()  # the next unit reads what this one leaves
 
 
 def _prune(run: Run, setup: Setup, unit: Unit) -> dict[str, np.ndarray]:
@@ -120,37 +160,37 @@ def _prune(run: Run, setup: Setup, unit: Unit) -> dict[str, np.ndarray]:
     return masks
 
 
-def _rewind(run: Run, setup: Setup, unit: Unit, masks: Arrays) -> int:
-    """Puts model and optimizer where the unit's training starts; returns the step it starts at."""
-    trainer, seed, k = setup.trainer, setup.config.seed, setup.lengths.rewind
-    mode = "weights" if unit.control else setup.config.prune.rewind
-    model_masks.set_masks(trainer.model, masks)
+def _rewind(run: Run, setup: Setup, unit: Unit, masks: Arrays) -> tuple[int, Arrays]:
+    """Puts model and optimizer where the unit's training starts; returns the step and the weights it starts with."""
+    trainer, prune, seed, k = setup.trainer, setup.config.prune, setup.config.seed, setup.lengths.rewind
     if unit.level == 0 or unit.control == "reinit":
         first = seeds.derive(seed, "replicate", unit.replicate, "initialisation")
         new = controls.reinit_seed(seed, unit.replicate, unit.level) if unit.control else first
-        state.set_weights(setup.initial_weights(new), trainer.model)
-        trainer.reset_optimizer(step=0)
-        return 0
+        return 0, _start_anew(trainer, setup.initial_weights(new), masks, step=0)
+    mode = "weights" if unit.control else prune.rewind
     if mode == "weights":
-        dense = Unit(unit.replicate, 0)
-        state.set_weights(run.ticket(dense).weights["rewind"], trainer.model)
-        trainer.reset_optimizer(step=k)
-        if not setup.config.prune.reset_optimizer:
-            state.restore_optimizer(run.optimizer(dense, "rewind"), trainer.optimizer)
-        return k
-    before = Unit(unit.replicate, unit.level - 1)
-    state.set_weights(run.ticket(before).weights["final"], trainer.model)
-    trainer.reset_optimizer(step=k)
-    if mode == "none":
-        state.restore_optimizer(run.optimizer(before, "final"), trainer.optimizer)
-    return k
+        source, group, keeps_optimizer = Unit(unit.replicate, 0), "rewind", not prune.reset_optimizer
+    else:
+        source, group, keeps_optimizer = Unit(unit.replicate, unit.level - 1), "final", mode == "none"
+    weights = run.ticket(source).weights[group]
+    if not keeps_optimizer:
+        return k, _start_anew(trainer, weights, masks, step=k)
+    full = {"weights": weights, "optimizer": run.optimizer(source, group)}
+    return k, state.restore(full, trainer.model, trainer.optimizer, masks)
+
+
+def _start_anew(trainer: Trainer, weights: Arrays, masks: Arrays, step: int) -> Arrays:
+    """Weights and masks, with the optimizer as a new one at `step`; returns the weights as they are then."""
+    written = state.set_weights(weights, trainer.model, masks)
+    trainer.reset_optimizer(step)
+    return written
 
 
 def _metrics(unit: Unit, masks: Arrays, from_step: int, trainer: Trainer, outcome: Outcome) -> dict[str, Any]:
     """The record of a training. Accuracies are shares, 0-1; "early_stop" is the step of lowest validation loss."""
     at_end = trainer.evaluate("test")
     state.set_weights(outcome.early_stop_weights, trainer.model)
-    at_early_stop = trainer.evaluate("test")
+    at_early_stop = trainer.evaluate("test", averaged=False)  # they are averages already, where there are some
     return {
         "density": masks_lib.density(masks),
         "kept": masks_lib.kept(masks),
@@ -158,6 +198,7 @@ def _metrics(unit: Unit, masks: Arrays, from_step: int, trainer: Trainer, outcom
         "density_by_weight": masks_lib.density_by_weight(masks),
         "from_step": from_step,
         "to_step": trainer.steps,
+        "evaluated_weights": "averages" if trainer.averages else "raw",
         "test_accuracy": at_end["accuracy"],
         "test_loss": at_end["loss"],
         "early_stop_step": outcome.early_stop_step,

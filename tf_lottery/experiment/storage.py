@@ -246,6 +246,21 @@ def open_run(path: str | os.PathLike[str], config: Experiment, environment: Mapp
     return run
 
 
+def opened_by_chief(path: str | os.PathLike[str], config: Experiment) -> Run:
+    """The run that another worker has made or opened; writes nothing.
+
+    Raises:
+        RunError: it cannot be seen from here.
+    """
+    run = existing_run(path, config)
+    if run is None:
+        raise RunError(
+            f"{path} is not there, yet the chief has made it. All workers need one run directory, on storage that all "
+            "can read."
+        )
+    return run
+
+
 def _is_foreign(path: Path) -> bool:
     """Whether something is there that no run has before its config.json."""
     ours = ("run.lock", "environment.json")

@@ -20,6 +20,7 @@ from typing import Any
 from tf_lottery.errors import LotteryError, RunError
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.topology import ONE_DEVICE, Topology
 
 _POLL_SECONDS = 0.1
 
@@ -47,12 +48,12 @@ class Plan:
 class Workers:
     """A pool of processes that train units of one experiment. Use it in a `with` statement."""
 
-    def __init__(self, config: Experiment, jobs: int):
+    def __init__(self, config: Experiment, jobs: int, topology: Topology = ONE_DEVICE):
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         self._progress = context.SimpleQueue()
         self._others = set(multiprocessing.active_children())
         self._executor = ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_start, initargs=(config, self._progress)
+            jobs, mp_context=context, initializer=_start, initargs=(config, topology, self._progress)
         )
         self._jobs = jobs
 
@@ -72,6 +73,10 @@ class Workers:
     def plan(self) -> Plan:
         """Loads data and model once and says what is ahead; raises LotteryError where they do not fit."""
         return self._executor.submit(_plan).result()
+
+    def meet(self) -> None:
+        """Waits until the workers on all machines have come here."""
+        self._executor.submit(_meet).result()
 
     def perform(
         self,
@@ -127,10 +132,10 @@ def _failure(future: Future) -> LotteryError | None:
 _worker: dict[str, Any] = {}  # of a worker process: its config, its progress queue, and its setup once that is made
 
 
-def _start(config: Experiment, progress: Any) -> None:
+def _start(config: Experiment, topology: Topology, progress: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _worker.update(config=config, progress=progress)
+    _worker.update(config=config, topology=topology, progress=progress)
 
 
 def _die_with_parent() -> None:
@@ -143,11 +148,16 @@ def _setup() -> tuple[Any, Any]:
     if "setup" not in _worker:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with _silent_stderr():
-            from tf_lottery import training
+            from tf_lottery import distribution
             from tf_lottery.experiment import imp
+            from tf_lottery.training import process
 
-            train = _worker["config"].train
-            training.configure_process(train.threads, train.jit_compile)
+            train, topology = _worker["config"].train, _worker["topology"]
+            compiled = train.jit_compile and topology.is_alone
+            process.configure(train.threads, deterministic_ops=not compiled, one_device=topology.is_alone)
+            if not topology.is_alone:
+                _worker["scope"] = contextlib.ExitStack()  # entered for as long as the process lives
+                _worker["scope"].enter_context(distribution.make(topology).scope())
             _worker["setup"] = imp, imp.set_up(_worker["config"])
     return _worker["setup"]
 
@@ -170,6 +180,10 @@ def _plan() -> Plan:
     from tf_lottery.experiment import environment
 
     return Plan(lengths.total, lengths.rewind, environment.describe())
+
+
+def _meet() -> None:
+    _setup()[1].trainer.replicas.meet()
 
 
 def _train(path: Path, unit: Unit) -> None:

@@ -1,0 +1,46 @@
+"""Our own training on MirroredStrategy: the laws of levels, and that two replicas train as one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+LAWS = (
+    "two_replicas_train_as_one_plain_False",
+    "two_replicas_train_as_one_plain_True",
+    "two_replicas_train_as_one_synchronized_False",
+    "a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one_plain",
+    "a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one_BatchNorm",
+    "a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one_Dropout",
+    "pruned_weights_are_zero_on_both_replicas_BatchNorm",
+    "replicas_that_differ_are_found_last bit",
+    "replicas_that_differ_are_found_two entries",
+    "replicas_that_differ_are_found_mask",
+    "batch_statistics_are_made_one_by_their_mean",
+)
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("trainings_on_two_replicas.py")],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_law_on_two_replicas(outcomes, law):
+    assert outcomes[law] == "done"
+
+
+def test_every_law_is_looked_at(outcomes):
+    assert set(outcomes) == set(LAWS)

@@ -1,0 +1,156 @@
+"""Strategies by name, and what keeps their replicas alike."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tf_lottery import keras_api
+from tf_lottery.errors import ConfigError, RunError
+from tf_lottery.topology import Topology
+
+
+def make(topology: Topology) -> tf.distribute.Strategy:
+    """The strategy that a topology names. Call it before TensorFlow runs its first op.
+
+    Raises:
+        ConfigError: it is unknown, or there are fewer devices than it asks for.
+    """
+    topology.check()
+    return _STRATEGIES[topology.strategy](topology.devices)
+
+
+def _default(devices: int) -> tf.distribute.Strategy:
+    return tf.distribute.get_strategy()
+
+
+def _mirrored(devices: int) -> tf.distribute.Strategy:
+    gpus = [f"GPU:{index}" for index, _ in enumerate(tf.config.list_physical_devices("GPU"))]
+    if len(gpus) < devices and gpus:
+        raise ConfigError(f"`devices` must be at most the number of GPUs, {len(gpus)}. Received: devices={devices}")
+    if gpus:
+        return tf.distribute.MirroredStrategy(gpus[: devices or None])
+    cpus = [tf.config.LogicalDeviceConfiguration()] * max(devices, 1)
+    try:
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], cpus)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"TensorFlow already runs in this process; its CPU cannot be made {len(cpus)} devices now."
+        ) from error
+    # Not the default reduction: its collectives fail on logical CPUs (TensorFlow 2.21).
+    names = [f"CPU:{index}" for index, _ in enumerate(cpus)]
+    return tf.distribute.MirroredStrategy(names, tf.distribute.ReductionToOneDevice())
+
+
+def _multi_worker(devices: int) -> tf.distribute.Strategy:
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _tpu(devices: int) -> tf.distribute.Strategy:
+    """Untried: no TPU was at hand."""
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError) as error:
+        raise ConfigError(
+            f"Strategy 'tpu' found no TPU. TPU_NAME={name!r} says where to look: 'local' on a TPU VM, else the TPU's "
+            "name or address."
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+_STRATEGIES: dict[str, Callable[[int], tf.distribute.Strategy]] = {
+    "default": _default,
+    "mirrored": _mirrored,
+    "multi_worker": _multi_worker,
+    "tpu": _tpu,
+}
+
+
+def share(batch_size: int, strategy: tf.distribute.Strategy) -> int:
+    """Examples that each replica has of a batch; raises ConfigError where they do not come out even."""
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        near = sorted({max(batch_size // replicas, 1) * replicas, -(-batch_size // replicas) * replicas})
+        raise ConfigError(
+            f"`train.batch_size` is the batch of all {replicas} replicas together, so {replicas} must divide it: "
+            f"{' or '.join(map(str, near))}. Received: {batch_size}"
+        )
+    return batch_size // replicas
+
+
+def is_chief() -> bool:
+    """Whether this process is the one that writes."""
+    resolver = tf.distribute.get_strategy().cluster_resolver
+    return resolver is None or not resolver.cluster_spec() or tf.distribute.get_strategy().extended.should_save_summary
+
+
+class Replicas:
+    """What keeps the copies of variables alike on all devices of all workers; traced once. On one device, nothing.
+
+    Args:
+        variables: All that must be alike.
+        averaged: Those among them that each replica changes in its own way, as BatchNorm does its statistics.
+    """
+
+    def __init__(self, variables: Sequence[Any], averaged: Sequence[Any]):
+        self._strategy = tf.distribute.get_strategy()
+        self._variables = [keras_api.tf_variable(variable) for variable in variables]
+        averaged = [keras_api.tf_variable(variable) for variable in averaged]
+        self._averaged = [variable for variable in averaged if variable.dtype.is_floating]
+        self._unify, self._sums, self._ones = (
+            tf.function(function, autograph=False)
+            for function in (self._assign_means, self._checksums, lambda: self._strategy.run(lambda: tf.constant(1)))
+        )
+
+    @property
+    def are_many(self) -> bool:
+        return self._strategy.num_replicas_in_sync > 1
+
+    def unify(self) -> None:
+        """Sets `averaged` to their means over all replicas."""
+        if self.are_many and self._averaged:
+            self._unify()
+
+    def check(self) -> None:
+        """Compares a checksum of each variable on all replicas of all workers.
+
+        Raises:
+            RunError: some differ. No assignment was meant to do that.
+        """
+        if not self.are_many:
+            return
+        sums = self._strategy.gather(self._sums(), axis=0).numpy()
+        different = (sums != sums[0]).any(axis=0)
+        if different.any():
+            names = [variable.name for variable, differs in zip(self._variables, different, strict=True) if differs]
+            raise RunError(
+                f"The replicas have lost each other: they do not agree on {', '.join(names)}. Start again: what is "
+                "done is kept."
+            )
+
+    def meet(self) -> None:
+        """Waits until all workers have come here."""
+        if self.are_many:
+            self._strategy.reduce("SUM", self._ones(), axis=None)
+
+    def _assign_means(self) -> None:
+        # What every replica reads for itself: `reduce` takes a mirrored variable for equal everywhere, and returns one.
+        own = self._strategy.run(lambda: [tf.identity(variable) for variable in self._averaged])
+        for variable, values in zip(self._averaged, own, strict=True):
+            variable.assign(self._strategy.reduce("MEAN", values, axis=None))
+
+    def _checksums(self) -> Any:
+        return self._strategy.run(lambda: tf.stack([_checksum(variable) for variable in self._variables])[None])
+
+
+def _checksum(variable: Any) -> tf.Tensor:
+    """A 32-bit sum over the bits of a variable, each entry weighted by its place."""
+    value = tf.reshape(tf.convert_to_tensor(variable), [-1])
+    if value.dtype.is_floating:
+        value = tf.bitcast(value, {2: tf.int16, 4: tf.int32, 8: tf.int64}[value.dtype.size])
+    value = tf.cast(value, tf.int32)
+    return tf.reduce_sum(value * (2 * tf.range(tf.size(value)) + 1))

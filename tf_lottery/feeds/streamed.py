@@ -1,0 +1,113 @@
+"""Images that stay on disk: read, cropped and batched while the training goes on."""
+
+import functools
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lottery.core import seeds
+from tf_lottery.data.dataset import Encoded
+from tf_lottery.feeds import encoded, images
+from tf_lottery.feeds.resident import NO_EXAMPLE
+
+_Record = dict[str, tf.Tensor]
+
+
+class Streamed:
+    """Feeds a training from files. Make it in the scope of the strategy.
+
+    The batch of a step is a pure function of the order seed and the step, the same for any number of replicas. It costs
+    nothing to go on where the last segment ended; to start anywhere else, the records of one epoch that come before are
+    read and thrown away. With several workers each reads all records and decodes its share of them.
+
+    Args:
+        dataset: Encoded images.
+        batch_size: Examples a step, and a batch of an evaluation, all replicas together.
+        image_size: Pixels a side of the crops.
+        steps: T, where training ends.
+        threads: How many decode images.
+        crop: (record, seed, image_size) -> training image; None: the centre, as in evaluations.
+    """
+
+    in_memory = False
+
+    def __init__(
+        self,
+        dataset: Encoded,
+        *,
+        batch_size: int,
+        image_size: int,
+        steps: int,
+        threads: int,
+        crop: Callable[[_Record, tf.Tensor, int], tf.Tensor] | None = None,
+    ):
+        self.input_shape, self.num_classes = (image_size, image_size, 3), dataset.num_classes
+        self.batch_size, self._image_size = batch_size, image_size
+        self._dataset, self._steps, self._threads, self._crop = dataset, steps, threads, crop
+        self._strategy = tf.distribute.get_strategy()
+        self._next: tuple[int, int] | None = None  # order seed and step that the iterator stands at
+
+    def segment(self, seed: int, start: int, stop: int) -> tuple[Any]:
+        """What the traced loop needs for the steps `start` … `stop - 1`: an iterator that stands at `start`."""
+        if self._next != (seed, start):
+            self._iterator = iter(
+                self._distributed(self._from_step(seed, start), self._training_example, self.batch_size)
+            )
+        self._next = (seed, stop)
+        return (self._iterator,)
+
+    def take(self, segment: tuple[Any], step: tf.Tensor) -> tuple[Any, Any]:
+        """The next batch, of all replicas."""
+        return next(segment[0])
+
+    def examples_of(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """On a replica: its share of a batch, which it has been given already."""
+        return x, y
+
+    held_out_of = examples_of
+
+    def held_out(self, split: str) -> Iterable[tuple[Any, Any]]:
+        """The batches of `"validation"` or `"test"`, those of a class `NO_EXAMPLE` among them."""
+        records = encoded.records(self._dataset, split)
+        nothing = records.take(1).map(lambda record: record | {"label": tf.constant(NO_EXAMPLE, tf.int64)})
+        filled_up = records.concatenate(nothing.repeat(-self._dataset.examples[split] % self.batch_size))
+        return self._distributed(filled_up, self._test_example, self.batch_size)
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Turns what TensorFlow says of damaged files into a DataError."""
+        return encoded.errors_of(self._dataset)
+
+    def _from_step(self, seed: int, start: int) -> tf.data.Dataset:
+        """Records and the seeds of their crops, from step `start` to the end of training."""
+        first, before = divmod(start * self.batch_size, examples := self._dataset.examples["train"])
+        epochs = range(first, max(first + 1, -(-self._steps * self.batch_size // examples)))
+        whole = functools.reduce(tf.data.Dataset.concatenate, [self._epoch(seed, epoch) for epoch in epochs])
+        return whole.skip(before)
+
+    def _epoch(self, seed: int, epoch: int) -> tf.data.Dataset:
+        records = encoded.records(self._dataset, "train", seeds.derive(seed, "epoch", epoch))
+        return tf.data.Dataset.zip(records, tf.data.Dataset.from_tensors(np.int64([seed, epoch])).repeat())
+
+    def _training_example(self, record: _Record, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if self._crop is None:
+            return self._test_example(record)
+        return self._crop(record, seed, self._image_size), tf.cast(record["label"], tf.int32)
+
+    def _test_example(self, record: _Record) -> tuple[tf.Tensor, tf.Tensor]:
+        return images.test_image(record, self._image_size), tf.cast(record["label"], tf.int32)
+
+    def _distributed(self, records: tf.data.Dataset, example: Callable[..., Any], size: int) -> Iterable[Any]:
+        """Batches of `size` examples over all replicas; each worker decodes its share only."""
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = self._threads
+
+        def of_this_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            share = records.shard(context.num_input_pipelines, context.input_pipeline_id)
+            decoded = share.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            batches = decoded.batch(context.get_per_replica_batch_size(size), drop_remainder=True)
+            return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+        return self._strategy.distribute_datasets_from_function(of_this_worker)
