@@ -84,7 +84,7 @@ def test_the_smoke_run_of_a_config_is_a_possible_experiment(name):
 
 
 def test_every_row_of_the_paper_has_a_config():
-    assert {path.stem for path in PATHS} == {*PAPER, "digits_lenet", "fashion_lenet"}
+    assert {path.stem for path in PATHS} >= {*PAPER}
 
 
 @pytest.mark.parametrize("name", PAPER)
