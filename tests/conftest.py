@@ -24,6 +24,7 @@ collect_ignore = [
     "archives.py",
     "fits.py",
     "made_up.py",
+    "runs.py",
     "laws/on_two_replicas.py",
     "laws/trainings_on_two_replicas.py",
     "callbacks/levels_on_two_replicas.py",

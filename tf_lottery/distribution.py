@@ -1,13 +1,14 @@
 """Strategies by name, and what keeps their replicas alike."""
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tf_lottery import keras_api
-from tf_lottery.errors import ConfigError, RunError
+from tf_lottery.errors import ClusterError, ConfigError, RunError
 from tf_lottery.topology import Topology
 
 
@@ -88,6 +89,20 @@ def is_chief() -> bool:
     return resolver is None or not resolver.cluster_spec() or tf.distribute.get_strategy().extended.should_save_summary
 
 
+@contextlib.contextmanager
+def lost_workers() -> Iterator[None]:
+    """Raises ClusterError in the place of what TensorFlow says when another worker is gone."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if tf.distribute.get_strategy().cluster_resolver is None:
+            raise
+        raise ClusterError(
+            "Another worker has stopped or cannot be reached. Start all workers again with the same command: what is "
+            "done is kept."
+        ) from error
+
+
 class Replicas:
     """What keeps the copies of variables alike on all devices of all workers; traced once. On one device, nothing.
 
@@ -123,7 +138,7 @@ class Replicas:
         """
         if not self.are_many:
             return
-        sums = self._strategy.gather(self._sums(), axis=0).numpy()
+        sums = self._sums().numpy()
         different = (sums != sums[0]).any(axis=0)
         if different.any():
             names = [variable.name for variable, differs in zip(self._variables, different, strict=True) if differs]
@@ -143,8 +158,10 @@ class Replicas:
         for variable, values in zip(self._averaged, own, strict=True):
             variable.assign(self._strategy.reduce("MEAN", values, axis=None))
 
-    def _checksums(self) -> Any:
-        return self._strategy.run(lambda: tf.stack([_checksum(variable) for variable in self._variables])[None])
+    def _checksums(self) -> tf.Tensor:
+        """One row a replica, one column a variable."""
+        own = self._strategy.run(lambda: tf.stack([_checksum(variable) for variable in self._variables])[None])
+        return self._strategy.gather(own, axis=0)
 
 
 def _checksum(variable: Any) -> tf.Tensor:

@@ -29,5 +29,9 @@ class RunError(LotteryError):
     """A run directory cannot be used as asked."""
 
 
+class ClusterError(RunError):
+    """Another of the machines that train together is gone."""
+
+
 class DataError(LotteryError):
     """A dataset is missing or broken."""

@@ -4,19 +4,17 @@ import functools
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import runs
 
 from tf_lottery import Run
 from tf_lottery.experiment.storage import Unit
 
-ROOT = Path(__file__).parents[2]
 SMALL = (
-    "--config=configs/digits_lenet.py",
     "--config.replicates=2",
     "--config.prune.levels=2",
     "--config.prune.rewind_to=7it",
@@ -26,21 +24,11 @@ SMALL = (
 
 
 def command(run_dir, *arguments):
-    return [sys.executable, "scripts/find_tickets.py", *SMALL, f"--run_dir={run_dir}", *arguments]
+    return runs.command(run_dir, *SMALL, *arguments)
 
 
 def find_tickets(run_dir, *arguments):
-    return subprocess.run(command(run_dir, *arguments), cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
-
-def digest(path):
-    """Every file of a run but those that hold wall-clock times and locks."""
-    skipped = ("timing.json", "run.lock")
-    return {
-        str(file.relative_to(path)): file.read_bytes()
-        for file in path.rglob("*")
-        if file.is_file() and file.name not in skipped
-    }
+    return runs.find_tickets(run_dir, *SMALL, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +59,7 @@ def test_kept_counts_follow_the_exact_recursion(finished):
 
 def test_any_number_of_jobs_gives_the_same_bytes(finished, tmp_path):
     find_tickets(tmp_path / "run", "--jobs=3")
-    assert digest(tmp_path / "run") == digest(finished[0])
+    assert runs.digest(tmp_path / "run") == runs.digest(finished[0])
 
 
 def test_a_finished_run_is_not_trained_again(finished):
@@ -89,14 +77,14 @@ def test_a_run_that_is_extended_equals_one_that_was_asked_for_at_once(finished, 
     )
     output = find_tickets(run_dir, "--jobs=2", "--config.controls=('random_mask','reinit')")
     assert "11 trainings to do, 3 done before" in output
-    assert digest(run_dir) == digest(finished[0])
+    assert runs.digest(run_dir) == runs.digest(finished[0])
 
 
 def struck_in_the_middle(run_dir, strike):
     """Starts a run, calls `strike(process id, workers)` when a few trainings are done, and waits for its end."""
     with subprocess.Popen(
         command(run_dir, "--jobs=2"),
-        cwd=ROOT,
+        cwd=runs.ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -123,7 +111,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_p
         assert errors.splitlines()[-1] == message
         assert "Traceback" not in errors
     assert "done before" in find_tickets(run_dir, "--jobs=2")
-    assert digest(run_dir) == digest(finished[0])
+    assert runs.digest(run_dir) == runs.digest(finished[0])
 
 
 def test_a_worker_that_dies_is_one_clear_line_and_the_run_goes_on(finished, tmp_path):
@@ -133,7 +121,7 @@ def test_a_worker_that_dies_is_one_clear_line_and_the_run_goes_on(finished, tmp_
     assert errors.startswith("Error: A training process died")
     assert errors.count("\n") == 1
     find_tickets(run_dir, "--jobs=2")
-    assert digest(run_dir) == digest(finished[0])
+    assert runs.digest(run_dir) == runs.digest(finished[0])
 
 
 def children(pid):

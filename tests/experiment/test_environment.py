@@ -8,7 +8,7 @@ from tf_lottery.experiment import environment
 
 
 def test_the_environment_names_versions_devices_and_the_keras():
-    described = environment.describe()
+    described = environment.describe("default")
     assert described["packages"]["tensorflow"] == tf.__version__
     assert described["keras_flavour"] == ("legacy" if keras_api.LEGACY else "keras 3")
     assert "CPU" in described["devices"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tf_lottery.errors import LotteryError, RunError
+from tf_lottery.errors import ClusterError, LotteryError, RunError
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.topology import ONE_DEVICE, Topology
@@ -97,7 +97,8 @@ class Workers:
             on_done: Called when a unit is done.
 
         Raises:
-            LotteryError: a unit could not be done. All that do not build on it are done first.
+            LotteryError: a unit could not be done. All that do not build on it are done first, unless another machine
+                is lost.
         """
         waiting, running, failed = list(units), {}, {}
         while waiting or running:
@@ -114,6 +115,8 @@ class Workers:
             for future in finished:
                 unit = running.pop(future)
                 if error := _failure(future):
+                    if isinstance(error, ClusterError):
+                        raise error  # nothing more can be trained
                     failed[unit] = error
                 else:
                     on_done(unit)
@@ -179,13 +182,19 @@ def _plan() -> Plan:
     lengths = _setup()[1].lengths
     from tf_lottery.experiment import environment
 
-    return Plan(lengths.total, lengths.rewind, environment.describe())
+    return Plan(lengths.total, lengths.rewind, environment.describe(_worker["topology"].strategy))
 
 
 def _meet() -> None:
-    _setup()[1].trainer.replicas.meet()
+    from tf_lottery import distribution
+
+    with distribution.lost_workers():
+        _setup()[1].trainer.replicas.meet()
 
 
 def _train(path: Path, unit: Unit) -> None:
+    from tf_lottery import distribution
+
     imp, setup = _setup()
-    imp.train_unit(Run(path, setup.config), setup, unit, lambda steps: _worker["progress"].put((unit, steps)))
+    with distribution.lost_workers():
+        imp.train_unit(Run(path, setup.config), setup, unit, lambda steps: _worker["progress"].put((unit, steps)))

@@ -1,0 +1,34 @@
+"""Experiments through the script, in processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(run_dir, *arguments, config="digits_lenet"):
+    return [
+        *(sys.executable, "scripts/find_tickets.py"),
+        *(f"--config=configs/{config}.py", f"--run_dir={run_dir}", *arguments),
+    ]
+
+
+def find_tickets(run_dir, *arguments, config="digits_lenet", env=os.environ):
+    """What the script prints; it must succeed."""
+    done = subprocess.run(
+        command(run_dir, *arguments, config=config), cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def digest(path):
+    """Every file of a run but those that hold wall-clock times and locks."""
+    skipped = ("timing.json", "run.lock")
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file() and file.name not in skipped
+    }
