@@ -36,6 +36,27 @@ def call(script, *arguments):
         (["--config.prune.levels=many"], "flag --config.prune.levels=many: invalid literal for int()"),
         (["--config.prune.scope=globl"], "Did you mean 'global'?"),
         (["--jobs=0"], "`jobs` must be at least 1. Received: 0"),
+        (
+            ["--jobs=2", "--strategy=mirrored"],
+            "`jobs` must be 1: strategy 'mirrored' uses all devices for each.",
+        ),
+        (
+            ["--strategy=miror"],
+            "`strategy` must be one of default, mirrored, multi_worker, tpu. Received: 'miror'",
+        ),
+        (["--devices=2"], "`devices` is the number of devices of strategy 'mirrored', 0 for all. Received: devices=2"),
+        (["--strategy=multi_worker"], "Strategy 'multi_worker' needs the environment variable TF_CONFIG, as in {"),
+        (["--config.train.optimizer=rmsprob"], "Did you mean 'rmsprop'?"),
+        (
+            ["--config.train.drops=('every 0ep',)"],
+            "A drop that repeats needs some steps between. Received: 'ev",
+        ),
+        (["--config.train.label_smoothing=10"], "`train.label_smoothing` must be in [0, 1). Received: 10.0"),
+        (
+            ["--config.data.augment=flip"],
+            "`data.augment` must be one of none, flip_and_crop, inception. Rec",
+        ),
+        (["--config.model.name=lenet"], "Unknown model 'lenet'. Did you mean 'lenet_300_100'? Known: "),
         (["extra"], "Unexpected argument 'extra': flags begin with --. See --help."),
         (["--config.prune.rates=(5,)"], "`prune.rates` must be a tuple of texts"),
         (["--config=configs/digits_lenet.py:abc"], "get_config() takes 0 positional arguments"),
@@ -74,7 +95,12 @@ def test_a_file_that_is_no_config_is_one_line_and_writes_nothing(tmp_path, path,
     ("arguments", "message"),
     [
         (["--config.prune.rewind_to=1501it"], "`prune.rewind_to` must not lie after the end of training"),
-        (["--config.model.name=lenet"], "Unknown model 'lenet'. Known: lenet_300_100"),
+        (
+            ["--strategy=mirrored", "--devices=2", "--config.train.batch_size=61"],
+            "`train.batch_size` is the batch of all 2 replicas together, so 2 must divide it: 60 or 62. Received: 61",
+        ),
+        (["--strategy=tpu"], "Strategy 'tpu' found no TPU. TPU_NAME='local' says where to look: 'local' on a TPU VM"),
+        (["--config.model.name=resnet_8_1d"], "resnet"),
         (
             ["--config.data.name=fashion_mnist"],
             "python scripts/prepare_data.py fashion_mnist",

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_lottery.errors import DataError
+
 
 @dataclass(frozen=True)
 class Split:
@@ -25,12 +27,26 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits. Decisions rest on `validation`; `test` is only ever reported."""
+    """Three disjoint splits. Decisions rest on `validation`; `test` is only ever reported.
+
+    Raises:
+        DataError: a split is empty, or has a class outside [0, num_classes).
+    """
 
     train: Split
     validation: Split
     test: Split
     num_classes: int
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            y = getattr(self, name).y
+            if not len(y) or y.min() < 0 or y.max() >= self.num_classes:
+                found = f"{y.min()} to {y.max()}" if len(y) else "no examples"
+                raise DataError(
+                    f"The classes of every split must be in 0 to {self.num_classes - 1}, as num_classes="
+                    f"{self.num_classes} says. Received: {name}: {found}"
+                )
 
     @property
     def input_shape(self) -> tuple[int, ...]:
