@@ -186,15 +186,16 @@ def _plan() -> Plan:
 
 
 def _meet() -> None:
+    _, setup = _setup()
     from tf_lottery import distribution
 
     with distribution.lost_workers():
-        _setup()[1].trainer.replicas.meet()
+        setup.trainer.replicas.meet()
 
 
 def _train(path: Path, unit: Unit) -> None:
+    imp, setup = _setup()
     from tf_lottery import distribution
 
-    imp, setup = _setup()
     with distribution.lost_workers():
         imp.train_unit(Run(path, setup.config), setup, unit, lambda steps: _worker["progress"].put((unit, steps)))
