@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import data, model_masks, models, state
+from tf_lottery import data, layers, model_masks, models, state
 from tf_lottery.core import criteria
 from tf_lottery.errors import ConfigError, PruningError
 from tf_lottery.experiment import imp, storage
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.storage import Unit
+from tf_lottery.keras_api import keras
 
 K = 5
 
@@ -20,6 +21,12 @@ K = 5
 def tiny_network(monkeypatch):
     monkeypatch.setattr(models, "build", lambda name, input_shape, num_classes: tiny.convolutional())
     monkeypatch.setitem(data.SOURCES, "tiny", lambda: tiny.DATASET)
+
+
+@pytest.fixture
+def restore_precision():
+    yield
+    keras.mixed_precision.set_global_policy("float32")
 
 
 def experiment(**prune):
@@ -85,6 +92,51 @@ def test_law_6_a_level_that_prunes_nothing_ends_as_the_dense_network(tmp_path):
     dense, level_1 = run.ticket(Unit(1, 0)), run.ticket(Unit(1, 1))
     assert same(dense.weights["final"], level_1.weights["final"])
     assert run.metrics(Unit(1, 0))["test_loss"] == run.metrics(Unit(1, 1))["test_loss"]
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"precision": "mixed_float16", "optimizer": "sgd", "nesterov": True},
+        {"precision": "mixed_bfloat16", "label_smoothing": 0.1},
+        {"optimizer": "rmsprop", "epsilon": 1e-3, "average": 0.9, "weight_decay": 0.01},
+        {"decay": "linear", "warmup": "7it", "drops": ("every 4it",)},
+    ],
+    ids=lambda train: " ".join(train),
+)
+def test_law_6_holds_for_every_setting_of_a_training(tmp_path, restore_precision, train):
+    config = experiment(fraction=0.0)
+    config.data.augment = "flip_and_crop"
+    for name, value in train.items():
+        setattr(config.train, name, value)
+    run = trained(tmp_path / "run", config, LEVELS[:2])
+    dense, level_1 = run.ticket(Unit(1, 0)), run.ticket(Unit(1, 1))
+    assert same(dense.weights["final"], level_1.weights["final"])
+    assert not same(dense.weights["final"], dense.weights["rewind"])
+    assert run.metrics(Unit(1, 0))["test_loss"] == run.metrics(Unit(1, 1))["test_loss"]
+
+
+def test_averages_are_evaluated_and_the_weights_are_ranked(tmp_path):
+    config = experiment()
+    config.train.average = 0.5
+    run = trained(tmp_path / "run", config, LEVELS[:2])
+    assert run.metrics(Unit(1, 1))["evaluated_weights"] == "averages"
+    assert run.metrics(Unit(1, 1))["test_loss"] != evaluated(run.ticket(Unit(1, 1)))
+    raw, masks = run.ticket(Unit(1, 0)).weights["final"], run.ticket(Unit(1, 1)).masks
+    kept = np.concatenate([np.abs(raw[name])[mask] for name, mask in masks.items()])
+    gone = np.concatenate([np.abs(raw[name])[~mask] for name, mask in masks.items()])
+    assert gone.max() <= kept.min()
+    plain = trained(tmp_path / "plain", experiment(), LEVELS[:1])
+    assert plain.metrics(Unit(1, 0))["evaluated_weights"] == "raw"
+    assert plain.metrics(Unit(1, 0))["test_loss"] == pytest.approx(evaluated(plain.ticket(Unit(1, 0))), rel=1e-5)
+
+
+def evaluated(ticket):
+    """Test loss of a ticket's final weights, by Keras."""
+    model = layers.make_prunable(tiny.convolutional())
+    state.restore_ticket(model, ticket)
+    model.compile(loss=tiny.loss())
+    return model.evaluate(tiny.DATASET.test.x, tiny.DATASET.test.y, verbose=0)
 
 
 def test_a_fresh_data_order_changes_levels_but_not_the_dense_network(tmp_path):

@@ -1,4 +1,5 @@
 import made_up
+import pandas as pd
 import pytest
 
 from tf_lottery.report import analysis, plots
@@ -39,6 +40,17 @@ def test_there_is_a_line_a_weight_and_one_for_all(frame):
     axis = plots.density_by_layer(frame).axes[0]
     assert list(lines(axis)) == ["dense/kernel", "output/kernel", "all together"]
     assert lines(axis)["output/kernel"].get_ydata().tolist() == pytest.approx([100, 90, 81])
+
+
+def test_many_weights_are_told_apart_by_colours_from_input_to_output(frame):
+    plain = frame.drop(columns=[name for name in frame if name.startswith("density:")])
+    weights = pd.DataFrame({f"density:conv_{index}": 0.9**plain.level for index in range(98)})
+    figure = plots.density_by_layer(pd.concat([plain, weights], axis=1))
+    axis, scale = figure.axes
+    assert [label for label in lines(axis) if label[0] != "_"] == ["all together"]
+    assert len({line.get_color() for line in axis.get_lines()}) == 99
+    assert scale.get_ylabel() == "the 98 weights, from input to output"
+    assert plots.png(figure).startswith(b"\x89PNG")  # and no warning that it does not fit
 
 
 def test_the_same_figure_gives_the_same_bytes(frame):

@@ -24,7 +24,9 @@ _DAMAGE = re.compile(
 )
 
 
-def records(dataset: Encoded, split: str, seed: int | None = None) -> tf.data.Dataset:
+def records(
+    dataset: Encoded, split: str, seed: int | tf.Tensor | None = None, skip: int | tf.Tensor = 0
+) -> tf.data.Dataset:
     """All records of a split, each once.
 
     The files are permuted and read 16 at a time in turn; then blocks of 2048 records are permuted. All of it is
@@ -34,7 +36,8 @@ def records(dataset: Encoded, split: str, seed: int | None = None) -> tf.data.Da
     Args:
         dataset: From `data.load`.
         split: "train", "validation" or "test".
-        seed: In [0, 2^63): the order is a pure function of it. None: the stored order.
+        seed: In [0, 2^63), an integer or an int64 tensor: the order is a pure function of it. None: the stored order.
+        skip: How many records to leave out at the start; whole blocks of them are read, but not shuffled.
 
     Returns:
         Dicts of scalars: `id` (int64 hash of the image's file name: it stays the same whatever the order and however
@@ -47,17 +50,18 @@ def records(dataset: Encoded, split: str, seed: int | None = None) -> tf.data.Da
     # A file cut off between two records would only be shorter.
     stream = stream.apply(tf.data.experimental.assert_cardinality(dataset.examples[split]))
     if seed is not None:
-        blocks = stream.batch(_BLOCK).enumerate()
+        blocks = stream.batch(_BLOCK).enumerate().skip(skip // _BLOCK)
         shuffled = blocks.map(lambda index, block: tf.random.experimental.stateless_shuffle(block, [seed, index]))
-        stream = shuffled.prefetch(1).unbatch()
-    return stream.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        stream, skip = shuffled.prefetch(1).unbatch(), skip % _BLOCK
+    return stream.skip(skip).map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _from_files(shards: Sequence[Shard], seed: int | None) -> tf.data.Dataset:
-    if seed is not None:
-        shards = [shards[index] for index in np.random.default_rng(seed).permutation(len(shards))]
+def _from_files(shards: Sequence[Shard], seed: int | tf.Tensor | None) -> tf.data.Dataset:
     paths, skips, takes = zip(*shards, strict=True)
-    files = tf.data.Dataset.from_tensor_slices((list(paths), np.int64(skips), np.int64(takes)))
+    columns = tf.constant(paths), np.int64(skips), np.int64(takes)
+    if seed is not None:  # -1: blocks count from 0
+        columns = tuple(tf.random.experimental.stateless_shuffle(column, [seed, -1]) for column in columns)
+    files = tf.data.Dataset.from_tensor_slices(columns)
     return files.interleave(
         lambda path, skip, take: tf.data.TFRecordDataset(path).skip(skip).take(take),
         cycle_length=1 if seed is None else _FILES_AT_ONCE,

@@ -3,12 +3,17 @@
 import tensorflow as tf
 
 from tf_lottery.data.dataset import Dataset, Encoded
+from tf_lottery.errors import ConfigError
 from tf_lottery.feeds import images
 from tf_lottery.feeds.resident import Resident
 from tf_lottery.feeds.streamed import Streamed
 
-_OF_ARRAYS = {"none": None, "flip_and_crop": images.flip_and_crop}
-_OF_JPEGS = {"none": None, "inception": images.train_image}
+# By kind of data, as in `data.augmentations`.
+_AUGMENTATIONS = {
+    "signals": {"none": None},
+    "images in memory": {"none": None, "flip_and_crop": images.flip_and_crop},
+    "JPEG files": {"none": None, "inception": images.train_image},
+}
 
 
 def make_feed(
@@ -27,7 +32,14 @@ def make_feed(
         dataset: From `data.load`.
         augment: One of `data.augmentations.AUGMENTATIONS` that fits it.
         batch_size, longest, steps, image_size, threads: As there.
+
+    Raises:
+        ConfigError: `augment` does not fit. Of datasets that come with this package, `augmentations.check` knows it
+            before they are loaded.
     """
+    augmentations = _AUGMENTATIONS[kind := _kind(dataset)]
+    if augment not in augmentations:
+        raise ConfigError(f"`data.augment` must be one of {', '.join(augmentations)} for {kind}. Received: {augment!r}")
     if isinstance(dataset, Encoded):
         return Streamed(
             dataset,
@@ -35,7 +47,13 @@ def make_feed(
             image_size=image_size,
             steps=steps,
             threads=threads,
-            crop=_OF_JPEGS[augment],
+            crop=augmentations[augment],
         )
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return Resident(dataset, batch_size=batch_size, longest=longest, replicas=replicas, augment=_OF_ARRAYS[augment])
+    return Resident(dataset, batch_size=batch_size, longest=longest, replicas=replicas, augment=augmentations[augment])
+
+
+def _kind(dataset: Dataset | Encoded) -> str:
+    if isinstance(dataset, Encoded):
+        return "JPEG files"
+    return "images in memory" if len(dataset.input_shape) == 3 else "signals"

@@ -1,6 +1,5 @@
 """Images that stay on disk: read, cropped and batched while the training goes on."""
 
-import functools
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -83,13 +82,17 @@ class Streamed:
     def _from_step(self, seed: int, start: int) -> tf.data.Dataset:
         """Records and the seeds of their crops, from step `start` to the end of training."""
         first, before = divmod(start * self.batch_size, examples := self._dataset.examples["train"])
-        epochs = range(first, max(first + 1, -(-self._steps * self.batch_size // examples)))
-        whole = functools.reduce(tf.data.Dataset.concatenate, [self._epoch(seed, epoch) for epoch in epochs])
-        return whole.skip(before)
+        epochs = np.arange(first, max(first + 1, -(-self._steps * self.batch_size // examples)))
+        orders = np.int64([seeds.derive(seed, "epoch", epoch) for epoch in epochs])
+        crops = np.int64([(seed, epoch) for epoch in epochs])
+        skips = np.int64(before * (epochs == first))
 
-    def _epoch(self, seed: int, epoch: int) -> tf.data.Dataset:
-        records = encoded.records(self._dataset, "train", seeds.derive(seed, "epoch", epoch))
-        return tf.data.Dataset.zip(records, tf.data.Dataset.from_tensors(np.int64([seed, epoch])).repeat())
+        def of_epoch(order: tf.Tensor, crop: tf.Tensor, skip: tf.Tensor) -> tf.data.Dataset:
+            records = encoded.records(self._dataset, "train", order, skip)
+            return tf.data.Dataset.zip(records, tf.data.Dataset.from_tensors(crop).repeat())
+
+        # Not one dataset an epoch, joined: that takes 5 seconds to build for 90 epochs of ImageNet.
+        return tf.data.Dataset.from_tensor_slices((orders, crops, skips)).flat_map(of_epoch)
 
     def _training_example(self, record: _Record, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if self._crop is None:

@@ -5,11 +5,14 @@ import io
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from tf_lottery.report import analysis
 
+_MARKERS = "osD^vP*X"
 STYLES = {
     analysis.TICKET: {"label": "ticket", "color": "#0072B2", "marker": "o", "linestyle": "-"},
     "random_mask": {"label": "random mask", "color": "#D55E00", "marker": "s", "linestyle": "--"},
@@ -33,19 +36,27 @@ def early_stopping(frame: pd.DataFrame) -> Figure:
 
 
 def density_by_layer(frame: pd.DataFrame) -> Figure:
-    """What is left of each prunable weight at each level of the tickets, mean over the replicates."""
+    """What is left of each prunable weight at each level of the tickets, mean over the replicates.
+
+    Too many weights for a legend are told apart by a colour that goes from the input to the output.
+    """
     figure, axis = _figure()
     tickets = frame[frame.branch == analysis.TICKET].groupby("level").mean(numeric_only=True)
-    markers = "osD^vP*X"
-    for position, column in enumerate(column for column in tickets if column.startswith("density:")):
-        marker = markers[position % len(markers)]
-        axis.plot(tickets.index, 100 * tickets[column], marker=marker, label=column.removeprefix("density:"))
+    columns = [column for column in tickets if column.startswith("density:")]
+    if few := len(columns) <= len(_MARKERS):
+        for marker, column in zip(_MARKERS, columns, strict=False):
+            axis.plot(tickets.index, 100 * tickets[column], marker=marker, label=column.removeprefix("density:"))
+    else:
+        colours = ScalarMappable(Normalize(1, len(columns)), cmap="cividis")
+        for position, column in enumerate(columns, start=1):
+            axis.plot(tickets.index, 100 * tickets[column], color=colours.to_rgba(position), linewidth=1)
+        figure.colorbar(colours, ax=axis, label=f"the {len(columns)} weights, from input to output")
     axis.plot(tickets.index, 100 * tickets.density, color="black", linestyle=":", label="all together")
     axis.set(title="Density by layer", xlabel="level", ylabel="weights kept (%)", yscale="log")
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "125" else ""))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, loc="best" if few else "lower left")
     return figure
 
 
