@@ -41,13 +41,13 @@ def test_batches_are_the_rows_of_the_order_whatever_segments_are_asked_for(stops
 
 @pytest.mark.parametrize("stops", [(7,), (3, 7)])
 def test_an_augmentation_gets_the_images_and_the_draws_of_their_steps(stops):
-    def flip_and_shift(images, draws):
+    def shift(images, draws):
         return images + 1000 * tf.cast(draws % 162, tf.float32)[:, None, None, None]
 
-    x, _ = batches(feed(flip_and_shift), 5, *stops)
+    x, _ = batches(feed(shift), 5, *stops)
     expected = order.batches(5, 10, 4, 0, 7) + 1000 * (order.draws(5, 10, 4, 0, 7) % 162)
     assert (x == expected[:, :, None, None, None]).all()
-    assert (batches(feed(flip_and_shift), 6, 7)[0] != x).any()
+    assert (batches(feed(shift), 6, 7)[0] != x).any()
 
 
 def test_padding_gives_all_segments_one_shape_and_changes_nothing():
