@@ -40,6 +40,8 @@ def main() -> None:
             )
         if topology.is_chief:
             terminal.show(run, page.write(run))
+        else:
+            terminal.say("Done. The chief writes the report.")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ KERAS_FREE = (
     "data",
     "feeds/test_images.py",
     "feeds/test_encoded.py",
+    "feeds/test_resident.py",
+    "feeds/test_make.py",
     "report",
     "test_ticket.py",
     "test_topology.py",
@@ -28,6 +30,7 @@ collect_ignore = [
     "laws/on_two_replicas.py",
     "laws/trainings_on_two_replicas.py",
     "callbacks/levels_on_two_replicas.py",
+    "feeds/feeds_on_two_replicas.py",
 ]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -28,11 +28,11 @@ def test_a_batch_is_shared_evenly_or_refused_with_the_nearest_sizes():
     class Eight:
         num_replicas_in_sync = 8
 
-    assert distribution.share(64, Eight()) == 8
+    distribution.check_batch_size(64, Eight())
     with pytest.raises(ConfigError, match=r"all 8 replicas together, so 8 must divide it: 56 or 64. Received: 60"):
-        distribution.share(60, Eight())
+        distribution.check_batch_size(60, Eight())
     with pytest.raises(ConfigError, match=r"8 must divide it: 8. Received: 3"):
-        distribution.share(3, Eight())
+        distribution.check_batch_size(3, Eight())
 
 
 def test_one_replica_has_nothing_to_agree_on_and_is_its_own_chief():

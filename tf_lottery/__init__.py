@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tf_lottery import callbacks
+    from tf_lottery import callbacks, data, models
     from tf_lottery.core import criteria, schedules
     from tf_lottery.experiment.find_tickets import find_tickets
     from tf_lottery.experiment.storage import Run, Unit
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tf_lottery.prunable import Prunable, register_prunable
     from tf_lottery.state import restore_ticket
     from tf_lottery.ticket import Ticket, load_ticket, save_ticket
+    from tf_lottery.topology import Topology
 
 __version__ = "0.1.0.dev0"
 
@@ -23,6 +24,7 @@ _HOMES = {
     "Prunable": "prunable",
     "Run": "experiment.storage",
     "Ticket": "ticket",
+    "Topology": "topology",
     "Unit": "experiment.storage",
     "apply_masks": "model_masks",
     "density": "model_masks",
@@ -39,7 +41,13 @@ _HOMES = {
     "strip_pruning": "layers",
 }
 
-_MODULES = {"callbacks": "callbacks", "criteria": "core.criteria", "schedules": "core.schedules"}
+_MODULES = {
+    "callbacks": "callbacks",
+    "criteria": "core.criteria",
+    "data": "data",
+    "models": "models",
+    "schedules": "core.schedules",
+}
 
 __all__ = [*_HOMES, *_MODULES]
 

@@ -71,8 +71,8 @@ _STRATEGIES: dict[str, Callable[[int], tf.distribute.Strategy]] = {
 }
 
 
-def share(batch_size: int, strategy: tf.distribute.Strategy) -> int:
-    """Examples that each replica has of a batch; raises ConfigError where they do not come out even."""
+def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
+    """Raises ConfigError where the replicas cannot share a batch evenly."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         near = sorted({max(batch_size // replicas, 1) * replicas, -(-batch_size // replicas) * replicas})
@@ -80,7 +80,6 @@ def share(batch_size: int, strategy: tf.distribute.Strategy) -> int:
             f"`train.batch_size` is the batch of all {replicas} replicas together, so {replicas} must divide it: "
             f"{' or '.join(map(str, near))}. Received: {batch_size}"
         )
-    return batch_size // replicas
 
 
 def is_chief() -> bool:
@@ -165,9 +164,9 @@ class Replicas:
 
 
 def _checksum(variable: Any) -> tf.Tensor:
-    """A 32-bit sum over the bits of a variable, each entry weighted by its place."""
+    """A sum over the bits of a variable, each entry weighted by its place; 64 bits, as GPUs add no 32-bit integers."""
     value = tf.reshape(tf.convert_to_tensor(variable), [-1])
     if value.dtype.is_floating:
         value = tf.bitcast(value, {2: tf.int16, 4: tf.int32, 8: tf.int64}[value.dtype.size])
-    value = tf.cast(value, tf.int32)
-    return tf.reduce_sum(value * (2 * tf.range(tf.size(value)) + 1))
+    places = tf.range(tf.size(value, tf.int64), dtype=tf.int64)
+    return tf.reduce_sum(tf.cast(value, tf.int64) * (2 * places + 1))

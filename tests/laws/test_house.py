@@ -40,7 +40,10 @@ ROOMS = {
     },
     "report": {"core", "errors", "experiment"},
     "command_line": {"errors", "experiment"},
-    "__init__": {"callbacks", "core", "experiment", "layers", "model_masks", "prunable", "state", "ticket"},
+    "__init__": {
+        *("callbacks", "core", "data", "experiment", "layers", "model_masks", "models", "prunable", "state", "ticket"),
+        "topology",
+    },
 }
 NUMPY_ONLY = ("errors", "core", "files", "ticket", "topology", "data", "report", "command_line")
 FILES = sorted(ROOT.rglob("*.py"))

@@ -56,7 +56,7 @@ def set_up(config: Experiment) -> Setup:
         LotteryError: data, model, devices and config do not fit each other.
     """
     train, prune = config.train, config.prune
-    distribution.share(train.batch_size, tf.distribute.get_strategy())
+    distribution.check_batch_size(train.batch_size, tf.distribute.get_strategy())
     keras.mixed_precision.set_global_policy(train.precision)
     dataset = data.load(config.data.name, made_up=config.data.made_up)
     lengths = config_lib.lengths(config, dataset.examples["train"])
