@@ -58,7 +58,7 @@ class LotteryTicket(LevelsInFit):
             Those that you give to `fit` itself act on the whole of it; there is the place of those that write files.
         directory: Where to keep everything: `level_02.tfl` and the like, tickets that `tfl.load_ticket` reads. The same
             script run again goes on with the level that was not finished; before, the finished levels are there to look
-            at. Whether data and learning rate are the same is for you to see to. With several workers each needs its own.
+            at. Whether data and learning rate are the same is for you to see to. Several workers need one each.
         seed: For the criteria and controls that draw.
 
     `records` has one dict a finished level: `level`, `density`, `density_by_weight`, `epochs`, `step` (the optimizer's
