@@ -22,13 +22,12 @@ MADE_UP = data.load(
 )  # 64 training images, of class 0 … 63; 24 of class 0 … 23 in the others
 BATCH, T = 12, 20  # 3.75 epochs
 SIZE = 4
-# Of block and image: what is left out at the start of an epoch is whole blocks, parts of one, or both.
-BLOCKS = (10, 2048)
 
 
-@pytest.fixture(autouse=True, params=BLOCKS)
+@pytest.fixture(autouse=True)
 def block(request, monkeypatch):
-    monkeypatch.setattr(encoded, "_BLOCK", request.param)
+    """So few that an epoch has several blocks, of which some are left out where a training starts in its middle."""
+    monkeypatch.setattr(encoded, "_BLOCK", getattr(request, "param", 10))
 
 
 def feed(dataset=MADE_UP, batch_size=BATCH, steps=T, threads=2, crop=images.train_image):
@@ -61,6 +60,7 @@ def whole(block):
     return batches(feed())
 
 
+@pytest.mark.parametrize("block", [1, 10, 2048], indirect=True)
 def test_a_training_that_starts_anywhere_sees_the_batches_of_the_whole_one(whole):
     assert (whole[0].dtype, whole[1].dtype, whole[0].shape) == (np.float32, np.int32, (T, BATCH, SIZE, SIZE, 3))
     for start in (1, 5, 6, 10, 16, 19):  # 16 is where the fourth epoch begins
@@ -98,6 +98,7 @@ def test_a_segment_may_be_empty(start):
     assert feed().segment(1, start, start)
 
 
+@pytest.mark.parametrize("block", [10, 2048], indirect=True)
 def test_every_epoch_sees_every_example_once_in_an_order_of_its_own(whole):
     epochs = whole[1].reshape(-1)[: 3 * 64].reshape(3, 64)
     assert all(sorted(epoch) == list(range(64)) for epoch in epochs)
