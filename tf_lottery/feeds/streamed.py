@@ -106,11 +106,13 @@ class Streamed:
         """Batches of `size` examples over all replicas; each worker decodes its share only."""
         options = tf.data.Options()
         options.threading.private_threadpool_size = self._threads
+        # Autotuning could hold up to half of the memory, and an iterator that it serves can take a minute to go away.
+        options.autotune.enabled = False
 
         def of_this_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
             share = records.shard(context.num_input_pipelines, context.input_pipeline_id)
-            decoded = share.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            decoded = share.map(example, num_parallel_calls=self._threads, deterministic=True)
             batches = decoded.batch(context.get_per_replica_batch_size(size), drop_remainder=True)
-            return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+            return batches.prefetch(2).with_options(options)
 
         return self._strategy.distribute_datasets_from_function(of_this_worker)
