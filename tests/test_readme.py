@@ -72,7 +72,9 @@ def test_every_script_and_config_that_is_named_exists():
             assert (ROOT / path).exists(), path
 
 
-@pytest.mark.parametrize(("name", "stated_levels", "winning_levels"), [("fashion_lenet", 8, range(3, 13))])
+@pytest.mark.parametrize(
+    ("name", "stated_levels", "winning_levels"), [("fashion_lenet", 8, range(3, 13)), ("fashion_resnet", 6, ())]
+)
 def test_the_figures_of_a_config_are_those_of_its_run(name, stated_levels, winning_levels):
     spec = importlib.util.spec_from_file_location(name, ROOT / f"configs/{name}.py")
     spec.loader.exec_module(config := importlib.util.module_from_spec(spec))

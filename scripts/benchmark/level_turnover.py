@@ -13,13 +13,13 @@ the median of the rounds' ratios. Parts of a level are told in passes: one is `n
 process's resident set as Linux reports it, and beside it what NumPy allocates by itself (tracemalloc).
 
 Predicted: the selection 1.2 partitions at level 1 and less at sparser ones; 3.5 times the memory. Seen on a 2-core x86
-CPU (AMD EPYC with AVX-512) beside other work, 9 rounds, Keras 3:
+CPU (AMD EPYC with AVX-512), 9 rounds, Keras 3, two runs alike:
 
     level   kept    selection / partition    read    score and select    write    whole level
-      1     1.000   1.06  (0.92-1.30)        4       21 passes           9        39 passes, 0.4 s
-      2     0.800   1.22  (0.83-1.45)        5       30                  12       31
-      4     0.512   0.67  (0.36-0.89)        5       21                  12       38
-     11     0.107   0.35  (0.16-0.44)        5       10                  12       27 passes, 0.2 s
+      1     1.000   1.13  (0.90-1.18)        4       26 passes          10        46 passes, 0.36 s
+      2     0.800   1.31  (1.19-1.35)        4       31                 11        47
+      4     0.512   0.81  (0.58-0.85)        4       19                 11        33
+     11     0.107   0.35  (0.22-0.36)        4        9                 11        26 passes, 0.20 s
     peak memory: 3.55 times the weights at level 1, 3.34 at level 2
 
 The yardstick is one for all levels. At a sparse one, `np.partition` of the kept magnitudes alone, lying ready, is
