@@ -143,9 +143,9 @@ class Trainer:
             Mean cross-entropy (`loss`, without label smoothing and L2) and `accuracy`, 0-1.
         """
         with self._evaluated_weights() if averaged else contextlib.nullcontext(), self.feed.errors():
-            measured = [[part.numpy() for part in self._measure(x, y)] for x, y in self.feed.held_out(split)]
+            measured = [[part.numpy().item() for part in self._measure(x, y)] for x, y in self.feed.held_out(split)]
         losses, hits, examples = map(sum, zip(*measured, strict=True))
-        return {"loss": float(losses) / int(examples), "accuracy": int(hits) / int(examples)}
+        return {"loss": losses / examples, "accuracy": hits / examples}
 
     def _evaluate_into(self, outcome: Outcome, step: int, train_loss: float) -> None:
         with self._evaluated_weights():
