@@ -97,8 +97,8 @@ def lost_workers() -> Iterator[None]:
         if tf.distribute.get_strategy().cluster_resolver is None:
             raise
         raise ClusterError(
-            "Another worker has stopped or cannot be reached. Start all workers again with the same command: what is "
-            "done is kept."
+            "Another worker has stopped or cannot be reached; it may have said why. Start all workers again with the "
+            "same command: what is done is kept."
         ) from error
 
 

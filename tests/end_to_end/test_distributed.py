@@ -33,14 +33,14 @@ def start_mirrored(run_dir):
     return [start(runs.command(run_dir, *SMALL, *MIRRORED), {})]
 
 
-def start_workers(run_dir):
+def start_workers(run_dir, *arguments, number=2):
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports()]}
     return [
         start(
-            runs.command(run_dir, *SMALL, "--strategy=multi_worker"),
+            runs.command(run_dir, *SMALL, "--strategy=multi_worker", *arguments),
             {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})},
         )
-        for index in (0, 1)
+        for index in range(number)
     ]
 
 
@@ -49,11 +49,11 @@ def start(command, environment):
     return subprocess.Popen(command, cwd=runs.ROOT, env=os.environ | environment, text=True, **pipes)
 
 
-def ended(processes):
+def ended(processes, patience=PATIENCE):
     """Status, output and errors of each."""
     results = []
     for process in processes:
-        output, errors = process.communicate(timeout=PATIENCE)
+        output, errors = process.communicate(timeout=patience)
         results.append((process.returncode, output, errors))
     return results
 
@@ -91,6 +91,17 @@ def test_two_replicas_find_the_tickets_of_one(finished, alone):
         for group in ("rewind", "final"):
             for name, array in one.weights[group].items():
                 np.testing.assert_allclose(two.weights[group][name], array, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("peer", ["training too", "missing"])
+def test_a_worker_can_be_stopped_whatever_the_others_do(tmp_path, peer):
+    processes = start_workers(tmp_path / "run", "--config.train.steps=1000000it", number=2 if peer != "missing" else 1)
+    time.sleep(25 if peer != "missing" else 10)
+    processes[-1].send_signal(signal.SIGTERM)
+    *others, (status, _, errors) = ended(processes, patience=30)
+    assert status == 130
+    assert "Interrupted" in errors
+    assert all(status == 1 and "Another worker has stopped" in errors for status, _, errors in others)
 
 
 def test_killed_in_the_middle_no_process_stays_and_the_same_command_ends_with_the_same_bytes(finished, tmp_path):

@@ -36,7 +36,10 @@ def test_the_defaults_make_sense():
         ("train.optimizer", "adm", "Did you mean 'adam'?"),
         ("train.learning_rate", float("nan"), "`train.learning_rate` must be a number. Received: nan"),
         ("train.learning_rate", 10**400, "`train.learning_rate` must be a number"),
-        ("train.learning_rate", -1.0, "`train.learning_rate` must be more than 0"),
+        ("train.learning_rate", -1.0, "`train.learning_rate` must be at least 2e-38"),
+        ("train.learning_rate", 1e-46, "`train.learning_rate` must be at least 2e-38"),
+        ("train.learning_rate", 1e39, "`train.learning_rate` must be a number"),
+        ("train.final_learning_rate", 1.0, "`train.final_learning_rate` must not be above train.learning_rate"),
         ("train.threads", 2**31, "`train.threads` must be at most 1024"),
         ("train.jit_compile", "no", "`train.jit_compile` must be True or False. Received: 'no'"),
         ("train.drops", "50", "`train.drops` must be a tuple of texts"),
@@ -46,7 +49,7 @@ def test_the_defaults_make_sense():
         ("prune.criterion", [], "`prune.criterion` must be text in quotes"),
         ("controls", None, "`controls` must be a tuple of texts"),
         ("model.name", 5, "`model.name` must be text in quotes"),
-        ("train.drop_factor", 0.0, "`train.drop_factor` must be more than 0"),
+        ("train.drop_factor", 0.0, "`train.drop_factor` must be at least 2e-38"),
         ("train.momentum", 1.0, r"`train.momentum` must be in \[0, 1\)"),
         ("train.drops", ("1.5ep",), 'written "500it"'),
         ("train.warmup", "-1it", 'written "500it"'),
@@ -105,3 +108,35 @@ def test_a_config_survives_its_fields():
 
 def test_every_known_optimizer_can_be_made():
     assert set(config_lib.OPTIMIZERS) == set(optimizers.OPTIMIZERS)
+
+
+def test_drops_and_a_linear_decay_exclude_each_other():
+    with pytest.raises(ConfigError, match=r"`train.drops` needs train.decay='drops'. Received: train.decay='linear'"):
+        config_lib.check(Experiment(train=Train(decay="linear", drops=("5it",))))
+
+
+def test_a_drop_that_repeats_is_one_every_so_many_steps_or_epochs_until_the_end():
+    def drops(*written, steps="10it"):
+        return config_lib.lengths(Experiment(train=Train(batch_size=4, steps=steps, drops=written)), 10).drops
+
+    assert drops("every 3it") == (3, 6, 9)
+    assert drops("every 5it") == (5,)
+    assert drops("every 10it") == ()
+    assert drops("2it", "every 4it") == (2, 4, 8)
+    assert drops("every 1ep", steps="4ep") == (3, 5, 8)  # an epoch has 2.5 steps
+    with pytest.raises(ConfigError, match=r"up to 10000 times. Received: 'every 1it' in 20000 steps"):
+        drops("every 1it", steps="20000it")
+
+
+def test_a_smoke_run_is_the_same_experiment_at_another_size():
+    config = Experiment(train=Train(drops=("every 3ep",), warmup="5ep"), prune=Prune(levels=9, rewind_to="6ep"))
+    small = config_lib.smoke(config)
+    config_lib.check(small)
+    assert (small.data.made_up, small.replicates, small.prune.levels, small.prune.rewind_to) == (True, 1, 1, "2it")
+    assert (small.train.steps, small.train.drops, small.train.warmup) == ("6it", ("every 2it",), "2it")
+    assert config.data.made_up is False
+    different = {name for name, value in config_lib.fields(small).items() if config_lib.fields(config)[name] != value}
+    assert different == {
+        *("replicates", "data.made_up", "data.image_size", "prune.levels", "prune.rewind_to"),
+        *("train.steps", "train.evaluate_every", "train.batch_size", "train.warmup", "train.drops"),
+    }

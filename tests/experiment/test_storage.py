@@ -250,3 +250,21 @@ def test_metrics_hold_the_checksums_of_the_files_beside_them(run):
     made_up.save(run, Unit(1, 0))
     content = json.loads((run.path / "replicate_1/level_00/metrics.json").read_text())
     assert set(content["sha256"]) == {"ticket.tfl", "history.csv"}
+
+
+@pytest.mark.parametrize(("name", "now"), [("replicas", 1), ("keras_flavour", "legacy")])
+def test_another_keras_or_number_of_replicas_is_refused(tmp_path, name, now):
+    environment = {"replicas": 2, "keras_flavour": "keras 3"}
+    storage.open_run(tmp_path / "run", made_up.experiment(), environment)
+    storage.open_run(tmp_path / "run", made_up.experiment(), environment)
+    with pytest.raises(RunError, match=rf"was begun with {name}=.*Received: {name}={now}. Go on with the same Keras"):
+        storage.open_run(tmp_path / "run", made_up.experiment(), environment | {name: now})
+
+
+def test_a_worker_sees_the_run_of_the_chief_or_says_why_not(tmp_path):
+    with pytest.raises(RunError, match=r"is not there, yet the chief has made it. All workers need one run directory"):
+        storage.opened_by_chief(tmp_path / "run", made_up.experiment())
+    storage.open_run(tmp_path / "run", made_up.experiment(), {})
+    assert storage.opened_by_chief(tmp_path / "run", made_up.experiment()).config == made_up.experiment()
+    with pytest.raises(RunError, match=r"The chief was asked for less than this worker .*Give all the same command"):
+        storage.opened_by_chief(tmp_path / "run", made_up.experiment(replicates=4))

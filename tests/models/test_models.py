@@ -243,7 +243,7 @@ def test_precision_is_what_the_process_asks_for():
         ("conv_6", (32, 7, 3), r"at least 8 x 8. Received: shape \(32, 7, 3\)"),
         ("resnet_20", (40, 1), r"resnet_20 needs images of shape \(rows, columns, channels\)\. Received: shape"),
         ("resnet_8_w4_1d", (28, 28, 1), r"resnet_8_w4_1d needs signals of shape \(length, channels\)\. Received"),
-        ("resnet_20", (None, None, 3), "resnet_20 needs images"),
+        ("resnet_20", (None, None, 3), r"whole numbers of at least 1, .* Received: \(None, None, 3\)"),
         ("vgg_19", (28, 15, 1), "vgg_19 needs images .*, at least 16 x 16"),
         ("resnet_50", (784,), "resnet_50 needs images"),
         ("squeezenet", (28, 28, 1), "squeezenet needs images .*, at least 29 x 29"),
@@ -284,3 +284,12 @@ def test_kernels_are_those_of_keras_applications_but_for_the_auxiliary_head(name
     shapes = [tuple(kernel.shape) for path, kernel in ours.items() if not path.startswith("auxiliary")]
     reference = getattr(keras.applications, theirs)(weights=None, input_shape=shape, classes=1000)
     assert sorted(shapes) == sorted(tuple(kernel.shape) for kernel in kernels(reference).values())
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes"),
+    [((8, 8, 1), 0), ((8, 8, 1), None), ((8, 8, 1), 2.5), ((), 3), (8, 3), ((None, 8), 3), ((0,), 3)],
+)
+def test_no_shape_or_no_classes_are_refused(shape, classes):
+    with pytest.raises(ModelError, match="A network needs the shape of one example and a number of classes"):
+        models.build("lenet_300_100", shape, classes)

@@ -26,7 +26,8 @@ _EVERY = "every "
 _SMOKE_BATCH = 8
 _SMOKE_PIXELS = 75  # the least that Inception-v3 takes
 _MAX_THREADS = 1024
-_HUGE = 1e300
+_LARGEST, _SMALLEST = 3e38, 2e-38  # of float32, in which a training computes
+_MOST_DROPS = 10_000
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ class Train:
     weight_decay: float = 0.0  # L2 in the gradient of the kernels of layers, those never pruned included
     label_smoothing: float = 0.0
     auxiliary_weight: float = 0.4  # of the loss of a network's auxiliary head
-    average: float = 0.0  # momentum of averages of the weights, which evaluations then use; pruning ranks the weights
+    average: float = 0.0  # momentum of averages that evaluations then use; pruning ranks, and tickets hold, the weights
     precision: str = "float32"  # or "mixed_float16" or "mixed_bfloat16"
     batch_size: int = 60  # of all replicas together
     steps: str = "10000it"  # T, the length of the dense training
@@ -170,8 +171,10 @@ def _drop_steps(drop: str, epoch: Fraction | int, total: int) -> list[int]:
     number, unit = steps.parse(drop.removeprefix(_EVERY))
     if number < 1:
         raise ConfigError(f"A drop that repeats needs some steps between. Received: {drop!r}")
-    length = epoch if unit == "ep" else 1
-    return [math.ceil(times * number * length) for times in range(1, math.ceil(total / (number * length)))]
+    length = number * (epoch if unit == "ep" else 1)
+    if total > _MOST_DROPS * length:
+        raise ConfigError(f"A drop may repeat up to {_MOST_DROPS} times. Received: {drop!r} in {total} steps")
+    return [math.ceil(times * length) for times in range(1, math.ceil(total / length))]
 
 
 def check(config: Experiment) -> None:
@@ -190,13 +193,20 @@ def check(config: Experiment) -> None:
     if train.threads > _MAX_THREADS:
         raise ConfigError(f"`train.threads` must be at most {_MAX_THREADS}. Received: {train.threads}")
     for name in ("learning_rate", "drop_factor", "epsilon"):
-        _at_least(f"train.{name}", getattr(train, name), 0, above=True)
+        _at_least(f"train.{name}", getattr(train, name), _SMALLEST)
     for name in ("final_learning_rate", "weight_decay", "auxiliary_weight"):
         _at_least(f"train.{name}", getattr(train, name), 0)
     for name in ("momentum", "label_smoothing", "average"):
         _share(f"train.{name}", getattr(train, name))
     _one_of("train.optimizer", train.optimizer, OPTIMIZERS)
     _one_of("train.decay", train.decay, DECAYS)
+    if train.final_learning_rate > train.learning_rate:
+        raise ConfigError(
+            f"`train.final_learning_rate` must not be above train.learning_rate={train.learning_rate}. "
+            f"Received: {train.final_learning_rate}"
+        )
+    if train.drops and train.decay != "drops":
+        raise ConfigError(f"`train.drops` needs train.decay='drops'. Received: train.decay={train.decay!r}")
     _one_of("train.precision", train.precision, PRECISIONS)
     names.parse(config.model.name)
     _one_of("data.name", config.data.name, SOURCES)
@@ -249,7 +259,7 @@ _TYPES: dict[Any, tuple[Callable[[Any], bool], str]] = {
     str: (lambda value: type(value) is str, 'text in quotes, as in "digits" or "500it"'),
     bool: (lambda value: type(value) is bool, "True or False"),
     int: (lambda value: type(value) is int, "a whole number"),
-    float: (lambda value: type(value) in (int, float) and abs(value) < _HUGE, "a number"),
+    float: (lambda value: type(value) in (int, float) and abs(value) < _LARGEST, "a number"),
     tuple[str, ...]: (
         lambda value: type(value) is tuple and all(type(item) is str for item in value),
         "a tuple of texts, as in ('reinit',)",
@@ -262,9 +272,9 @@ def _whole(name: str, value: int, least: int) -> None:
         raise ConfigError(f"`{name}` must be a whole number of at least {least}. Received: {value!r}")
 
 
-def _at_least(name: str, value: float, least: float, *, above: bool = False) -> None:
-    if value < least or (above and value == least):
-        raise ConfigError(f"`{name}` must be {'more than' if above else 'at least'} {least}. Received: {value!r}")
+def _at_least(name: str, value: float, least: float) -> None:
+    if value < least:
+        raise ConfigError(f"`{name}` must be at least {least}. Received: {value!r}")
 
 
 def _share(name: str, value: float) -> None:

@@ -93,7 +93,8 @@ def _optimizer(config: Experiment, lengths: Lengths) -> Any:
         train.drop_factor,
         lengths.warmup,
         train.final_learning_rate,
-        lengths.total if train.decay == "linear" else 0,
+        linear_until=lengths.total if train.decay == "linear" else 0,
+        last=lengths.total - 1,  # fine-tuning goes on at the rate that training ended with
     )
     settings = optimizers.Settings(train.momentum, train.nesterov, train.epsilon, train.average)
     return optimizers.make(train.optimizer, rate, settings, scale_loss=train.precision == "mixed_float16")

@@ -236,12 +236,14 @@ def open_run(path: str | os.PathLike[str], config: Experiment, environment: Mapp
     A run only grows: more levels, replicates or controls extend it, fewer leave it as it is.
 
     Raises:
-        RunError: the directory cannot be written, is no run, or belongs to another experiment (with the difference).
+        RunError: the directory cannot be written, is no run, belongs to another experiment (with the difference), or
+            was begun with another Keras or number of replicas.
     """
     run = existing_run(path, config)
     if run is None:
         run = Run(Path(path), config)
         files.write(run.path / "environment.json", _json(environment))
+    _check_same(run, environment)
     files.write(run.path / "config.json", _json(config_lib.fields(run.config)))  # makes it a run
     return run
 
@@ -258,7 +260,23 @@ def opened_by_chief(path: str | os.PathLike[str], config: Experiment) -> Run:
             f"{path} is not there, yet the chief has made it. All workers need one run directory, on storage that all "
             "can read."
         )
+    if config_lib.fields(run.config) != config_lib.fields(Run.load(path).config):
+        raise RunError(
+            f"The chief was asked for less than this worker ({', '.join(_EXTENDABLE)}). Give all the same command."
+        )
     return run
+
+
+def _check_same(run: Run, environment: Mapping[str, Any]) -> None:
+    """Refuses to go on with another Keras or number of replicas: what is trained then cannot be compared."""
+    before = run.environment()
+    for name in ("keras_flavour", "replicas"):
+        now = environment.get(name)
+        if name in before and now not in (None, before[name]):
+            raise RunError(
+                f"{run.path} was begun with {name}={before[name]}. Received: {name}={now}. Go on with the same Keras "
+                "(TF_USE_LEGACY_KERAS) and devices (--strategy, --devices), or choose another --run_dir."
+            )
 
 
 def _is_foreign(path: Path) -> bool:

@@ -5,14 +5,17 @@ belong to the experiment, not to the program that started it.
 """
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +26,7 @@ from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.topology import ONE_DEVICE, Topology
 
 _POLL_SECONDS = 0.1
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Workers:
     """A pool of processes that train units of one experiment. Use it in a `with` statement."""
 
     def __init__(self, config: Experiment, jobs: int, topology: Topology = ONE_DEVICE):
+        with _silent_stderr():  # for good: it clears away what killed workers leave, and need not warn of it
+            resource_tracker.ensure_running()
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         self._progress = context.SimpleQueue()
         self._others = set(multiprocessing.active_children())
@@ -62,7 +68,7 @@ class Workers:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for process in set(multiprocessing.active_children()) - self._others:
-            process.terminate()  # whatever is under way is not done, so nothing is lost that counts
+            process.kill()  # whatever is under way is not done, so nothing is lost that counts
         self._executor.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
             raise RunError(
@@ -137,6 +143,8 @@ _worker: dict[str, Any] = {}  # of a worker process: its config, its progress qu
 
 def _start(config: Experiment, topology: Topology, progress: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    if sys.platform == "linux":  # a thread does not run while TensorFlow waits for other machines
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _worker.update(config=config, topology=topology, progress=progress)
 

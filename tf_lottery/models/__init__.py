@@ -4,8 +4,10 @@ Importing this package imports no Keras; a network's module is imported when the
 """
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
+from tf_lottery.errors import ModelError
 from tf_lottery.models import names
 
 __all__ = ["build", "names"]
@@ -23,9 +25,15 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int) -> Any:
         num_classes: Length of the logits.
 
     Raises:
-        ModelError: an unknown name, or examples that this network cannot take.
+        ModelError: an unknown name, no shape, no classes, or examples that this network cannot take.
     """
     place, arguments = names.parse(name)
+    sizes = (*input_shape, num_classes) if isinstance(input_shape, Sequence) and len(input_shape) else (0,)
+    if any(not isinstance(size, int) or size < 1 for size in sizes):
+        raise ModelError(
+            "A network needs the shape of one example and a number of classes, all whole numbers of at least 1, as in "
+            f"(28, 28, 1) and 10. Received: {input_shape!r} and {num_classes!r}"
+        )
     module, _, function = place.partition(".")
     builder = getattr(importlib.import_module(f"tf_lottery.models.{module}"), function)
     return builder(tuple(input_shape), num_classes, **arguments)
