@@ -22,17 +22,20 @@ _STRATEGY = flags.DEFINE_string(
     "strategy", "default", "default, mirrored (devices of this machine), multi_worker (see TF_CONFIG) or tpu."
 )
 _DEVICES = flags.DEFINE_integer("devices", 0, "Of strategy mirrored: how many; 0 for all GPUs.")
-_SMOKE = flags.DEFINE_bool("smoke", False, "Whether to try the config out: a few steps on a little noise.")
+_SMOKE = flags.DEFINE_bool("smoke", False, "Tries the config out: 6 steps, 1 level, noise instead of the data.")
 
 
 def main() -> None:
     config = command_line.experiment(_CONFIG)
     topology = Topology(_STRATEGY.value, _DEVICES.value)
+    topology.check()
     jobs = _JOBS.value if _JOBS.value is not None else os.cpu_count() if topology.is_alone else 1
+    if topology.strategy == "multi_worker":
+        terminal.say("Waiting for all workers of TF_CONFIG ...")
     with command_line.resumable(_RUN_DIR.value):
         with terminal.Progress() as progress:
             run = find_tickets(
-                smoke(config) if _SMOKE.value else config,
+                smoke(config, topology.devices) if _SMOKE.value else config,
                 _RUN_DIR.value,
                 jobs=jobs,
                 topology=topology,

@@ -117,6 +117,8 @@ def test_excluding_everything_is_refused_and_changes_nothing():
 def test_an_unknown_name_in_exclude_lists_the_known_ones():
     with pytest.raises(ModelError, match=r"names 'outptu', .*Known: \['dense/kernel', 'dense_1/kernel'\]"):
         tfl.make_prunable(tiny.dense(), exclude=["outptu"])
+    with pytest.raises(ModelError, match=r"has '\^outptu', which no prunable weight matches. Known: \['dense/kernel'"):
+        tfl.make_prunable(tiny.dense(), exclude=re.compile("^outptu"))
 
 
 def test_a_model_with_nothing_to_prune_is_refused():

@@ -137,7 +137,10 @@ def _excluded(names: list[str], layers: Mapping[str, Any], exclude: Exclude) -> 
     excluded: set[str] = set()
     for item in [exclude] if isinstance(exclude, str | re.Pattern) else exclude or ():
         if isinstance(item, re.Pattern):
-            excluded |= {name for name in names if item.search(name)}
+            matching = {name for name in names if item.search(name)}
+            if not matching:
+                raise ModelError(f"`exclude` has {item.pattern!r}, which no prunable weight matches. Known: {names}")
+            excluded |= matching
             continue
         ours = {name for name in names if f"{name}/".startswith(f"{item}/")}
         paths = [path for path, layer in layers.items() if layer.name == item]
@@ -145,7 +148,10 @@ def _excluded(names: list[str], layers: Mapping[str, Any], exclude: Exclude) -> 
         if ours and keras_own and ours != keras_own:  # the second model of a process: its dense_1 is the first of it
             raise ModelError(f"`exclude` names {item!r}: Keras calls {keras_own} so, but in weight names it is {ours}.")
         if not ours | keras_own:
-            raise ModelError(f"`exclude` names {item!r}, which is no prunable layer or weight. Known: {names}")
+            raise ModelError(
+                f"`exclude` names {item!r}, which is no prunable layer or weight (part of a name: "
+                f"re.compile({item!r})). Known: {names}"
+            )
         excluded |= ours | keras_own
     return excluded
 

@@ -54,3 +54,9 @@ def test_naming_the_sources_starts_no_tensorflow():
     code = "import sys; from tf_lottery.data import SOURCES, augmentations; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_source_without_a_shape_says_where_to_enter_it(monkeypatch):
+    monkeypatch.setitem(data.SOURCES, "waves", lambda: None)
+    with pytest.raises(DataError, match=r"waves cannot be made up: enter the shape of its examples in `data.noise.SHA"):
+        data.load("waves", made_up=True)

@@ -135,6 +135,7 @@ def test_a_smoke_run_is_the_same_experiment_at_another_size():
     assert (small.data.made_up, small.replicates, small.prune.levels, small.prune.rewind_to) == (True, 1, 1, "2it")
     assert (small.train.steps, small.train.drops, small.train.warmup) == ("6it", ("every 2it",), "2it")
     assert config.data.made_up is False
+    assert [config_lib.smoke(config, devices).train.batch_size for devices in (0, 1, 3, 8, 16)] == [8, 8, 9, 8, 16]
     different = {name for name, value in config_lib.fields(small).items() if config_lib.fields(config)[name] != value}
     assert different == {
         *("replicates", "data.made_up", "data.image_size", "prune.levels", "prune.rewind_to"),

@@ -54,3 +54,6 @@ def test_the_description_says_what_was_run():
         "lenet_300_100 on digits: 3 replicates, 2 levels of 20% (global, magnitude), "
         "10000it a training, rewound to 0it."
     )
+    config = made_up.experiment(replicates=1)
+    config.data.made_up = True
+    assert text.description(config).startswith("lenet_300_100 on noise in the shape of digits: 1 replicate, 2 levels")

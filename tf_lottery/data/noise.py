@@ -6,6 +6,7 @@ import numpy as np
 
 from tf_lottery.data import imagenet
 from tf_lottery.data.dataset import Dataset, Encoded, Split
+from tf_lottery.errors import DataError
 
 EXAMPLES = {"train": 64, "validation": 24, "test": 24}
 IMAGENET_CLASSES = 1_000
@@ -24,8 +25,15 @@ def load(name: str) -> Dataset | Encoded:
     """What `data.load(name)` would return, with 64 training, 24 validation and 24 test examples of noise.
 
     Every class has a mean of its own, so that there is something to learn. The same every time.
+
+    Raises:
+        DataError: nobody has said what its examples look like.
     """
-    return _imagenet() if name == imagenet.NAME else _arrays(*SHAPES[name])
+    if name == imagenet.NAME:
+        return _imagenet()
+    if name not in SHAPES:
+        raise DataError(f"{name} cannot be made up: enter the shape of its examples in `data.noise.SHAPES`.")
+    return _arrays(*SHAPES[name])
 
 
 def _arrays(shape: tuple[int, ...], num_classes: int) -> Dataset:

@@ -102,9 +102,14 @@ class Experiment:
     data_order: str = "replay"  # every level sees the batches of the dense training; or "fresh"
 
 
-def smoke(config: Experiment) -> Experiment:
-    """The same experiment at a size that shows in a minute whether it runs: 6 steps on a little noise, 1 level."""
-    train, prune = config.train, config.prune
+def smoke(config: Experiment, devices: int = 1) -> Experiment:
+    """The same experiment at a size that shows in a minute whether it runs: 6 steps on a little noise, 1 level.
+
+    Args:
+        config: Its other sizes are not looked at.
+        devices: How many share a batch, which is at least 8.
+    """
+    train, prune, devices = config.train, config.prune, max(devices, 1)
     return dataclasses.replace(
         config,
         replicates=1,
@@ -113,12 +118,12 @@ def smoke(config: Experiment) -> Experiment:
             train,
             steps="6it",
             evaluate_every="3it",
-            batch_size=_SMOKE_BATCH,
-            warmup="2it" if train.warmup != "0it" else "0it",
+            batch_size=-(-_SMOKE_BATCH // devices) * devices,
+            warmup="2it" if steps.to_steps(train.warmup, 1) else "0it",
             drops=tuple("every 2it" if drop.startswith(_EVERY) else "4it" for drop in train.drops[:1]),
         ),
         prune=dataclasses.replace(
-            prune, levels=min(prune.levels, 1), rewind_to="0it" if prune.rewind_to == "0it" else "2it"
+            prune, levels=min(prune.levels, 1), rewind_to="2it" if steps.to_steps(prune.rewind_to, 1) else "0it"
         ),
     )
 

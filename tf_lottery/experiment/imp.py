@@ -188,7 +188,10 @@ def _start_anew(trainer: Trainer, weights: Arrays, masks: Arrays, step: int) -> 
 
 
 def _metrics(unit: Unit, masks: Arrays, from_step: int, trainer: Trainer, outcome: Outcome) -> dict[str, Any]:
-    """The record of a training. Accuracies are shares, 0-1; "early_stop" is the step of lowest validation loss."""
+    """The record of a training, which it needs the model for: afterwards that has the early-stopping weights.
+
+    Accuracies are shares, 0-1; "early_stop" is the step of lowest validation loss.
+    """
     at_end = trainer.evaluate("test")
     state.set_weights(outcome.early_stop_weights, trainer.model)
     at_early_stop = trainer.evaluate("test", averaged=False)  # they are averages already, where there are some

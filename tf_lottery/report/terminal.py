@@ -50,7 +50,11 @@ class Progress(Watcher):
         self._todo, self._finished = len(todo), 0
         self._bar.update(self._task, total=total, description=self._count())
         kept = f", {len(done)} done before" if done else ""
-        self._console.print(f"{len(todo)} trainings to do{kept}; {total:,} optimizer steps in all.", highlight=False)
+        replicas = plan.environment.get("replicas", 1)
+        devices = f", each on {replicas} devices" if replicas > 1 else ""
+        self._console.print(
+            f"{len(todo)} trainings to do{kept}; {total:,} optimizer steps in all{devices}.", highlight=False
+        )
 
     def on_steps(self, unit: Unit, steps: int) -> None:
         self._bar.update(self._task, advance=steps, place=str(unit))

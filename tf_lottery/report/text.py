@@ -46,7 +46,7 @@ def headline(frame: pd.DataFrame) -> str:
     verdicts = analysis.verdicts(frame)
     winning = verdicts.index[verdicts == analysis.WINNING]
     if winning.empty:
-        return f"No level is shown to be a winning ticket ({frame.replicate.nunique()} replicates)."
+        return f"No level is shown to be a winning ticket ({_count(frame.replicate.nunique(), 'replicate')})."
     level, summary = winning.max(), analysis.spread(frame)
     accuracy, step = summary["early_stop_test_accuracy"]["mean"], summary["early_stop_step"]["mean"]
     rivals = {"dense": (analysis.TICKET, 0)} | {STYLES[branch]["label"]: (branch, level) for branch in CONTROLS}
@@ -62,10 +62,15 @@ def description(config: Experiment) -> str:
     """What was run, in a sentence."""
     prune = config.prune
     return (
-        f"{config.model.name} on {config.data.name}: {config.replicates} replicates, {prune.levels} levels of "
+        f"{config.model.name} on {'noise in the shape of ' * config.data.made_up}{config.data.name}: "
+        f"{_count(config.replicates, 'replicate')}, {_count(prune.levels, 'level')} of "
         f"{prune.fraction:.0%} ({prune.scope}, {prune.criterion}), {config.train.steps} a training, rewound to "
         f"{prune.rewind_to}."
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _density(summary: pd.DataFrame, level: int) -> float:

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from tf_lottery import keras_training, model_masks, state
 from tf_lottery.distribution import Replicas
-from tf_lottery.feeds.resident import NO_EXAMPLE
+from tf_lottery.feeds.resident import NO_EXAMPLE, Resident
+from tf_lottery.feeds.streamed import Streamed
 from tf_lottery.training.objective import CROSS_ENTROPY, Objective, cross_entropy
 
 
@@ -45,7 +46,7 @@ class Trainer:
 
     Args:
         model: A built prunable model that returns logits, or a list of logits of which the first count.
-        feed: Where batches come from: `feeds.resident.Resident` or `feeds.streamed.Streamed`.
+        feed: Where batches come from.
         optimizer: A new optimizer; its learning rate must be a function of the step. With `use_ema`, evaluations use
             its averages of the weights.
         steps: T, the length of a whole training.
@@ -59,7 +60,7 @@ class Trainer:
     def __init__(
         self,
         model: Any,
-        feed: Any,
+        feed: Resident | Streamed,
         *,
         optimizer: Any,
         steps: int,
