@@ -82,12 +82,6 @@ def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
         )
 
 
-def is_chief() -> bool:
-    """Whether this process is the one that writes."""
-    resolver = tf.distribute.get_strategy().cluster_resolver
-    return resolver is None or not resolver.cluster_spec() or tf.distribute.get_strategy().extended.should_save_summary
-
-
 @contextlib.contextmanager
 def lost_workers() -> Iterator[None]:
     """Raises ClusterError in the place of what TensorFlow says when another worker is gone."""

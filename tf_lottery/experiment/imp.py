@@ -100,10 +100,17 @@ def _optimizer(config: Experiment, lengths: Lengths) -> Any:
     return optimizers.make(train.optimizer, rate, settings, scale_loss=train.precision == "mixed_float16")
 
 
-def train_unit(run: Run, setup: Setup, unit: Unit, on_segment: Callable[[int], None] = lambda steps: None) -> None:
+def train_unit(
+    run: Run,
+    setup: Setup,
+    unit: Unit,
+    on_segment: Callable[[int], None] = lambda steps: None,
+    *,
+    stores: bool = True,
+) -> None:
     """Does one training of the experiment and stores it; does nothing if it is done.
 
-    With several workers each does this, and the chief of them stores it.
+    With several workers each does this, and only the chief of them `stores`.
     """
     if run.is_done(unit):
         return
@@ -127,7 +134,7 @@ def train_unit(run: Run, setup: Setup, unit: Unit, on_segment: Callable[[int], N
         kept_states["final"] = optimizer
     rewind = outcome.snapshot["weights"] if outcome.snapshot else start
     metrics = _metrics(unit, masks, from_step, trainer, outcome)
-    if distribution.is_chief():
+    if stores:
         run.save(
             unit,
             ticket=Ticket(masks, {"rewind": rewind, "final": final}, _origin(setup, unit)),

@@ -206,4 +206,10 @@ def _train(path: Path, unit: Unit) -> None:
     from tf_lottery import distribution
 
     with distribution.lost_workers():
-        imp.train_unit(Run(path, setup.config), setup, unit, lambda steps: _worker["progress"].put((unit, steps)))
+        imp.train_unit(
+            Run(path, setup.config),
+            setup,
+            unit,
+            lambda steps: _worker["progress"].put((unit, steps)),
+            stores=_worker["topology"].is_chief,
+        )
