@@ -22,6 +22,15 @@ _STRATEGY = flags.DEFINE_string(
     "strategy", "default", "default, mirrored (devices of this machine), multi_worker (see TF_CONFIG) or tpu."
 )
 _DEVICES = flags.DEFINE_integer("devices", 0, "Of strategy mirrored: how many; 0 for all GPUs.")
+_CHECKPOINT_EVERY = flags.DEFINE_string(
+    "checkpoint_every",
+    "10min",
+    "How often the state of a training under way is kept: 500it (steps) or 10min (minutes).",
+)
+_ONLY_REPLICATES = flags.DEFINE_list(
+    "only_replicates", [], "Those to train here, as in 2,3; the same run elsewhere too."
+)
+_ALLOW_DRIFT = flags.DEFINE_bool("allow_drift", False, "Goes on with other versions or devices, not bit-exact then.")
 _SMOKE = flags.DEFINE_bool("smoke", False, "Tries the config out: 6 steps, 1 level, noise instead of the data.")
 
 
@@ -39,6 +48,9 @@ def main() -> None:
                 _RUN_DIR.value,
                 jobs=jobs,
                 topology=topology,
+                checkpoint_every=_CHECKPOINT_EVERY.value,
+                only_replicates=command_line.numbers("only_replicates", _ONLY_REPLICATES.value),
+                allow_drift=_ALLOW_DRIFT.value,
                 watcher=progress,
             )
         if topology.is_chief:

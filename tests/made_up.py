@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_lottery.experiment import find_tickets, storage
+from tf_lottery.experiment import opening, plan
 from tf_lottery.experiment.config import Experiment, Prune
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.ticket import Ticket
@@ -48,8 +48,8 @@ def save(run, unit, **changes):
 def run(path, config=None, results=lambda unit: (0.9, 100)):
     """A whole run in which `results` gives the accuracy and the early-stopping step of each unit."""
     config = config or experiment()
-    made = storage.open_run(path, config, ENVIRONMENT)
-    for unit in find_tickets.units(config):
+    made = opening.open_run(path, config, ENVIRONMENT)
+    for unit in plan.units(config):
         save(made, unit, metrics=metrics(unit, *results(unit)))
     return made
 

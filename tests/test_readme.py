@@ -10,8 +10,9 @@ import pytest
 import tiny
 
 from tf_lottery import data, keras_api, layers, model_masks, models, state
-from tf_lottery.experiment import storage
+from tf_lottery.experiment import opening
 from tf_lottery.experiment.config import check
+from tf_lottery.experiment.storage import Unit
 from tf_lottery.report import text
 from tf_lottery.ticket import Ticket
 
@@ -49,11 +50,11 @@ def test_the_config_example_is_a_possible_experiment():
 def test_the_way_from_a_run_back_to_keras_leads_to_the_stored_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = made_up.experiment(replicates=1)
-    stored = storage.open_run("runs/digits_lenet", config, {})
+    stored = opening.open_run("runs/digits_lenet", config, {})
     model = layers.make_prunable(models.build("lenet_300_100", (8, 8, 1), 10))
     model_masks.set_masks(model, tiny.half_masks(model))
     weights = state.weights(model)
-    made_up.save(stored, storage.Unit(1, 2), ticket=Ticket(model_masks.get_masks(model), {"final": weights}))
+    made_up.save(stored, Unit(1, 2), ticket=Ticket(model_masks.get_masks(model), {"final": weights}))
     run(example("Run.load"))
     plain = keras_api.keras.models.load_model("ticket.keras")
     images = data.load("digits").test.x

@@ -16,8 +16,6 @@ from tf_lottery.errors import ConfigError, LotteryError
 from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
 
-_INTERRUPTED = 130
-
 
 def run(main: Callable[..., None], *, arguments: int = 0) -> NoReturn:
     """Parses the command line and calls `main`; a user's mistake never gives a traceback.
@@ -27,7 +25,7 @@ def run(main: Callable[..., None], *, arguments: int = 0) -> NoReturn:
         arguments: How many of those there may be.
     """
     sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 must not cost a result
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: unwinds, so that workers end too
+    signal.signal(signal.SIGTERM, _interrupt)  # like Ctrl-C: unwinds, so that workers end too
     app.run(lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv, arguments))
 
 
@@ -46,14 +44,21 @@ def experiment(holder: flags.FlagHolder) -> Experiment:
     return holder.value
 
 
+def numbers(name: str, texts: list[str]) -> list[int]:
+    """The whole numbers that a flag lists; raises ConfigError where they are none."""
+    if not all(text.isdecimal() for text in texts):
+        raise ConfigError(f"`{name}` lists whole numbers, as in 2,3. Received: {','.join(texts)!r}")
+    return [int(text) for text in texts]
+
+
 @contextlib.contextmanager
 def resumable(run_dir: str) -> Iterator[None]:
     """Says, when the user interrupts, that nothing is lost and how to go on."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         sys.stderr.write(f"\nInterrupted. What is done is kept in {run_dir}; the same command goes on from there.\n")
-        sys.exit(_INTERRUPTED)
+        sys.exit(_status(interrupt))
 
 
 def _parse(argv: list[str], most_arguments: int) -> list[str]:
@@ -90,5 +95,14 @@ def _one_line(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except LotteryError as error:
         sys.exit(f"Error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        sys.exit(_status(interrupt))
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt(number)
+
+
+def _status(interrupt: KeyboardInterrupt) -> int:
+    """What shells return for a process that a signal has ended."""
+    return 128 + (interrupt.args or (signal.SIGINT,))[0]

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_lottery import keras_api
@@ -101,17 +102,17 @@ class Replicas:
 
     Args:
         variables: All that must be alike.
-        averaged: Those among them that each replica changes in its own way, as BatchNorm does its statistics.
+        averaged: Those among them that each replica changes in its own way, as BatchNorm does its statistics, by name.
     """
 
-    def __init__(self, variables: Sequence[Any], averaged: Sequence[Any]):
+    def __init__(self, variables: Sequence[Any], averaged: Mapping[str, Any]):
         self._strategy = tf.distribute.get_strategy()
         self._variables = [keras_api.tf_variable(variable) for variable in variables]
-        averaged = [keras_api.tf_variable(variable) for variable in averaged]
-        self._averaged = [variable for variable in averaged if variable.dtype.is_floating]
-        self._unify, self._sums, self._ones = (
+        found = {name: keras_api.tf_variable(variable) for name, variable in averaged.items()}
+        self._averaged = {name: variable for name, variable in found.items() if variable.dtype.is_floating}
+        self._unify, self._sums, self._own, self._mean = (
             tf.function(function, autograph=False)
-            for function in (self._assign_means, self._checksums, lambda: self._strategy.run(lambda: tf.constant(1)))
+            for function in (self._assign_means, self._checksums, self._gather, self._mean_over_workers)
         )
 
     @property
@@ -140,16 +141,47 @@ class Replicas:
                 "done is kept."
             )
 
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """The mean of what all workers say, on each of them the same; on a single one what it says itself."""
+        if self._strategy.cluster_resolver is None:
+            return list(values)
+        return self._mean(tf.constant(values, tf.float32)).numpy().tolist()
+
     def meet(self) -> None:
         """Waits until all workers have come here."""
-        if self.are_many:
-            self._strategy.reduce("SUM", self._ones(), axis=None)
+        self.mean([0.0])
+
+    def own_values(self) -> dict[str, np.ndarray]:
+        """`averaged` as each replica has them, one row a replica, by name; nothing on one device."""
+        if not self.are_many:
+            return {}
+        return {name: rows.numpy() for name, rows in self._own().items()}
+
+    def set_own_values(self, values: Mapping[str, np.ndarray]) -> None:
+        """Gives each replica its row of what `own_values` returned."""
+        if not values:
+            return
+        replica_id = self._strategy.run(lambda: tf.distribute.get_replica_context().replica_id_in_sync_group)
+        places = [int(place) for place in self._strategy.experimental_local_results(replica_id)]
+        for name, rows in values.items():
+            copies = self._strategy.experimental_local_results(self._averaged[name])
+            for place, copy in zip(places, copies, strict=True):
+                copy.assign(rows[place])
+
+    def _mean_over_workers(self, values: tf.Tensor) -> tf.Tensor:
+        return self._strategy.reduce("MEAN", self._strategy.run(tf.identity, args=(values,)), axis=None)
 
     def _assign_means(self) -> None:
         # What every replica reads for itself: `reduce` takes a mirrored variable for equal everywhere, and returns one.
-        own = self._strategy.run(lambda: [tf.identity(variable) for variable in self._averaged])
-        for variable, values in zip(self._averaged, own, strict=True):
-            variable.assign(self._strategy.reduce("MEAN", values, axis=None))
+        own = self._strategy.run(lambda: {name: tf.identity(variable) for name, variable in self._averaged.items()})
+        for name, values in own.items():
+            self._averaged[name].assign(self._strategy.reduce("MEAN", values, axis=None))
+
+    def _gather(self) -> dict[str, tf.Tensor]:
+        rows = self._strategy.run(
+            lambda: {name: tf.identity(variable)[None] for name, variable in self._averaged.items()}
+        )
+        return {name: self._strategy.gather(row, axis=0) for name, row in rows.items()}
 
     def _checksums(self) -> tf.Tensor:
         """One row a replica, one column a variable."""

@@ -29,6 +29,14 @@ class RunError(LotteryError):
     """A run directory cannot be used as asked."""
 
 
+class DamageError(RunError):
+    """A file of a run is damaged, or is not its own."""
+
+
+class StoppedError(RunError):
+    """A training was told to stop; its state is kept."""
+
+
 class ClusterError(RunError):
     """Another of the machines that train together is gone."""
 

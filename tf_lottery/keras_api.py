@@ -186,6 +186,11 @@ def has_hidden_randomness(layer: Any) -> bool:
     )
 
 
+def is_random_state(variable: Variable) -> bool:
+    """Whether `variable` is what a layer draws random numbers from."""
+    return own_name(variable) in ("seed_generator_state", "StateVar")
+
+
 def make_randomness_restorable() -> None:
     """Gives the layers that are built from now on a random state that can be read and set back.
 

@@ -40,6 +40,15 @@ def weights(model: Any) -> dict[str, np.ndarray]:
     return _values(naming.named_variables(model))
 
 
+def shapes(model: Any, optimizer: Any) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The shapes of what `capture` returns; reads no values."""
+    groups = {"weights": naming.named_variables(model), "optimizer": _slots(optimizer)}
+    return {
+        group: {name: tuple(variable.shape) for name, variable in variables.items()}
+        for group, variables in groups.items()
+    }
+
+
 def trained_weights(model: Any, optimizer: Any) -> dict[str, np.ndarray]:
     """`weights(model)` as `fit` leaves them: with `use_ema` the optimizer's averages stand for the weights."""
     averages = {

@@ -36,6 +36,7 @@ VERSION = 1
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES += ("bfloat16", "float16", "float32", "float64")
 CHECKSUM_BYTES = 32
+Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
 _MAX_UNPACKED_BYTES = 2**34
 
 
@@ -84,18 +85,23 @@ def pack(ticket: Ticket) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
-def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES) -> Ticket:
+def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES, shapes: Shapes | None = None) -> Ticket:
     """Reads what `pack` wrote.
 
     Args:
         data: The content of a ticket file.
         max_bytes: Most memory that the unpacked arrays may take; more is refused before it is allocated.
+        shapes: The groups of weights that there may be, and `"masks"`, each with the shapes of what may be in it, by
+            name; all else is refused before it is allocated. None: anything.
 
     Raises:
-        TicketError: the file is damaged, foreign, inconsistent or too large. Nothing is returned in part.
+        TicketError: the file is damaged, foreign, inconsistent or too large, or does not fit `shapes`. Nothing is
+            returned in part.
     """
     header, start = _header(data)
     try:
+        if shapes is not None:
+            _check_shapes(header, shapes)
         return _read(header, memoryview(data)[start:-CHECKSUM_BYTES], max_bytes)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, zlib.error) as error:
         if isinstance(error, TicketError):
@@ -110,7 +116,7 @@ def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
         TicketError: see `pack`.
         RunError: the file cannot be written.
     """
-    files.write(Path(path), pack(ticket))
+    files.write(Path(path), pack(ticket), "ticket file")
 
 
 def load_ticket(path: str | os.PathLike[str]) -> Ticket:
@@ -154,6 +160,17 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
     if version != VERSION:
         raise TicketError(f"The ticket has format version {version!r}; this tf_lottery reads version {VERSION}.")
     return header, start + length
+
+
+def _check_shapes(header: dict[str, Any], shapes: Shapes) -> None:
+    for group, entry in [
+        *(("masks", entry) for entry in header["masks"]),
+        *((entry["group"], entry) for entry in header["arrays"]),
+    ]:
+        if (expected := shapes.get(group, {}).get(entry["name"])) is None:
+            raise TicketError(f"{entry['name']!r} among the {group} is unknown here.")
+        if entry["shape"] != list(expected):
+            raise TicketError(f"{entry['name']!r} among the {group} has shape {entry['shape']}, expected {expected}.")
 
 
 def _read(header: dict[str, Any], payload: memoryview, max_bytes: int) -> Ticket:

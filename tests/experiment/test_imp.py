@@ -9,7 +9,7 @@ import tiny
 from tf_lottery import data, layers, model_masks, models, state
 from tf_lottery.core import criteria
 from tf_lottery.errors import ConfigError, PruningError
-from tf_lottery.experiment import imp, storage
+from tf_lottery.experiment import imp, opening, seeding
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.keras_api import keras
@@ -39,7 +39,7 @@ def experiment(**prune):
 
 
 def trained(path, config, units):
-    run, setup = storage.open_run(path, config, {}), imp.set_up(config)
+    run, setup = opening.open_run(path, config, {}), imp.set_up(config)
     for unit in units:
         imp.train_unit(run, setup, unit)
     return run
@@ -187,7 +187,7 @@ def test_without_rewinding_the_optimizer_goes_on_counting(tmp_path):
 
 def test_rewinding_the_learning_rate_counts_from_k_again(tmp_path):
     config = experiment(rewind="learning_rate")
-    run, setup = storage.open_run(tmp_path / "run", config, {}), imp.set_up(config)
+    run, setup = opening.open_run(tmp_path / "run", config, {}), imp.set_up(config)
     for unit in LEVELS[:2]:
         imp.train_unit(run, setup, unit)
         assert int(setup.trainer.optimizer.iterations) == 12
@@ -218,8 +218,8 @@ def test_replicates_differ_in_initialisation_and_data_order(tmp_path):
     run = trained(tmp_path / "run", experiment(rewind_to="0it"), [Unit(1, 0), Unit(2, 0)])
     first, second = (run.ticket(Unit(replicate, 0)).weights["rewind"] for replicate in (1, 2))
     assert not same(first, second)
-    config = experiment()
-    assert imp._order_seed(config, Unit(1, 0)) != imp._order_seed(config, Unit(2, 0))
+    seeds = [seeding.of_unit(experiment(), Unit(replicate, 0)) for replicate in (1, 2)]
+    assert len({*seeds[0].values(), *seeds[1].values()}) == 2 * len(seeds[0])
 
 
 def test_a_repeated_experiment_ends_with_the_same_bits_whatever_was_trained_before(tmp_path):
@@ -239,7 +239,7 @@ def test_a_unit_that_is_done_is_not_done_again(tmp_path):
 
 def test_metrics_are_those_of_the_stored_weights(tmp_path):
     config = experiment()
-    run, setup = storage.open_run(tmp_path / "run", config, {}), imp.set_up(config)
+    run, setup = opening.open_run(tmp_path / "run", config, {}), imp.set_up(config)
     for unit in LEVELS[:2]:
         imp.train_unit(run, setup, unit)
     metrics, ticket, history = run.metrics(LEVELS[1]), run.ticket(LEVELS[1]), run.history(LEVELS[1])

@@ -9,14 +9,14 @@ import pytest
 
 from tf_lottery import files as files_lib
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import storage
+from tf_lottery.experiment import opening, storage
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.storage import Run, Unit
 
 
 @pytest.fixture
 def run(tmp_path):
-    return storage.open_run(tmp_path / "run", made_up.experiment(), made_up.ENVIRONMENT)
+    return opening.open_run(tmp_path / "run", made_up.experiment(), made_up.ENVIRONMENT)
 
 
 def files(path):
@@ -80,7 +80,7 @@ def test_a_write_that_fails_leaves_the_old_file(run, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunError, match=r"config.json cannot be written: No space left on device"):
-        storage.open_run(run.path, made_up.experiment(replicates=9), {})
+        opening.open_run(run.path, made_up.experiment(replicates=9), {})
     assert (run.path / "config.json").read_bytes() == before
 
 
@@ -130,7 +130,7 @@ def test_a_run_that_was_killed_before_it_had_a_config_can_start_again(tmp_path):
     (tmp_path / "run.lock").write_text("1")
     (tmp_path / "environment.json").write_text("{}")
     (tmp_path / ".config.json.tmp").write_text("{")
-    assert storage.open_run(tmp_path, made_up.experiment(), {}).config == made_up.experiment()
+    assert opening.open_run(tmp_path, made_up.experiment(), {}).config == made_up.experiment()
 
 
 @pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"sha256": {}}'])
@@ -166,7 +166,7 @@ def test_what_is_not_a_number_is_stored_as_strict_json(run):
 
 def test_a_name_that_no_file_can_have_is_one_error(tmp_path):
     with pytest.raises(RunError, match="cannot be read: File name too long"):
-        storage.existing_run(tmp_path / ("x" * 300), made_up.experiment())
+        opening.existing_run(tmp_path / ("x" * 300), made_up.experiment())
 
 
 def test_a_directory_without_a_run_is_named(tmp_path):
@@ -177,29 +177,29 @@ def test_a_directory_without_a_run_is_named(tmp_path):
 def test_a_foreign_directory_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(RunError, match=r"exists and is not a run directory. Choose a new or an empty one"):
-        storage.open_run(tmp_path, made_up.experiment(), {})
+        opening.open_run(tmp_path, made_up.experiment(), {})
     assert files(tmp_path) == ["thesis.txt"]
 
 
 def test_a_path_that_cannot_be_a_directory_is_one_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot be written: Not a directory"):
-        storage.open_run(tmp_path / "file" / "run", made_up.experiment(), {})
+        opening.open_run(tmp_path / "file" / "run", made_up.experiment(), {})
 
 
 @pytest.mark.parametrize(
     "more", [{"replicates": 4}, {"prune": Prune(levels=3)}, {"controls": ("random_mask", "reinit")}]
 )
 def test_more_levels_replicates_or_controls_extend_a_run(tmp_path, more):
-    storage.open_run(tmp_path / "run", made_up.experiment(controls=("reinit",)), {})
+    opening.open_run(tmp_path / "run", made_up.experiment(controls=("reinit",)), {})
     asked = made_up.experiment(**{"controls": ("reinit",), **more})
-    assert storage.open_run(tmp_path / "run", asked, {}).config == asked
+    assert opening.open_run(tmp_path / "run", asked, {}).config == asked
     assert Run.load(tmp_path / "run").config == asked
 
 
 def test_a_run_only_grows(run):
     asked = made_up.experiment(replicates=1, controls=(), prune=Prune(levels=5))
-    assert storage.open_run(run.path, asked, {}).config == made_up.experiment(prune=Prune(levels=5))
+    assert opening.open_run(run.path, asked, {}).config == made_up.experiment(prune=Prune(levels=5))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_run_only_grows(run):
 def test_another_experiment_is_refused_with_the_difference(run, other, message):
     before = (run.path / "config.json").read_bytes()
     with pytest.raises(RunError, match=message):
-        storage.open_run(run.path, made_up.experiment(**other), {})
+        opening.open_run(run.path, made_up.experiment(**other), {})
     assert (run.path / "config.json").read_bytes() == before
 
 
@@ -234,7 +234,7 @@ def test_a_second_process_is_refused_by_the_number_of_the_first(run):
 
 def test_a_new_directory_may_be_locked_before_it_is_a_run(tmp_path):
     with storage.lock(tmp_path / "run"):
-        storage.open_run(tmp_path / "run", made_up.experiment(), {})
+        opening.open_run(tmp_path / "run", made_up.experiment(), {})
     with pytest.raises(RunError, match=r"cannot be written: File exists"):
         storage.lock(tmp_path / "run" / "config.json").__enter__()
 
@@ -255,16 +255,16 @@ def test_metrics_hold_the_checksums_of_the_files_beside_them(run):
 @pytest.mark.parametrize(("name", "now"), [("replicas", 1), ("keras_flavour", "legacy")])
 def test_another_keras_or_number_of_replicas_is_refused(tmp_path, name, now):
     environment = {"replicas": 2, "keras_flavour": "keras 3"}
-    storage.open_run(tmp_path / "run", made_up.experiment(), environment)
-    storage.open_run(tmp_path / "run", made_up.experiment(), environment)
+    opening.open_run(tmp_path / "run", made_up.experiment(), environment)
+    opening.open_run(tmp_path / "run", made_up.experiment(), environment)
     with pytest.raises(RunError, match=rf"was begun with {name}=.*Received: {name}={now}. Go on with the same Keras"):
-        storage.open_run(tmp_path / "run", made_up.experiment(), environment | {name: now})
+        opening.open_run(tmp_path / "run", made_up.experiment(), environment | {name: now})
 
 
 def test_a_worker_sees_the_run_of_the_chief_or_says_why_not(tmp_path):
     with pytest.raises(RunError, match=r"is not there, yet the chief has made it. All workers need one run directory"):
-        storage.opened_by_chief(tmp_path / "run", made_up.experiment())
-    storage.open_run(tmp_path / "run", made_up.experiment(), {})
-    assert storage.opened_by_chief(tmp_path / "run", made_up.experiment()).config == made_up.experiment()
+        opening.opened_by_chief(tmp_path / "run", made_up.experiment())
+    opening.open_run(tmp_path / "run", made_up.experiment(), {})
+    assert opening.opened_by_chief(tmp_path / "run", made_up.experiment()).config == made_up.experiment()
     with pytest.raises(RunError, match=r"The chief was asked for less than this worker .*Give all the same command"):
-        storage.opened_by_chief(tmp_path / "run", made_up.experiment(replicates=4))
+        opening.opened_by_chief(tmp_path / "run", made_up.experiment(replicates=4))

@@ -4,9 +4,10 @@ import made_up
 import pytest
 
 from tf_lottery.errors import PruningError
-from tf_lottery.experiment import find_tickets, workers
+from tf_lottery.experiment import plan, workers
+from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
-from tf_lottery.experiment.workers import Plan, Workers
+from tf_lottery.experiment.workers import Workers
 
 
 class Inline:
@@ -38,18 +39,18 @@ def pool(jobs, failing=()):
 
 def perform(pool, units, run):
     done = []
-    pool.perform(run, units, find_tickets.needs, on_steps=lambda unit, steps: None, on_done=done.append)
+    pool.perform(run, units, plan.needs, on_steps=lambda unit, steps: None, on_done=done.append)
     return done
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_every_unit_is_done_once_and_after_what_it_needs(tmp_path, jobs):
     run = made_up.run(tmp_path / "run")
-    units = find_tickets.units(run.config)
+    units = plan.units(run.config)
     done = perform(pool(jobs), units, run)
     assert sorted(done) == sorted(units)
     for unit in done:
-        assert find_tickets.needs(unit) is None or done.index(find_tickets.needs(unit)) < done.index(unit)
+        assert plan.needs(unit) is None or done.index(plan.needs(unit)) < done.index(unit)
 
 
 def test_what_was_done_before_is_not_waited_for(tmp_path):
@@ -59,7 +60,7 @@ def test_what_was_done_before_is_not_waited_for(tmp_path):
 
 def test_a_failure_stops_what_builds_on_it_and_nothing_else(tmp_path):
     run = made_up.run(tmp_path / "run")
-    units = find_tickets.units(run.config)
+    units = plan.units(run.config)
     made = pool(2, failing=[Unit(1, 1)])
     with pytest.raises(PruningError, match="no replicate 1, level 1"):
         perform(made, units, run)

@@ -15,7 +15,9 @@ MODELS = {"guard", "layers", "masking", "model_masks", "naming", "prunable", "st
 ROOMS = {
     "errors": set(),
     "core": {"errors"},
-    "files": {"errors"},
+    "failpoints": set(),
+    "files": {"errors", "failpoints"},
+    "sealed": set(),
     "ticket": {"core", "errors", "files"},
     "data": {"errors"},
     "keras_api": {"errors"},
@@ -29,14 +31,14 @@ ROOMS = {
     "layers": {"errors", "guard", "masking", "model_masks", "naming", "prunable", *KERAS},
     "state": {"core", "errors", "model_masks", "naming", "tfmot_bridge", "ticket", *KERAS},
     "tfmot_bridge": {"errors", "masking", "model_masks", "naming", *KERAS},
-    "callbacks": {"core", "errors", "files", "ticket", "tfmot_bridge", *KERAS, *MODELS},
+    "callbacks": {"core", "errors", "files", "sealed", "ticket", "tfmot_bridge", *KERAS, *MODELS},
     "feeds": {"core", "data", "errors"},
     "topology": {"errors"},
     "distribution": {"errors", "keras_api", "topology"},
-    "training": {"distribution", "errors", "feeds", "model_masks", "state", *KERAS},
+    "training": {"core", "distribution", "errors", "feeds", "model_masks", "naming", "state", "ticket", *KERAS},
     "experiment": {
-        *("core", "data", "distribution", "errors", "feeds", "files", "models", "ticket", "topology", "training"),
-        *("__init__", *KERAS, *MODELS),
+        *("core", "data", "distribution", "errors", "feeds", "files", "models", "sealed", "ticket", "topology"),
+        *("__init__", "training", *KERAS, *MODELS),
     },
     "report": {"core", "errors", "experiment"},
     "command_line": {"errors", "experiment"},
@@ -45,7 +47,7 @@ ROOMS = {
         "topology",
     },
 }
-NUMPY_ONLY = ("errors", "core", "files", "ticket", "topology", "data", "report", "command_line")
+NUMPY_ONLY = ("errors", "core", "failpoints", "files", "sealed", "ticket", "topology", "data", "report", "command_line")
 FILES = sorted(ROOT.rglob("*.py"))
 
 

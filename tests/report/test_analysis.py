@@ -4,7 +4,7 @@ import made_up
 import pandas as pd
 import pytest
 
-from tf_lottery.experiment import storage
+from tf_lottery.experiment import opening
 from tf_lottery.report import analysis
 
 DENSE = (0.90, 100)
@@ -50,14 +50,14 @@ def test_there_is_a_row_a_training_with_a_column_a_weight(tmp_path):
 
 
 def test_rows_of_an_unfinished_run_are_those_that_are_done(tmp_path):
-    run = storage.open_run(tmp_path / "run", made_up.experiment(), {})
+    run = opening.open_run(tmp_path / "run", made_up.experiment(), {})
     assert analysis.rows(run).empty
     made_up.save(run, made_up.unit(2, 0))
     assert analysis.rows(run)[["replicate", "level"]].to_numpy().tolist() == [[2, 0]]
 
 
 def test_a_replicate_whose_dense_network_is_missing_gives_no_verdict(tmp_path):
-    run = storage.open_run(tmp_path / "run", made_up.experiment(), {})
+    run = opening.open_run(tmp_path / "run", made_up.experiment(), {})
     for replicate, level in [(1, 0), (1, 1), (2, 0)]:
         made_up.save(run, made_up.unit(replicate, level))
     assert analysis.verdicts(analysis.rows(run)).to_dict() == {1: "not shown"}

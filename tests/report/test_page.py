@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import storage
+from tf_lottery.experiment import opening
 from tf_lottery.experiment.config import Data, Experiment
 from tf_lottery.report import page
 
@@ -64,7 +64,7 @@ def test_only_winning_levels_are_marked_as_such(tmp_path):
 
 def test_what_a_config_says_cannot_break_the_page(tmp_path):
     config = Experiment(replicates=3, data=Data("<script>alert(1)</script>"))
-    run = storage.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
+    run = opening.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
     made_up.save(run, made_up.unit(1, 0))
     html = page.write(run).read_text()
     assert "<script>" not in html
@@ -79,6 +79,6 @@ def test_the_same_run_gives_the_same_bytes(tmp_path):
 
 
 def test_a_run_with_nothing_done_has_nothing_to_report(tmp_path):
-    run = storage.open_run(tmp_path / "run", made_up.experiment(), {})
+    run = opening.open_run(tmp_path / "run", made_up.experiment(), {})
     with pytest.raises(RunError, match="no finished training yet"):
         page.write(run)

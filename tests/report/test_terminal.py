@@ -3,7 +3,7 @@ import io
 import made_up
 from rich.console import Console
 
-from tf_lottery.experiment.workers import Plan
+from tf_lottery.experiment.plan import Plan
 from tf_lottery.report import page, terminal
 
 UNITS = [made_up.unit(1, 0), made_up.unit(1, 1)]

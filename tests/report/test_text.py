@@ -1,6 +1,6 @@
 import made_up
 
-from tf_lottery.experiment import storage
+from tf_lottery.experiment import opening
 from tf_lottery.report import analysis, text
 
 
@@ -42,7 +42,7 @@ def test_no_winning_level_is_said_too(tmp_path):
 
 
 def test_one_finished_dense_network_is_enough_for_a_table(tmp_path):
-    run = storage.open_run(tmp_path / "run", made_up.experiment(), {})
+    run = opening.open_run(tmp_path / "run", made_up.experiment(), {})
     made_up.save(run, made_up.unit(1, 0))
     rows = analysis.rows(run)
     assert text.table(rows)["", "verdict"].tolist() == ["dense"]

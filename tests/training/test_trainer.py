@@ -8,14 +8,15 @@ from tf_lottery.core import order
 from tf_lottery.feeds import resident
 from tf_lottery.keras_api import keras
 from tf_lottery.training.optimizers import LearningRate
-from tf_lottery.training.trainer import segments
+from tf_lottery.training.pauses import Pauses
+from tf_lottery.training.trainer import stops
 
 
-def test_segments_end_at_the_multiples_and_at_the_snapshot():
-    assert list(segments(0, 10, 4, also=3)) == [(0, 3), (3, 4), (4, 8), (8, 10)]
-    assert list(segments(5, 8, 4)) == [(5, 8)]
-    assert list(segments(0, 8, 4, also=8)) == [(0, 4), (4, 8)]
-    assert list(segments(4, 4, 4)) == [(4, 4)]
+def test_training_stops_at_the_multiples_and_at_the_snapshot():
+    assert stops(0, 10, 4, also=3) == [3, 4, 8, 10]
+    assert stops(5, 8, 4) == [8]
+    assert stops(0, 8, 4, also=8) == [4, 8]
+    assert stops(4, 4, 4) == [4]
 
 
 def test_one_sgd_step_equals_numpy():
@@ -76,10 +77,26 @@ def test_evaluation_may_be_rarer_than_the_end_of_training():
     assert [row["step"] for row in trainer.train(0, 12, order_seed=0).history] == [12]
 
 
-def test_progress_adds_up_to_the_steps_trained():
-    seen = []
-    tiny.trainer(layers.make_prunable(tiny.dense())).train(1, 12, order_seed=0, snapshot_at=2, on_segment=seen.append)
-    assert sum(seen) == 11
+class Seen(Pauses):
+    """Notes the steps at which a training pauses; lets it run for at most so many."""
+
+    def __init__(self, most=100):
+        self.steps, self.most = [], most
+
+    def most_steps(self, step):
+        return self.most
+
+    def on_pause(self, progress):
+        self.steps.append(progress.step)
+
+
+def test_training_pauses_where_it_stops_and_wherever_it_is_asked_to():
+    trainer, every, each = tiny.trainer(layers.make_prunable(tiny.dense())), Seen(), Seen(most=1)
+    trainer.train(1, 12, order_seed=0, snapshot_at=2, pauses=every)
+    assert {2, 4, 8, 12} <= set(every.steps)
+    assert every.steps == sorted(set(every.steps))
+    trainer.train(1, 12, order_seed=0, snapshot_at=2, pauses=each)
+    assert each.steps == list(range(2, 13))
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tf_lottery import files, ticket as ticket_lib
+from tf_lottery import files, sealed, ticket as ticket_lib
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import RunError, TicketError
@@ -50,13 +50,13 @@ class Ledger:
         """
         self._load()
         self._check(settings)
-        self._settings = json.loads(_text(settings))
+        self._settings = _as_stored(settings)
         if self.path is not None:
-            files.write(self.path / "settings.json", _text(settings))
+            files.write(self.path / "settings.json", sealed.seal(_finite(settings)), "callback settings")
             for stale in set(self.path.glob("optimizer_*.tfl")) - {
                 self.path / f"optimizer_{len(self.records) - 1:02d}.tfl"
             }:
-                stale.unlink()  # of a process that ended before it could
+                files.remove(stale, "callback leftover")  # of a process that ended before it could
 
     def add(self, record: Mapping[str, Any], ticket: Ticket, optimizer: Arrays | None = None) -> None:
         """Keeps a finished level, with the optimizer's state where the next level starts from it."""
@@ -66,7 +66,7 @@ class Ledger:
             self.write(f"optimizer_{level:02d}", Ticket({}, {"optimizer": optimizer}))
         self.records.append(dict(record))
         if self.path is not None:
-            files.write(self.path / "records.json", _text(self.records))
+            files.write(self.path / "records.json", sealed.seal({"levels": _finite(self.records)}), "callback records")
         if optimizer is not None and level:
             self.forget(f"optimizer_{level - 1:02d}")
 
@@ -89,7 +89,7 @@ class Ledger:
         if self.path is None:
             self._memory[name] = content
         else:
-            files.write(self.path / f"{name}.tfl", content)
+            files.write(self.path / f"{name}.tfl", content, "callback arrays")
 
     def has(self, name: str) -> bool:
         """Whether there are arrays under a name."""
@@ -110,18 +110,20 @@ class Ledger:
         """Drops the arrays under a name, if there are any."""
         self._memory.pop(name, None)
         if self.path is not None:
-            (self.path / f"{name}.tfl").unlink(missing_ok=True)
+            files.remove(self.path / f"{name}.tfl", "callback leftover")
 
     def _load(self) -> None:
         """Reads settings and records of a directory that has them."""
         if self.path is None or not self.path.exists():
             return
         if not (self.path / "settings.json").exists():
-            if not self.path.is_dir() or any(file.suffix != ".tmp" for file in self.path.iterdir()):
+            if not self.path.is_dir() or not all(map(files.is_leftover, self.path.iterdir())):
                 raise RunError(f"{self.path} holds something else than lottery tickets. Choose a new or an empty one.")
             return
-        self._settings = self._json("settings.json", dict)
-        self.records = self._json("records.json", list) if (self.path / "records.json").exists() else []
+        self._settings = self._sealed("settings.json")
+        self.records = self._sealed("records.json").get("levels") if (self.path / "records.json").exists() else []
+        if not isinstance(self.records, list):
+            raise RunError(f"{self.path / 'records.json'} is damaged: it holds no levels. {_WAY_OUT}")
         for level, record in enumerate(self.records):
             if not isinstance(record, dict) or record.get("level") != level or not set(record) >= _RECORD:
                 raise RunError(f"{self.path / 'records.json'} is damaged: record {level} is not one. {_WAY_OUT}")
@@ -131,7 +133,7 @@ class Ledger:
     def _check(self, settings: Mapping[str, Any]) -> None:
         if (stored := self._settings) is None:
             return
-        asked = json.loads(_text(settings))
+        asked = _as_stored(settings)
         different = [name for name in {**stored, **asked} if not _continues(stored.get(name), asked.get(name))]
         if different:
             differences = "; ".join(f"{name}={stored.get(name)} (there), {asked.get(name)} (now)" for name in different)
@@ -140,14 +142,11 @@ class Ledger:
                 "Choose another directory, or make a new LotteryTicket."
             )
 
-    def _json(self, name: str, kind: type) -> Any:
+    def _sealed(self, name: str) -> dict[str, Any]:
         try:
-            content = json.loads((self.path / name).read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
+            return sealed.unseal(files.read(self.path / name, sealed.MAX_BYTES))
+        except (OSError, ValueError) as error:
             raise RunError(f"{self.path / name} is damaged: {error}. {_WAY_OUT}") from error
-        if not isinstance(content, kind):
-            raise RunError(f"{self.path / name} is damaged: it holds no {kind.__name__}. {_WAY_OUT}")
-        return content
 
 
 def _continues(stored: Any, asked: Any) -> bool:
@@ -157,8 +156,9 @@ def _continues(stored: Any, asked: Any) -> bool:
     return stored == asked
 
 
-def _text(content: Any) -> bytes:
-    return (json.dumps(_finite(content), indent=1, allow_nan=False) + "\n").encode()
+def _as_stored(settings: Mapping[str, Any]) -> Any:
+    """The settings as they come back from a file, which knows lists and no tuples."""
+    return json.loads(json.dumps(_finite(settings)))
 
 
 def _finite(content: Any) -> Any:

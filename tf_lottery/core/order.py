@@ -25,17 +25,20 @@ def batches(seed: int, examples: int, batch_size: int, from_step: int, to_step: 
     return _stream(lambda epoch: permutation(seed, epoch, examples), examples, batch_size, from_step, to_step)
 
 
-def draws(seed: int, examples: int, batch_size: int, from_step: int, to_step: int) -> np.ndarray:
+def draws(
+    seed: int, examples: int, batch_size: int, from_step: int, to_step: int, *, augmentation_seed: int
+) -> np.ndarray:
     """A random number for each example that `batches` returns for the same arguments, to derive its augmentation from.
 
-    One draw an example an epoch: it belongs to (seed, epoch, example), wherever in the epoch the example comes.
+    One draw an example an epoch: it belongs to (augmentation_seed, epoch, example), wherever in the epoch the example
+    comes.
 
     Returns:
         int32 array of the shape of `batches`, uniform in [0, 2^31).
     """
 
     def of_epoch(epoch: int) -> np.ndarray:
-        by_example = np.random.default_rng((seed, epoch, _DRAWS)).integers(2**31, size=examples)
+        by_example = np.random.default_rng((augmentation_seed, epoch, _DRAWS)).integers(2**31, size=examples)
         return by_example[permutation(seed, epoch, examples)]
 
     return _stream(of_epoch, examples, batch_size, from_step, to_step)

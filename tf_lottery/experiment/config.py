@@ -5,6 +5,8 @@ Config files return an `Experiment`; `--config.prune.fraction=0.3` overrides a f
 
 import dataclasses
 import difflib
+import hashlib
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ CONTROLS = ("random_mask", "reinit")
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 DECAYS = ("drops", "linear")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+EXTENDABLE = ("replicates", "prune.levels", "controls")  # what can be added to a run
 _EVERY = "every "
 _SMOKE_BATCH = 8
 _SMOKE_PIXELS = 75  # the least that Inception-v3 takes
@@ -304,6 +307,12 @@ def fields(config: Any, prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + entry.name] = list(value) if isinstance(value, tuple) else value
     return flat
+
+
+def fingerprint(config: Experiment) -> str:
+    """A checksum of all that decides a result: the same for a run and for its extensions."""
+    deciding = {name: value for name, value in fields(config).items() if name not in EXTENDABLE}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def from_fields(flat: dict[str, Any]) -> Experiment:

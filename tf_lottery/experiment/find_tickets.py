@@ -1,31 +1,18 @@
-"""Finds lottery tickets: the whole experiment, resumable at every training."""
+"""Finds lottery tickets: the whole experiment, which can be killed and resumed at any moment."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tf_lottery.errors import ConfigError
-from tf_lottery.experiment import config as config_lib, storage
+from tf_lottery.errors import ConfigError, DamageError
+from tf_lottery.experiment import config as config_lib, locks, opening
+from tf_lottery.experiment.cadence import Cadence
 from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.plan import units
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.experiment.workers import Plan, Workers
+from tf_lottery.experiment.watcher import NOBODY, Watcher
+from tf_lottery.experiment.workers import Workers
 from tf_lottery.topology import ONE_DEVICE, Topology
-
-
-class Watcher:
-    """Sees how an experiment goes on; this one looks away."""
-
-    def on_plan(self, todo: list[Unit], done: list[Unit], plan: Plan) -> None:
-        """Called once, before the first training."""
-
-    def on_steps(self, unit: Unit, steps: int) -> None:
-        """Called again and again, with the steps trained since the last call."""
-
-    def on_done(self, run: Run, unit: Unit) -> None:
-        """Called when a training is done and stored."""
-
-
-_NOBODY = Watcher()
 
 
 def find_tickets(
@@ -34,13 +21,17 @@ def find_tickets(
     *,
     jobs: int = 1,
     topology: Topology = ONE_DEVICE,
-    watcher: Watcher = _NOBODY,
+    checkpoint_every: str = "10min",
+    only_replicates: Sequence[int] = (),
+    allow_drift: bool = False,
+    watcher: Watcher = NOBODY,
 ) -> Run:
     """Iterative magnitude pruning with rewinding, for every replicate, with its controls.
 
     Each replicate trains the dense network (level 0), then prunes, rewinds to step k and trains again, level after
     level (Frankle et al. 2019, Algorithm 1). Everything is stored in `run_dir`; what is done there is not done again,
-    and a run of the same experiment with fewer levels, replicates or controls is extended.
+    a training under way goes on from its last kept state, to the same bytes, and a run of the same experiment with
+    fewer levels, replicates or controls is extended.
 
     The trainings run in processes of their own: a script that calls this needs `if __name__ == "__main__":`.
 
@@ -50,56 +41,75 @@ def find_tickets(
         jobs: Trainings side by side. Results are the same for any number. On several devices only one at a time.
         topology: The devices that each training uses. With several workers all call this, with a `run_dir` that all
             can read; only the chief writes there.
+        checkpoint_every: How often the state of a training under way is kept: `"500it"` (optimizer steps) or `"10min"`
+            (minutes). Results are the same for any.
+        only_replicates: Which replicates to train; another call can train the others at the same time. Default: all.
+        allow_drift: Whether a run may go on with other versions or devices than it was begun with. Then it is not
+            bit-exact, and says so.
         watcher: Told what is planned, trained and done.
 
     Returns:
         The finished run.
 
     Raises:
-        LotteryError: config, data, model or directory cannot be used; then nothing was written. Or a level could not be
-            pruned; then all that does not build on it is done and stored.
+        LotteryError: config, data, model or directory cannot be used, or other processes use them; then nothing was
+            written. Or a level could not be pruned; then all that does not build on it is done and stored.
     """
     config_lib.check(config)
     topology.check()
+    cadence = Cadence.parse(checkpoint_every)
     if jobs < 1 or (jobs > 1 and not topology.is_alone):
         most = "at least 1" if topology.is_alone else f"1: strategy {topology.strategy!r} uses all devices for each"
         raise ConfigError(f"`jobs` must be {most}. Received: {jobs}")
-    finished = storage.existing_run(run_dir, config)
-    if finished and all(finished.is_done(unit) for unit in units(finished.config)):
-        return finished
-    with Workers(finished.config if finished else config, jobs, topology) as workers:
+    found = opening.existing_run(run_dir, config)
+    mine = _mine(found.config if found else config, only_replicates)
+    if found and all(map(found.is_done, mine)):
+        if topology.is_chief:
+            with opening.lock(run_dir):
+                opening.open_run(run_dir, config)
+            with _held(found, mine):
+                return found
+        return found
+    with Workers(found.config if found else config, jobs, topology, cadence) as workers:
         plan = workers.plan()
-        with _opened(config, run_dir, topology, plan, workers) as run:
-            done = [unit for unit in units(run.config) if run.is_done(unit)]
-            todo = [unit for unit in units(run.config) if unit not in done]
-            watcher.on_plan(todo, done, plan)
-            workers.perform(
-                run, todo, needs, on_steps=watcher.on_steps, on_done=lambda unit: watcher.on_done(run, unit)
-            )
+        if topology.is_chief:
+            with opening.lock(run_dir):
+                run = opening.open_run(run_dir, config, plan.environment, allow_drift=allow_drift)
+        with _held(run, mine) if topology.is_chief else contextlib.nullcontext():
+            if not topology.is_alone:
+                workers.meet()
+            if not topology.is_chief:
+                run = opening.opened_by_chief(run_dir, config)
+            todo = [unit for unit in mine if not run.is_done(unit)]
+            watcher.on_plan(todo, [unit for unit in mine if unit not in todo], plan)
+            workers.perform(run, todo, watcher)
     return run
 
 
+def _mine(config: Experiment, only_replicates: Sequence[int]) -> list[Unit]:
+    """The trainings that this call is for."""
+    if unknown := set(only_replicates) - set(range(1, config.replicates + 1)):
+        raise ConfigError(
+            f"`only_replicates` must be among 1 to {config.replicates}. Received: {', '.join(map(str, unknown))}"
+        )
+    return [unit for unit in units(config) if not only_replicates or unit.replicate in only_replicates]
+
+
 @contextlib.contextmanager
-def _opened(
-    config: Experiment, run_dir: str | os.PathLike[str], topology: Topology, plan: Plan, workers: Workers
-) -> Iterator[Run]:
-    """The run, made or opened by the chief, then by the other workers."""
-    with storage.lock(run_dir) if topology.is_chief else contextlib.nullcontext():
-        if topology.is_chief:
-            run = storage.open_run(run_dir, config, plan.environment)
-        if not topology.is_alone:
-            workers.meet()
-        yield run if topology.is_chief else storage.opened_by_chief(run_dir, config)
+def _held(run: Run, mine: Sequence[Unit]) -> Iterator[None]:
+    """Keeps other processes from the replicates, cleared of leftovers and found whole.
 
-
-def units(config: Experiment) -> list[Unit]:
-    """All trainings, tickets first: they are what the others wait for."""
-    replicates, levels = range(1, config.replicates + 1), range(config.prune.levels + 1)
-    tickets = [Unit(replicate, level) for level in levels for replicate in replicates]
-    pruned = [unit for unit in tickets if unit.level]
-    return tickets + [Unit(unit.replicate, unit.level, control) for unit in pruned for control in config.controls]
-
-
-def needs(unit: Unit) -> Unit | None:
-    """The training whose result `unit` starts from: the ticket of the level before."""
-    return Unit(unit.replicate, unit.level - 1) if unit.level else None
+    Raises:
+        RunError: another process trains one of them.
+        DamageError: a file is damaged.
+    """
+    with contextlib.ExitStack() as stack:
+        for replicate in sorted({unit.replicate for unit in mine}):
+            stack.enter_context(locks.hold(run.lock_path(replicate), f"replicate {replicate} of {run.path}"))
+        for unit in mine:
+            run.tidy(unit)
+        faults = [fault for unit in mine if run.is_done(unit) for _, fault in run.verify(unit) if fault]
+        if faults:
+            more = f" There are {len(faults) - 1} more: scripts/runs.py verify {run.path}" if faults[1:] else ""
+            raise DamageError(f"{faults[0]}{more}")
+        yield

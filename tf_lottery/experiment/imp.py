@@ -7,28 +7,30 @@ what the next ones need, so any process can do it.
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import data, distribution, layers, model_masks, models, prunable, state
-from tf_lottery.core import masks as masks_lib, pruning, schedules, seeds
+from tf_lottery import data, distribution, keras_api, layers, model_masks, models, naming, prunable, state
+from tf_lottery.core import masks as masks_lib, pruning, schedules
 from tf_lottery.core.level import next_masks
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ConfigError, PruningError
-from tf_lottery.experiment import config as config_lib, controls
+from tf_lottery.experiment import config as config_lib, controls, seeding
+from tf_lottery.experiment.checkpoints import NO_CHECKPOINTS, Checkpoints, Keeper
 from tf_lottery.experiment.config import Experiment, Lengths
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.feeds.make import make_feed
 from tf_lottery.keras_api import keras
-from tf_lottery.ticket import Ticket
+from tf_lottery.ticket import Shapes, Ticket
 from tf_lottery.training import optimizers
 from tf_lottery.training.objective import Objective
 from tf_lottery.training.optimizers import LearningRate
-from tf_lottery.training.trainer import Outcome, Trainer
+from tf_lottery.training.progress import Progress
+from tf_lottery.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,27 @@ class Setup:
     lengths: Lengths
     fraction_at: schedules.Schedule
 
-    def initial_weights(self, seed: int) -> dict[str, np.ndarray]:
-        """The weights that a new model has when the process is seeded with `seed`."""
+    @property
+    def shapes(self) -> Shapes:
+        """Of all that the files of a training may hold."""
+        of_state = self.trainer.shapes
+        weights, optimizer = of_state["weights"], of_state["optimizer"]
+        return {"masks": of_state["masks"], "rewind": weights | optimizer, "final": weights | optimizer}
+
+    def initial_weights(self, initialisation: int, dropout: int) -> dict[str, np.ndarray]:
+        """The weights of a new model when the process is seeded with one, its random states when with the other."""
+        weights, random_states = self._new_variables(initialisation), self._random_states()
+        drawn = self._new_variables(dropout) if random_states else {}
+        return weights | {name: drawn[name] for name in random_states}
+
+    def _new_variables(self, seed: int) -> dict[str, np.ndarray]:
         keras.utils.set_random_seed(seed)
         feed = self.trainer.feed
         return state.weights(models.build(self.config.model.name, feed.input_shape, feed.num_classes))
+
+    def _random_states(self) -> list[str]:
+        variables = naming.named_variables(self.trainer.model)
+        return [name for name, variable in variables.items() if keras_api.is_random_state(variable)]
 
 
 def set_up(config: Experiment) -> Setup:
@@ -100,45 +118,43 @@ def _optimizer(config: Experiment, lengths: Lengths) -> Any:
     return optimizers.make(train.optimizer, rate, settings, scale_loss=train.precision == "mixed_float16")
 
 
-def train_unit(
-    run: Run,
-    setup: Setup,
-    unit: Unit,
-    on_segment: Callable[[int], None] = lambda steps: None,
-    *,
-    stores: bool = True,
-) -> None:
+def train_unit(run: Run, setup: Setup, unit: Unit, checkpoints: Checkpoints = NO_CHECKPOINTS) -> None:
     """Does one training of the experiment and stores it; does nothing if it is done.
 
-    With several workers each does this, and only the chief of them `stores`.
+    A training that was stopped or killed goes on from its newest state. With several workers each does this, and only
+    the chief of them stores.
+
+    Raises:
+        StoppedError: `checkpoints` was told to stop; the state is kept.
     """
     if run.is_done(unit):
         return
     started = time.perf_counter()
-    trainer, model = setup.trainer, setup.trainer.model
-    ones = masks_lib.ones({name: mask.shape for name, mask in model_masks.get_masks(model).items()})
-    masks = _prune(run, setup, unit) if unit.level else ones
-    from_step, start = _rewind(run, setup, unit, masks)
+    trainer, seeds = setup.trainer, seeding.of_unit(setup.config, unit)
+    masks = _prune(run, setup, unit, seeds) if unit.level else _ones(trainer)
+    from_step, start = _rewind(run, setup, unit, masks, seeds)
     trainer.replicas.check()
-    outcome = trainer.train(
-        from_step,
+    pauses = Keeper(run, unit, trainer, checkpoints, from_step)
+    progress = trainer.train(
+        pauses.restored() or from_step,
         setup.lengths.total,
-        _order_seed(setup.config, unit),
+        seeds["data_order"],
+        seeds["augmentation"],
         snapshot_at=None if unit.level else setup.lengths.rewind,
-        on_segment=on_segment,
+        pauses=pauses,
     )
     trainer.replicas.check()
     final, optimizer = trainer.capture().values()
-    kept_states = {"rewind": outcome.snapshot["optimizer"]} if outcome.snapshot else {}
+    kept_states = {"rewind": progress.snapshot["optimizer"]} if progress.snapshot else {}
     if setup.config.prune.rewind == "none" and not unit.control:
         kept_states["final"] = optimizer
-    rewind = outcome.snapshot["weights"] if outcome.snapshot else start
-    metrics = _metrics(unit, masks, from_step, trainer, outcome)
-    if stores:
+    rewind = progress.snapshot["weights"] if progress.snapshot else start
+    metrics = _metrics(masks, from_step, trainer, progress) | {"seeds": seeds}
+    if checkpoints.stores:
         run.save(
             unit,
             ticket=Ticket(masks, {"rewind": rewind, "final": final}, _origin(setup, unit)),
-            history=outcome.history,
+            history=progress.history,
             metrics=metrics,
             seconds=time.perf_counter() - started,
             optimizer=kept_states,
@@ -146,11 +162,14 @@ def train_unit(
     trainer.replicas.meet()  # the next unit reads what this one leaves
 
 
-def _prune(run: Run, setup: Setup, unit: Unit) -> dict[str, np.ndarray]:
+def _ones(trainer: Trainer) -> dict[str, np.ndarray]:
+    return masks_lib.ones({name: mask.shape for name, mask in model_masks.get_masks(trainer.model).items()})
+
+
+def _prune(run: Run, setup: Setup, unit: Unit, seeds: Mapping[str, int]) -> dict[str, np.ndarray]:
     """The masks of a level, from the ticket of the level before; shuffled for the random-mask control."""
     prune = setup.config.prune
-    before = run.ticket(Unit(unit.replicate, unit.level - 1))
-    rng = np.random.default_rng(seeds.derive(setup.config.seed, "replicate", unit.replicate, "criterion", unit.level))
+    before = run.ticket(Unit(unit.replicate, unit.level - 1), setup.shapes)
     try:
         masks = next_masks(
             before.weights["rewind"],
@@ -159,31 +178,30 @@ def _prune(run: Run, setup: Setup, unit: Unit) -> dict[str, np.ndarray]:
             criterion=prune.criterion,
             fraction=setup.fraction_at(unit.level),
             scope=prune.scope,
-            rng=rng,
+            rng=np.random.default_rng(seeds["criterion"]),
         )
     except PruningError as error:
         raise PruningError(f"{str(unit).capitalize()}: {error}") from error
     if unit.control == "random_mask":
-        return controls.random_mask(masks, setup.config.seed, unit.replicate, unit.level)
+        return controls.random_mask(masks, seeds["random_mask"])
     return masks
 
 
-def _rewind(run: Run, setup: Setup, unit: Unit, masks: Arrays) -> tuple[int, Arrays]:
+def _rewind(run: Run, setup: Setup, unit: Unit, masks: Arrays, seeds: Mapping[str, int]) -> tuple[int, Arrays]:
     """Puts model and optimizer where the unit's training starts; returns the step and the weights it starts with."""
-    trainer, prune, seed, k = setup.trainer, setup.config.prune, setup.config.seed, setup.lengths.rewind
+    trainer, prune, k = setup.trainer, setup.config.prune, setup.lengths.rewind
     if unit.level == 0 or unit.control == "reinit":
-        first = seeds.derive(seed, "replicate", unit.replicate, "initialisation")
-        new = controls.reinit_seed(seed, unit.replicate, unit.level) if unit.control else first
-        return 0, _start_anew(trainer, setup.initial_weights(new), masks, step=0)
+        weights = setup.initial_weights(seeds["initialisation"], seeds["dropout"])
+        return 0, _start_anew(trainer, weights, masks, step=0)
     mode = "weights" if unit.control else prune.rewind
     if mode == "weights":
         source, group, keeps_optimizer = Unit(unit.replicate, 0), "rewind", not prune.reset_optimizer
     else:
         source, group, keeps_optimizer = Unit(unit.replicate, unit.level - 1), "final", mode == "none"
-    weights = run.ticket(source).weights[group]
+    weights = run.ticket(source, setup.shapes).weights[group]
     if not keeps_optimizer:
         return k, _start_anew(trainer, weights, masks, step=k)
-    full = {"weights": weights, "optimizer": run.optimizer(source, group)}
+    full = {"weights": weights, "optimizer": run.optimizer(source, group, setup.shapes)}
     return k, state.restore(full, trainer.model, trainer.optimizer, masks)
 
 
@@ -194,13 +212,13 @@ def _start_anew(trainer: Trainer, weights: Arrays, masks: Arrays, step: int) -> 
     return written
 
 
-def _metrics(unit: Unit, masks: Arrays, from_step: int, trainer: Trainer, outcome: Outcome) -> dict[str, Any]:
+def _metrics(masks: Arrays, from_step: int, trainer: Trainer, progress: Progress) -> dict[str, Any]:
     """The record of a training, which it needs the model for: afterwards that has the early-stopping weights.
 
     Accuracies are shares, 0-1; "early_stop" is the step of lowest validation loss.
     """
     at_end = trainer.evaluate("test")
-    state.set_weights(outcome.early_stop_weights, trainer.model)
+    state.set_weights(progress.early_stop_weights, trainer.model)
     at_early_stop = trainer.evaluate("test", averaged=False)  # they are averages already, where there are some
     return {
         "density": masks_lib.density(masks),
@@ -212,8 +230,8 @@ def _metrics(unit: Unit, masks: Arrays, from_step: int, trainer: Trainer, outcom
         "evaluated_weights": "averages" if trainer.averages else "raw",
         "test_accuracy": at_end["accuracy"],
         "test_loss": at_end["loss"],
-        "early_stop_step": outcome.early_stop_step,
-        "early_stop_validation_loss": outcome.early_stop_loss,
+        "early_stop_step": progress.early_stop_step,
+        "early_stop_validation_loss": progress.early_stop_loss,
         "early_stop_test_accuracy": at_early_stop["accuracy"],
     }
 
@@ -222,11 +240,6 @@ def _origin(setup: Setup, unit: Unit) -> dict[str, Any]:
     """Where a ticket comes from, for a reader who has nothing but its file."""
     names = {"model": setup.config.model.name, "data": setup.config.data.name}
     return names | dataclasses.asdict(unit) | {"rewind_step": setup.lengths.rewind, "steps": setup.lengths.total}
-
-
-def _order_seed(config: Experiment, unit: Unit) -> int:
-    fresh = ("level", unit.level) if config.data_order == "fresh" and unit.level else ()
-    return seeds.derive(config.seed, "replicate", unit.replicate, "data_order", *fresh)
 
 
 def _schedule(config: Experiment, masks: Arrays) -> schedules.Schedule:

@@ -1,37 +1,41 @@
-"""The run directory: the only module that knows file names, and the only one that writes.
+"""The run directory: the only module that knows its file names.
 
-    run_dir/  config.json  environment.json  run.lock
-              replicate_1/level_00/ {history.csv, metrics.json, ticket.tfl, timing.json, optimizer.tfl}
-                          level_01/ …
-                          controls/random_mask/level_05/ …   controls/reinit/ …
-              report/ {tickets.csv, *.png, index.html}
+    run_dir/  config.json  environment.json  (and a backup of each)  run.lock
+              replicate_1/  replicate.lock
+                  level_00/ {history.csv, metrics.json, ticket.tfl, optimizer.tfl, timing.json, manifest.json}
+                  level_01/ {state_0000000200.tfl, state_0000000300.tfl}     (a training under way)
+                  controls/random_mask/level_05/ …   controls/reinit/ …
+              report/ {tickets.csv, *.png, index.html, report.lock}
 
-A level is done when its `metrics.json` is there: it is written last, holds the SHA-256 of the files beside it, and is
-never written again. Every write goes to a temporary file that is renamed when its bytes are safe on disk.
+A training is done when its `manifest.json` is there: it is written last, holds size and SHA-256 of the files beside it,
+and none of them is ever written again. What changes has two generations, each with a checksum of its own. Every write
+goes to a temporary file that is renamed when its bytes are safe on disk (`files.write`).
 """
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pandas as pd
 
-from tf_lottery import files, ticket as ticket_lib
+from tf_lottery import files, sealed, ticket as ticket_lib
 from tf_lottery.core.masks import Arrays
-from tf_lottery.errors import RunError, TicketError
-from tf_lottery.experiment import config as config_lib
+from tf_lottery.errors import DamageError, RunError
+from tf_lottery.experiment import config as config_lib, generations, locks
 from tf_lottery.experiment.config import Experiment
-from tf_lottery.ticket import Ticket
+from tf_lottery.ticket import Shapes, Ticket
 
-_EXTENDABLE = ("replicates", "prune.levels", "controls")
+_STATE = re.compile(r"state_(\d{10})\.tfl")
+_KEPT_STATES = 2
+_MAX_STATE_BYTES = 2**36
 
 
 @dataclass(frozen=True, order=True)
@@ -53,7 +57,7 @@ class Unit:
 
 
 class Run:
-    """A run directory that exists. Use `open_run` or `Run.load`.
+    """A run directory that exists. Use `opening.open_run` or `Run.load`.
 
     Attributes:
         path: The directory.
@@ -62,28 +66,30 @@ class Run:
 
     def __init__(self, path: Path, config: Experiment):
         self.path, self.config = path, config
+        self._experiment = config_lib.fingerprint(config)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Run":
         """Opens an existing run.
 
         Raises:
-            RunError: there is none at `path`, or its config cannot be read.
+            RunError: there is none at `path`, or (DamageError) its config is damaged, and so is the backup.
         """
         path = Path(path)
         try:
-            content = (path / "config.json").read_bytes()
-        except OSError as error:
-            raise RunError(f"{path} is not a run directory: it has no readable config.json.") from error
-        try:
-            config = config_lib.from_fields(json.loads(content))
+            is_run = generations.exists(path, "config")
+        except OSError:
+            is_run = False
+        if not is_run:
+            raise RunError(f"{path} is not a run directory: it has no readable config.json.")
+        fields = generations.read(path, "config")
+        with _whole(path / "config.json"):
+            config = config_lib.from_fields(fields)
             config_lib.check(config)
-        except (ValueError, AttributeError, TypeError) as error:
-            raise RunError(f"{path / 'config.json'} is damaged: {error}") from error
         return cls(path, config)
 
     def is_done(self, unit: Unit) -> bool:
-        return (self._folder(unit) / "metrics.json").exists()
+        return self._manifest_path(unit).exists()
 
     def save(
         self,
@@ -106,27 +112,29 @@ class Run:
             optimizer: Optimizer states that later levels start from, in groups like the ticket's; may be empty.
 
         Raises:
-            RunError: it is done already: results are never overwritten.
+            RunError: it is done already: results are never overwritten. Or a file cannot be written.
         """
+        folder = self.folder(unit)
         if self.is_done(unit):
-            raise RunError(f"{self._folder(unit)} is done; results are never written twice.")
-        contents = {"ticket.tfl": ticket_lib.pack(ticket), "history.csv": _csv(pd.DataFrame(history))}
+            raise RunError(f"{folder} is done; results are never written twice.")
+        contents = {"history.csv": pd.DataFrame(history).to_csv(index=False).encode(), "metrics.json": _json(metrics)}
         if optimizer:
             contents["optimizer.tfl"] = ticket_lib.pack(Ticket({}, optimizer))
-        folder = self._folder(unit)
+        contents["ticket.tfl"] = ticket_lib.pack(ticket)
         for name, content in contents.items():
-            files.write(folder / name, content)
-        files.write(folder / "timing.json", _json({"seconds": round(seconds, 3)}))
-        checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        files.write(folder / "metrics.json", _json({**metrics, "sha256": checksums}))
+            files.write(folder / name, content, name.partition(".")[0])
+        files.write(folder / "timing.json", _json({"seconds": round(seconds, 3)}), "timing")
+        manifest = self._identity(unit) | {"files": {name: _entry(content) for name, content in contents.items()}}
+        files.write(self._manifest_path(unit), sealed.seal(manifest), "manifest")
+        self.tidy(unit)
 
-    def ticket(self, unit: Unit) -> Ticket:
-        """Masks and weights of a finished training."""
-        return self._unpack(unit, "ticket.tfl")
+    def ticket(self, unit: Unit, shapes: Shapes | None = None) -> Ticket:
+        """Masks and weights of a finished training; see `ticket.unpack` for `shapes`."""
+        return self._unpack(unit, "ticket.tfl", shapes)
 
-    def optimizer(self, unit: Unit, group: str) -> Arrays:
+    def optimizer(self, unit: Unit, group: str, shapes: Shapes | None = None) -> Arrays:
         """A stored optimizer state: `"rewind"` of a level 0, or `"final"` where later levels need it."""
-        return self._unpack(unit, "optimizer.tfl").weights[group]
+        return self._unpack(unit, "optimizer.tfl", shapes).weights[group]
 
     def history(self, unit: Unit) -> pd.DataFrame:
         """One row an evaluation: step, train_loss, validation_loss, validation_accuracy."""
@@ -134,173 +142,165 @@ class Run:
 
     def metrics(self, unit: Unit) -> dict[str, Any]:
         """What the training reached; see `imp.train_unit` for the fields."""
-        path = self._folder(unit) / "metrics.json"
-        try:
-            content = json.loads(path.read_bytes())
-        except OSError as error:
-            raise RunError(f"{unit} is not done: {path} is not there.") from error
-        except ValueError:
-            content = None
-        if not isinstance(content, dict) or not {"sha256", "density_by_weight"} <= set(content):
-            raise RunError(f"{path} is damaged. {self._way_out(unit)}")
-        return content
+        return json.loads(self._read(unit, "metrics.json"))
 
-    def environment(self) -> dict[str, Any]:
-        """What the run was made on: versions and devices. Only a record, so a run does without it."""
+    def seconds(self, unit: Unit) -> float | None:
+        """How long a finished training took in its last process; None if that is not known."""
         try:
-            content = json.loads((self.path / "environment.json").read_bytes())
-        except (OSError, ValueError):
-            content = None
-        return content if isinstance(content, dict) else {"environment.json": "missing or damaged"}
+            seconds = json.loads(files.read(self.folder(unit) / "timing.json", sealed.MAX_BYTES))["seconds"]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+        return seconds if type(seconds) in (int, float) and math.isfinite(seconds) else None
+
+    def environments(self) -> list[dict[str, Any]]:
+        """What the run was made on: versions and devices; several where it was allowed to go on with others.
+
+        Raises:
+            DamageError: the record is damaged, and so is its backup.
+        """
+        content = generations.read(self.path, "environment")
+        with _whole(self.path / "environment.json"):
+            if not isinstance(environments := content.get("environments"), list):
+                raise ValueError("it holds no environments")
+        return environments
+
+    def save_state(self, unit: Unit, step: int, state: Ticket) -> None:
+        """Keeps the state of a training under way, and the newest of those before.
+
+        Raises:
+            RunError: it cannot be written; those before are still there.
+        """
+        state = Ticket(state.masks, state.weights, {**state.metadata, **self._identity(unit)})
+        files.write(self.state_path(unit, step), ticket_lib.pack(state), "state")
+        for old in self.steps(unit)[_KEPT_STATES:]:
+            self.drop_state(unit, old)
+
+    def steps(self, unit: Unit) -> list[int]:
+        """The steps whose states are kept of a training under way, the newest first."""
+        found = [_STATE.fullmatch(path.name) for path in self.folder(unit).glob("state_*")]
+        return sorted((int(name[1]) for name in found if name), reverse=True)
+
+    def state(self, unit: Unit, step: int, shapes: Shapes | None = None) -> Ticket:
+        """What `save_state` kept.
+
+        Raises:
+            DamageError: it is damaged, belongs to another training, or does not fit `shapes`.
+        """
+        with _whole(path := self.state_path(unit, step)):
+            state = ticket_lib.unpack(files.read(path, _MAX_STATE_BYTES), shapes=shapes)
+            self._check_identity(unit, state.metadata)
+        return state
+
+    def drop_state(self, unit: Unit, step: int) -> None:
+        """Removes a state."""
+        files.remove(self.state_path(unit, step), "old state")
+
+    def tidy(self, unit: Unit) -> None:
+        """Removes what killed writes have left behind and, once a training is done, its states."""
+        for path in sorted(self.folder(unit).iterdir() if self.folder(unit).exists() else ()):
+            if files.is_leftover(path) or (self.is_done(unit) and _STATE.fullmatch(path.name)):
+                files.remove(path, "leftover")
+
+    def verify(self, unit: Unit) -> Iterator[tuple[Path, str]]:
+        """Every file of a training with what is wrong with it, `""` if nothing is; safe while the training goes on."""
+        if not self.is_done(unit):
+            for step in self.steps(unit):
+                fault = _fault(lambda step=step: self.state(unit, step))
+                if (path := self.state_path(unit, step)).exists():  # or else a newer one has come meanwhile
+                    yield path, fault
+            return
+        fault = _fault(lambda: self._manifest(unit))
+        yield self._manifest_path(unit), fault
+        for name in {} if fault else self._manifest(unit)["files"]:
+            yield self.folder(unit) / name, _fault(lambda name=name: self._read(unit, name))
 
     def write_report(self, contents: Mapping[str, bytes]) -> Path:
-        """Replaces the files of the report; returns its folder."""
-        for name, content in contents.items():
-            files.write(self.path / "report" / name, content)
-        return self.path / "report"
+        """Replaces the files of the report; returns its folder.
 
-    def _folder(self, unit: Unit) -> Path:
+        Raises:
+            RunError: another process is writing it, or it cannot be written.
+        """
+        folder = self.path / "report"
+        with locks.hold(folder / "report.lock", f"the report of {self.path}"):
+            for name, content in contents.items():
+                files.write(folder / name, content, "report")
+        return folder
+
+    def folder(self, unit: Unit) -> Path:
+        """Where the files of a training are."""
         branch = Path("controls", unit.control) if unit.control else Path()
         return self.path / f"replicate_{unit.replicate}" / branch / f"level_{unit.level:02d}"
 
-    def _read(self, unit: Unit, name: str) -> bytes:
-        """A file's content, if it is what `metrics.json` says."""
-        checksum = self.metrics(unit)["sha256"].get(name)
-        path = self._folder(unit) / name
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise RunError(f"{path} cannot be read: {error.strerror}. {self._way_out(unit)}") from error
-        if hashlib.sha256(content).hexdigest() != checksum:
-            raise RunError(f"{path} is damaged: its checksum does not match. {self._way_out(unit)}")
+    def lock_path(self, replicate: int) -> Path:
+        """The lock of those who train a replicate."""
+        return self.path / f"replicate_{replicate}" / "replicate.lock"
+
+    def state_path(self, unit: Unit, step: int) -> Path:
+        """Where the state of a training under way is kept."""
+        return self.folder(unit) / f"state_{step:010d}.tfl"
+
+    def _manifest_path(self, unit: Unit) -> Path:
+        return self.folder(unit) / "manifest.json"
+
+    def _identity(self, unit: Unit) -> dict[str, Any]:
+        """What a file says that belongs to this training and no other."""
+        return asdict(unit) | {"experiment": self._experiment}
+
+    def _check_identity(self, unit: Unit, content: Mapping[str, Any]) -> None:
+        if any(content.get(name) != value for name, value in self._identity(unit).items()):
+            raise ValueError("it belongs to another training")
+
+    def _manifest(self, unit: Unit) -> dict[str, Any]:
+        with _whole(path := self._manifest_path(unit), self._way_out(unit)):
+            content = sealed.unseal(files.read(path, sealed.MAX_BYTES))
+            self._check_identity(unit, content)
+            if not all(set(entry) == {"bytes", "sha256"} for entry in content["files"].values()):
+                raise ValueError("it is no manifest")
         return content
 
-    def _way_out(self, unit: Unit) -> str:
-        return f"Delete {self._folder(unit)} to have it redone."
+    def _read(self, unit: Unit, name: str) -> bytes:
+        """A file's content, if it is what the manifest says."""
+        if not self.is_done(unit):
+            raise RunError(f"{unit} is not done: {self._manifest_path(unit)} is not there.")
+        entry = self._manifest(unit)["files"].get(name)
+        with _whole(path := self.folder(unit) / name, self._way_out(unit)):
+            if entry is None:
+                raise ValueError("the manifest does not know it")
+            content = files.read(path, entry["bytes"])
+            if _entry(content) != entry:
+                raise ValueError("its checksum does not match")
+        return content
 
-    def _unpack(self, unit: Unit, name: str) -> Ticket:
-        try:
-            return ticket_lib.unpack(self._read(unit, name))
-        except TicketError as error:
-            raise RunError(f"{self._folder(unit) / name}: {error}") from error
+    def _unpack(self, unit: Unit, name: str, shapes: Shapes | None) -> Ticket:
+        content = self._read(unit, name)
+        with _whole(self.folder(unit) / name, self._way_out(unit)):
+            return ticket_lib.unpack(content, shapes=shapes)
+
+    def _way_out(self, unit: Unit) -> str:
+        return f"Delete {self.folder(unit)} to have it redone."
 
 
 @contextlib.contextmanager
-def lock(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds a run directory for this process, and makes it if it is not there.
-
-    Raises:
-        RunError: another process holds it; the message names that process.
-    """
-    with _open_lock(Path(path)) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when a process dies
-        except OSError as error:
-            file.seek(0)
-            raise RunError(f"Process {file.read().strip()} works on {path}; wait for it to end.") from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+def _whole(path: Path, way_out: str = "") -> Iterator[None]:
+    """Raises DamageError in the place of what reading a damaged file gives."""
+    try:
         yield
-
-
-def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None:
-    """The run at `path` if there is one, with all that it has or `config` adds. Writes nothing.
-
-    Raises:
-        RunError: the directory holds something else, or another experiment (with the difference).
-    """
-    path = Path(path)
-    try:
-        is_run, is_foreign = (path / "config.json").exists(), path.exists() and _is_foreign(path)
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from error
-    if not is_run:
-        if is_foreign:
-            raise RunError(f"{path} exists and is not a run directory. Choose a new or an empty one.")
-        return None
-    stored, asked = config_lib.fields(Run.load(path).config), config_lib.fields(config)
-    different = [name for name in asked if stored[name] != asked[name] and name not in _EXTENDABLE]
-    if different:
-        differences = "; ".join(f"{name}={stored[name]} (run), {name}={asked[name]} (asked for)" for name in different)
-        raise RunError(
-            f"{path} belongs to another experiment: {differences}. Choose another --run_dir; only "
-            f"{', '.join(_EXTENDABLE)} can be added to a run."
-        )
-    return Run(path, config_lib.from_fields(asked | {name: _more(stored[name], asked[name]) for name in _EXTENDABLE}))
+        raise DamageError(f"{path} cannot be read: {error.strerror}. {way_out}".strip()) from error
+    except (ValueError, TypeError, AttributeError, KeyError) as error:  # a TicketError is a ValueError
+        raise DamageError(f"{path} is damaged: {str(error).rstrip('.')}. {way_out}".strip()) from error
 
 
-def open_run(path: str | os.PathLike[str], config: Experiment, environment: Mapping[str, Any]) -> Run:
-    """Makes a new run directory, or opens one of the same experiment to go on with it.
-
-    A run only grows: more levels, replicates or controls extend it, fewer leave it as it is.
-
-    Raises:
-        RunError: the directory cannot be written, is no run, belongs to another experiment (with the difference), or
-            was begun with another Keras or number of replicas.
-    """
-    run = existing_run(path, config)
-    if run is None:
-        run = Run(Path(path), config)
-        files.write(run.path / "environment.json", _json(environment))
-    _check_same(run, environment)
-    files.write(run.path / "config.json", _json(config_lib.fields(run.config)))  # makes it a run
-    return run
-
-
-def opened_by_chief(path: str | os.PathLike[str], config: Experiment) -> Run:
-    """The run that another worker has made or opened; writes nothing.
-
-    Raises:
-        RunError: it cannot be seen from here.
-    """
-    run = existing_run(path, config)
-    if run is None:
-        raise RunError(
-            f"{path} is not there, yet the chief has made it. All workers need one run directory, on storage that all "
-            "can read."
-        )
-    if config_lib.fields(run.config) != config_lib.fields(Run.load(path).config):
-        raise RunError(
-            f"The chief was asked for less than this worker ({', '.join(_EXTENDABLE)}). Give all the same command."
-        )
-    return run
-
-
-def _check_same(run: Run, environment: Mapping[str, Any]) -> None:
-    """Refuses to go on with another Keras or number of replicas: what is trained then cannot be compared."""
-    before = run.environment()
-    for name in ("keras_flavour", "replicas"):
-        now = environment.get(name)
-        if name in before and now not in (None, before[name]):
-            raise RunError(
-                f"{run.path} was begun with {name}={before[name]}. Received: {name}={now}. Go on with the same Keras "
-                "(TF_USE_LEGACY_KERAS) and devices (--strategy, --devices), or choose another --run_dir."
-            )
-
-
-def _is_foreign(path: Path) -> bool:
-    """Whether something is there that no run has before its config.json."""
-    ours = ("run.lock", "environment.json")
-    return not path.is_dir() or not all(
-        file.name in ours or (file.name[0] == "." and file.suffix == ".tmp") for file in path.iterdir()
-    )
-
-
-def _more(stored: Any, asked: Any) -> Any:
-    return [*asked, *(item for item in stored if item not in asked)] if isinstance(stored, list) else max(stored, asked)
-
-
-def _open_lock(path: Path) -> TextIO:
+def _fault(read: Any) -> str:
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        return (path / "run.lock").open("a+")
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}") from error
+        read()
+    except DamageError as error:
+        return str(error)
+    return ""
 
 
-def _csv(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False).encode()
+def _entry(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

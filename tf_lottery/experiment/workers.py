@@ -11,55 +11,44 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tf_lottery.errors import ClusterError, LotteryError, RunError
+from tf_lottery.errors import ClusterError, LotteryError, RunError, StoppedError
+from tf_lottery.experiment.cadence import EVERY_TEN_MINUTES, Cadence
 from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.plan import Plan, needs
 from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.topology import ONE_DEVICE, Topology
 
 _POLL_SECONDS = 0.1
+_PATIENCE_SECONDS = 60.0  # with trainings that are to end: longer than an execution and a write, short for a person
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the workers found out about an experiment.
-
-    Attributes:
-        total_steps: T.
-        rewind_step: k.
-        environment: Versions and device, for the record.
-    """
-
-    total_steps: int
-    rewind_step: int
-    environment: dict[str, Any]
-
-    def steps(self, unit: Unit) -> int:
-        """Optimizer steps that `unit` trains for."""
-        starts_at_zero = unit.level == 0 or unit.control == "reinit"
-        return self.total_steps - (0 if starts_at_zero else self.rewind_step)
 
 
 class Workers:
     """A pool of processes that train units of one experiment. Use it in a `with` statement."""
 
-    def __init__(self, config: Experiment, jobs: int, topology: Topology = ONE_DEVICE):
+    def __init__(
+        self, config: Experiment, jobs: int, topology: Topology = ONE_DEVICE, cadence: Cadence = EVERY_TEN_MINUTES
+    ):
         with _silent_stderr():  # for good: it clears away what killed workers leave, and need not warn of it
             resource_tracker.ensure_running()
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-        self._progress = context.SimpleQueue()
+        self._news = context.SimpleQueue()
+        self._stop = context.RawValue("b", 0)  # without a lock, which a killed process would hold for ever
         self._others = set(multiprocessing.active_children())
         self._executor = ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_start, initargs=(config, topology, self._progress)
+            jobs,
+            mp_context=context,
+            initializer=_start,
+            initargs=(config, topology, cadence, self._news, self._stop),
         )
         self._jobs = jobs
 
@@ -84,29 +73,30 @@ class Workers:
         """Waits until the workers on all machines have come here."""
         self._executor.submit(_meet).result()
 
-    def perform(
-        self,
-        run: Run,
-        units: Iterable[Unit],
-        needs: Callable[[Unit], Unit | None],
-        *,
-        on_steps: Callable[[Unit, int], None],
-        on_done: Callable[[Unit], None],
-    ) -> None:
-        """Trains `units`, each after the one it needs.
+    def perform(self, run: Run, todo: Iterable[Unit], watcher: Watcher) -> None:
+        """Trains units, each after the one it needs.
 
         Args:
             run: Where they are stored.
-            units: Those not done yet, the most urgent first.
-            needs: The unit that must be done before; None if there is none.
-            on_steps: Called as training goes on, with the number of steps since the last call.
-            on_done: Called when a unit is done.
+            todo: Those not done yet, the most urgent first.
+            watcher: Told of steps and trainings done.
 
         Raises:
             LotteryError: a unit could not be done. All that do not build on it are done first, unless another machine
                 is lost.
+            KeyboardInterrupt, StoppedError: this was to end; the state of what was under way is kept.
         """
-        waiting, running, failed = list(units), {}, {}
+        running: dict[Future, Unit] = {}
+        try:
+            self._perform(run, list(todo), running, watcher)
+        except (KeyboardInterrupt, StoppedError):
+            watcher.on_note("Stopping: the state of what is under way is kept. Ctrl-C again stops at once.")
+            self._stop.value = 1
+            wait(running, timeout=_PATIENCE_SECONDS)
+            raise
+
+    def _perform(self, run: Run, waiting: list[Unit], running: dict[Future, Unit], watcher: Watcher) -> None:
+        failed: dict[Unit, LotteryError] = {}
         while waiting or running:
             for unit in [unit for unit in waiting if needs(unit) in failed]:
                 waiting.remove(unit)
@@ -116,16 +106,17 @@ class Workers:
                 waiting.remove(unit)
                 running[self._executor.submit(_train, run.path, unit)] = unit
             finished, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            while not self._progress.empty():
-                on_steps(*self._progress.get())
+            while not self._news.empty():
+                kind, *news = self._news.get()
+                getattr(watcher, kind)(*news)
             for future in finished:
                 unit = running.pop(future)
                 if error := _failure(future):
-                    if isinstance(error, ClusterError):
+                    if isinstance(error, ClusterError | StoppedError):
                         raise error  # nothing more can be trained
                     failed[unit] = error
                 else:
-                    on_done(unit)
+                    watcher.on_done(run, unit)
         if failed:
             raise next(iter(failed.values()))
 
@@ -138,15 +129,16 @@ def _failure(future: Future) -> LotteryError | None:
     return None
 
 
-_worker: dict[str, Any] = {}  # of a worker process: its config, its progress queue, and its setup once that is made
+_worker: dict[str, Any] = {}  # of a worker process: its config, its queue of news, and its setup once that is made
 
 
-def _start(config: Experiment, topology: Topology, progress: Any) -> None:
+def _start(config: Experiment, topology: Topology, cadence: Cadence, news: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, lambda *_: setattr(stop, "value", 1))  # the state is kept first
     if sys.platform == "linux":  # a thread does not run while TensorFlow waits for other machines
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _worker.update(config=config, topology=topology, progress=progress)
+    _worker.update(config=config, topology=topology, cadence=cadence, news=news, stop=stop)
 
 
 def _die_with_parent() -> None:
@@ -202,14 +194,18 @@ def _meet() -> None:
 
 
 def _train(path: Path, unit: Unit) -> None:
+    if _worker["stop"].value:
+        raise StoppedError(f"{unit} was not begun.")
     imp, setup = _setup()
     from tf_lottery import distribution
+    from tf_lottery.experiment.checkpoints import Checkpoints
 
+    checkpoints = Checkpoints(
+        _worker["cadence"],
+        is_told_to_stop=lambda: bool(_worker["stop"].value),
+        on_steps=lambda steps: _worker["news"].put(("on_steps", unit, steps)),
+        on_note=lambda note: _worker["news"].put(("on_note", note)),
+        stores=_worker["topology"].is_chief,
+    )
     with distribution.lost_workers():
-        imp.train_unit(
-            Run(path, setup.config),
-            setup,
-            unit,
-            lambda steps: _worker["progress"].put((unit, steps)),
-            stores=_worker["topology"].is_chief,
-        )
+        imp.train_unit(Run(path, setup.config), setup, unit, checkpoints)

@@ -43,11 +43,13 @@ class Resident:
         self._y = tf.Variable(dataset.train.y, trainable=False)
         self._held_out = {"validation": self._in_batches(dataset.validation), "test": self._in_batches(dataset.test)}
 
-    def segment(self, seed: int, start: int, stop: int) -> tuple[tf.Tensor, ...]:
+    def segment(self, order_seed: int, augmentation_seed: int, start: int, stop: int) -> tuple[tf.Tensor, ...]:
         """What the traced loop needs for the steps `start` … `stop - 1`: row numbers, draws of the augmentation."""
-        makers = [order.batches, order.draws] if self._augment else [order.batches]
+        which = order_seed, self.examples, self.batch_size, start, stop
+        made = [order.batches(*which)]
+        if self._augment:
+            made.append(order.draws(*which, augmentation_seed=augmentation_seed))
         padding = np.zeros((self._longest - (stop - start), self.batch_size), np.int32)
-        made = [make(seed, self.examples, self.batch_size, start, stop) for make in makers]
         return tuple(tf.constant(np.concatenate([array, padding])) for array in made)
 
     def take(self, segment: tuple[tf.Tensor, ...], step: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -18,7 +18,7 @@ _Record = dict[str, tf.Tensor]
 class Streamed:
     """Feeds a training from files. Make it in the scope of the strategy.
 
-    The batch of a step is a pure function of the order seed and the step, the same for any number of replicas. It costs
+    The batch of a step is a pure function of the seeds and the step, the same for any number of replicas. It costs
     nothing to go on where the last segment ended; to start anywhere else, the records of one epoch that come before are
     read and thrown away. With several workers each reads all records and decodes its share of them.
 
@@ -47,15 +47,16 @@ class Streamed:
         self.batch_size, self._image_size = batch_size, image_size
         self._dataset, self._steps, self._threads, self._crop = dataset, steps, threads, crop
         self._strategy = tf.distribute.get_strategy()
-        self._next: tuple[int, int] | None = None  # order seed and step that the iterator stands at
+        self._next: tuple[int, int, int] | None = None  # the seeds and the step that the iterator stands at
 
-    def segment(self, seed: int, start: int, stop: int) -> tuple[Any]:
+    def segment(self, order_seed: int, augmentation_seed: int, start: int, stop: int) -> tuple[Any]:
         """What the traced loop needs for the steps `start` … `stop - 1`: an iterator that stands at `start`."""
-        if self._next != (seed, start):
+        followed = order_seed, augmentation_seed
+        if self._next != (*followed, start):
             self._iterator = iter(
-                self._distributed(self._from_step(seed, start), self._training_example, self.batch_size)
+                self._distributed(self._from_step(*followed, start), self._training_example, self.batch_size)
             )
-        self._next = (seed, stop)
+        self._next = (*followed, stop)
         return (self._iterator,)
 
     def take(self, segment: tuple[Any], step: tf.Tensor) -> tuple[Any, Any]:
@@ -79,12 +80,12 @@ class Streamed:
         """Turns what TensorFlow says of damaged files into a DataError."""
         return encoded.errors_of(self._dataset)
 
-    def _from_step(self, seed: int, start: int) -> tf.data.Dataset:
+    def _from_step(self, order_seed: int, augmentation_seed: int, start: int) -> tf.data.Dataset:
         """Records and the seeds of their crops, from step `start` to the end of training."""
         first, before = divmod(start * self.batch_size, examples := self._dataset.examples["train"])
         epochs = np.arange(first, max(first + 1, -(-self._steps * self.batch_size // examples)))
-        orders = np.int64([seeds.derive(seed, "epoch", epoch) for epoch in epochs])
-        crops = np.int64([(seed, epoch) for epoch in epochs])
+        orders = np.int64([seeds.derive(order_seed, "epoch", epoch) for epoch in epochs])
+        crops = np.int64([(augmentation_seed, epoch) for epoch in epochs])
         skips = np.int64(before * (epochs == first))
 
         def of_epoch(order: tf.Tensor, crop: tf.Tensor, skip: tf.Tensor) -> tf.data.Dataset:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tf_lottery.experiment import find_tickets
+from tf_lottery.experiment import plan
 from tf_lottery.experiment.storage import Run, Unit
 
 TICKET = "ticket"
@@ -19,12 +19,12 @@ def rows(run: Run) -> pd.DataFrame:
     steps (optimizer steps from the start of training), then `density:<weight name>` for each weight.
     """
     records = []
-    for unit in find_tickets.units(run.config):
+    for unit in plan.units(run.config):
         comparable = (unit, Unit(unit.replicate, unit.level), Unit(unit.replicate, 0))
         if all(run.is_done(needed) for needed in comparable):
             metrics = run.metrics(unit)
             by_weight = {f"density:{name}": value for name, value in metrics.pop("density_by_weight").items()}
-            metrics.pop("sha256")
+            metrics.pop("seeds", None)
             place = {"replicate": unit.replicate, "level": unit.level, "branch": unit.control or TICKET}
             records.append(place | metrics | by_weight)
     frame = pd.DataFrame(records)

@@ -61,7 +61,7 @@ def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
         cells_meaning=html.escape(text.CELLS_MEANING),
         verdict_meaning=html.escape(text.VERDICT_MEANING),
         config=_definitions(config_lib.fields(run.config)),
-        environment=_definitions(_flat(run.environment())),
+        environment=_definitions(_flat(run.environments()[-1])),
     )
 
 

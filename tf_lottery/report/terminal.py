@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tf_lottery.experiment.find_tickets import Watcher
+from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.experiment.workers import Plan
+from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.report import analysis, text
 
 _WIDTH_OF_ONE_TABLE = 160
@@ -70,6 +70,9 @@ class Progress(Watcher):
                 markup=False,
                 highlight=False,
             )
+
+    def on_note(self, note: str) -> None:
+        self._console.print(note, markup=False, highlight=False, soft_wrap=True)
 
     def _count(self) -> str:
         return f"{self._finished}/{self._todo} trainings"

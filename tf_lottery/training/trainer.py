@@ -1,44 +1,29 @@
 """Training any range of steps, exactly: whole segments of steps in one execution, one trace for all levels."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras_training, model_masks, state
+from tf_lottery import keras_training, model_masks, naming, state as state_lib
 from tf_lottery.distribution import Replicas
 from tf_lottery.feeds.resident import NO_EXAMPLE, Resident
 from tf_lottery.feeds.streamed import Streamed
+from tf_lottery.ticket import Shapes, Ticket
+from tf_lottery.training import progress as progress_lib
 from tf_lottery.training.objective import CROSS_ENTROPY, Objective, cross_entropy
-
-
-@dataclass
-class Outcome:
-    """What a training leaves behind.
-
-    Attributes:
-        history: One row an evaluation: step, train_loss, validation_loss, validation_accuracy.
-        snapshot: The full state at the step asked for, or None.
-        early_stop_loss: The lowest validation loss.
-        early_stop_step: Its step; the first one of equals.
-        early_stop_weights: The variables that were evaluated at that step, by name.
-    """
-
-    history: list[dict[str, float]] = field(default_factory=list)
-    snapshot: dict[str, dict[str, np.ndarray]] | None = None
-    early_stop_loss: float = np.inf
-    early_stop_step: int = 0
-    early_stop_weights: dict[str, np.ndarray] = field(default_factory=dict)
+from tf_lottery.training.pauses import NO_PAUSES, Pace, Pauses
+from tf_lottery.training.progress import Progress
 
 
 class Trainer:
     """Trains a prunable model, on one device or on many.
 
-    The result of training from step a to b depends on the state at a, the order seed, the number of replicas, and
-    nothing else: not on what was trained before, and on one replica not on where segments end.
+    The result of training from step a to b depends on the state at a, the seeds, the number of replicas, and nothing
+    else: not on what was trained before, nor on where it pauses, is stopped and goes on.
 
     Make it, the model, the optimizer and the feed in the scope of one strategy. Gradients are summed over its replicas.
     BatchNorm normalises each replica's share of a batch by itself, unless it is synchronized; its statistics are made
@@ -76,17 +61,20 @@ class Trainer:
         model.compile(optimizer)
         optimizer.build(model.trainable_variables)
         model_masks.apply_masks(model)  # now that there are averages to mask
-        self._new_optimizer = state.capture(model, optimizer)["optimizer"]
+        self._new_optimizer = state_lib.capture(model, optimizer)["optimizer"]
         compiled = jit_compile and self.strategy.num_replicas_in_sync == 1
         self._step = tf.function(self._train_step, jit_compile=compiled, autograph=False)
         self._run = tf.function(self._train_steps, jit_compile=compiled and feed.in_memory, autograph=False)
         self._measure = tf.function(self._losses_and_hits, jit_compile=compiled, autograph=False)
         everything = [*model.variables, *keras_training.optimizer_variables(optimizer)]
-        self.replicas = Replicas(everything, averaged=model.non_trainable_variables)
+        trained = {id(variable) for variable in model.trainable_variables}
+        named = naming.named_variables(model)
+        self.replicas = Replicas(everything, {name: named[name] for name in named if id(named[name]) not in trained})
+        self._pace = Pace()
 
     def reset_optimizer(self, step: int) -> None:
         """Gives the optimizer the slots of a new one; its step counter, so the learning rate, is at `step`."""
-        state.restore_optimizer(self._new_optimizer, self.optimizer)
+        state_lib.restore_optimizer(self._new_optimizer, self.optimizer)
         for counter in keras_training.step_counters(self.optimizer):
             counter.assign(step)
         for weight, average in self.averages:
@@ -94,44 +82,77 @@ class Trainer:
 
     def train(
         self,
-        from_step: int,
+        start: int | Progress,
         to_step: int,
         order_seed: int,
+        augmentation_seed: int | None = None,
         *,
         snapshot_at: int | None = None,
-        on_segment: Callable[[int], None] = lambda steps: None,
-    ) -> Outcome:
-        """Trains the steps `from_step` … `to_step - 1`, from the state that model and optimizer are in.
+        pauses: Pauses = NO_PAUSES,
+    ) -> Progress:
+        """Trains up to step `to_step`, from the state that model and optimizer are in.
 
         Args:
-            from_step, to_step: Half-open range of steps, counted from the start of training.
-            order_seed: Which data order, and which draws of the augmentation, to follow.
+            start: The first step, counted from the start of training; or how far it has come, from `go_on`.
+            to_step: Where to end.
+            order_seed: Which data order to follow.
+            augmentation_seed: Which draws of the augmentation to follow. Default: `order_seed`.
             snapshot_at: A step at which to keep the full state.
-            on_segment: Called with the number of steps of each segment that is done.
+            pauses: Called now and then.
+
+        Returns:
+            What the training has gathered.
 
         Raises:
             DataError: examples cannot be read.
         """
-        outcome = Outcome(early_stop_step=from_step)
-        if snapshot_at == from_step:
-            outcome.snapshot = self.capture()
-        losses, counted = 0.0, 0  # of the training steps since the last evaluation
-        for start, stop in segments(from_step, to_step, self.evaluate_every, snapshot_at):
-            with self.feed.errors():
-                losses += float(self._run(tf.constant(stop - start), *self.feed.segment(order_seed, start, stop)))
-            counted += stop - start
+        progress = start if isinstance(start, Progress) else Progress.start(start)
+        seeds = order_seed, order_seed if augmentation_seed is None else augmentation_seed
+        if snapshot_at == progress.step and progress.snapshot is None:
+            progress.snapshot = self.capture()
+        for stop in stops(progress.step, to_step, self.evaluate_every, snapshot_at):
+            while progress.step < stop:
+                self._execute(progress, min(stop - progress.step, pauses.most_steps(progress.step)), seeds)
+                if progress.step < stop:
+                    pauses.on_pause(progress)
             self.replicas.unify()
             if stop == snapshot_at:
-                outcome.snapshot = self.capture()
+                progress.snapshot = self.capture()
             if stop % self.evaluate_every == 0 or stop == to_step:
-                self._evaluate_into(outcome, stop, losses / counted if counted else np.nan)
-                losses, counted = 0.0, 0
-            on_segment(stop - start)
-        return outcome
+                self._evaluate_into(progress)
+            pauses.on_pause(progress)
+        return progress
+
+    def keep(self, progress: Progress) -> Ticket:
+        """All that `go_on` needs: model, optimizer, masks and progress. With several workers all call it."""
+        own = self.replicas.own_values()
+        return progress_lib.pack(progress, self.capture(), model_masks.get_masks(self.model), own)
+
+    def go_on(self, state: Ticket) -> Progress:
+        """Sets model and optimizer to a state from `keep`; returns the progress to call `train` with.
+
+        Raises:
+            TicketError, ModelError: it is none, or one of another model; then nothing was changed.
+            RunError: the replicas have read different states.
+        """
+        progress, captured, own = progress_lib.unpack(state)
+        state_lib.restore(captured, self.model, self.optimizer, state.masks)
+        self.replicas.check()
+        self.replicas.set_own_values(own)
+        return progress
+
+    @property
+    def shapes(self) -> Shapes:
+        """Of all that a state from `keep` may hold."""
+        return progress_lib.shapes(
+            state_lib.shapes(self.model, self.optimizer),
+            model_masks.get_masks(self.model),
+            self.strategy.num_replicas_in_sync,
+        )
 
     def capture(self) -> dict[str, dict[str, np.ndarray]]:
         """The full state of model and optimizer, as `state.capture` returns it."""
-        return state.capture(self.model, self.optimizer)
+        return state_lib.capture(self.model, self.optimizer)
 
     def evaluate(self, split: str, *, averaged: bool = True) -> dict[str, float]:
         """Measures the model on `"validation"` or `"test"`.
@@ -148,15 +169,31 @@ class Trainer:
         losses, hits, examples = map(sum, zip(*measured, strict=True))
         return {"loss": losses / examples, "accuracy": hits / examples}
 
-    def _evaluate_into(self, outcome: Outcome, step: int, train_loss: float) -> None:
+    def _execute(self, progress: Progress, most_steps: int, seeds: tuple[int, int]) -> None:
+        """Trains as many steps as go in one execution."""
+        started, start = time.monotonic(), progress.step
+        count = min(most_steps, self._pace.steps)
+        with self.feed.errors():
+            segment = self.feed.segment(*seeds, start, start + count)
+            # The sum goes on where it was, number by number, so that it does not show where executions end.
+            losses = self._run(tf.constant(count), tf.constant(progress.losses, tf.float32), *segment)
+        progress.losses = float(losses)
+        progress.counted += count
+        progress.step += count
+        (seconds,) = self.replicas.mean([time.monotonic() - started])  # all workers must choose the same pace
+        self._pace.took(count, seconds)
+
+    def _evaluate_into(self, progress: Progress) -> None:
+        train_loss = progress.losses / progress.counted if progress.counted else np.nan
+        progress.losses, progress.counted = 0.0, 0
         with self._evaluated_weights():
             measured = {
                 f"validation_{name}": value for name, value in self.evaluate("validation", averaged=False).items()
             }
-            if not outcome.history or measured["validation_loss"] < outcome.early_stop_loss:
-                outcome.early_stop_loss, outcome.early_stop_step = measured["validation_loss"], step
-                outcome.early_stop_weights = state.weights(self.model)
-        outcome.history.append({"step": step, "train_loss": train_loss} | measured)
+            if not progress.history or measured["validation_loss"] < progress.early_stop_loss:
+                progress.early_stop_loss, progress.early_stop_step = measured["validation_loss"], progress.step
+                progress.early_stop_weights = state_lib.weights(self.model)
+        progress.history.append({"step": progress.step, "train_loss": train_loss} | measured)
 
     @contextlib.contextmanager
     def _evaluated_weights(self) -> Iterator[None]:
@@ -176,15 +213,15 @@ class Trainer:
         """The weights that the optimizer averages, each with its average."""
         return keras_training.moving_averages(self.optimizer, self.model.trainable_variables)
 
-    def _train_steps(self, count: tf.Tensor, *segment: Any) -> tf.Tensor:
-        """Trains `count` steps; returns the sum of their losses."""
+    def _train_steps(self, count: tf.Tensor, losses: tf.Tensor, *segment: Any) -> tf.Tensor:
+        """Trains `count` steps; returns `losses` with theirs added."""
 
         def train_step(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             loss = self.strategy.run(self._step, args=self.feed.take(segment, i))
             return i + 1, total + self.strategy.reduce("SUM", loss, axis=None)
 
         # Not `for i in tf.range(count)`: AutoGraph cannot convert it on Python 3.13 (TensorFlow 2.21).
-        return tf.while_loop(lambda i, total: i < count, train_step, (tf.constant(0), tf.constant(0.0)))[1]
+        return tf.while_loop(lambda i, total: i < count, train_step, (tf.constant(0), losses))[1]
 
     def _train_step(self, *taken: Any) -> tf.Tensor:
         """One step on a replica's share of a batch; returns its part of the batch's mean loss, without L2."""
@@ -215,9 +252,8 @@ class Trainer:
         return tf.reduce_sum(losses), tf.math.count_nonzero(hits), tf.math.count_nonzero(is_example)
 
 
-def segments(from_step: int, to_step: int, every: int, also: int | None = None) -> Iterator[tuple[int, int]]:
-    """Splits a range of steps at the multiples of `every` and at `also`; an empty range is one empty segment."""
+def stops(from_step: int, to_step: int, every: int, also: int | None = None) -> list[int]:
+    """Where training from one step to another has something to do: multiples of `every`, `also`, and the end."""
     multiples = range(from_step - from_step % every + every, to_step, every)
     inside = {*multiples, also} if also is not None and from_step < also < to_step else {*multiples}
-    stops = [*sorted(inside), to_step]
-    return zip([from_step, *stops[:-1]], stops, strict=True)
+    return [*sorted(inside), to_step]

@@ -1,0 +1,86 @@
+"""The state of a training under way: when it is kept, and how the training goes on from it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tf_lottery.errors import DamageError, ModelError, StoppedError, TicketError
+from tf_lottery.experiment.cadence import NEVER, Cadence
+from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.training.pauses import Pauses
+from tf_lottery.training.progress import Progress
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """What the process around a training wants of it.
+
+    Attributes:
+        cadence: When to keep its state.
+        is_told_to_stop: Whether it is to keep its state now and end.
+        on_steps: Called with the number of steps done since the last call; at first those done by earlier processes.
+        on_note: Called with what a person should know.
+        stores: Whether this process is the one that writes.
+    """
+
+    cadence: Cadence = NEVER
+    is_told_to_stop: Callable[[], bool] = lambda: False
+    on_steps: Callable[[int], None] = lambda steps: None
+    on_note: Callable[[str], None] = lambda note: None
+    stores: bool = True
+
+
+NO_CHECKPOINTS = Checkpoints()
+
+
+class Keeper(Pauses):
+    """Keeps the state of one training while it goes on, and stops it when told to."""
+
+    def __init__(self, run: Run, unit: Unit, trainer: Any, checkpoints: Checkpoints, from_step: int):
+        self._run, self._unit, self._trainer, self._checkpoints = run, unit, trainer, checkpoints
+        self._reported, self._kept_at = from_step, time.monotonic()
+
+    def restored(self) -> Progress | None:
+        """Sets model and optimizer to the newest state that is whole; None if there is none."""
+        shapes = self._trainer.shapes
+        for step in self._run.steps(self._unit):
+            try:
+                progress = self._trainer.go_on(self._run.state(self._unit, step, shapes))
+            except (DamageError, TicketError, ModelError) as error:
+                self._checkpoints.on_note(f"{str(error).rstrip('.')}; the training goes on from the state before.")
+                if self._checkpoints.stores:
+                    self._run.drop_state(self._unit, step)
+                continue
+            self._report(progress)
+            return progress
+        return None
+
+    def most_steps(self, step: int) -> int:
+        every = self._checkpoints.cadence.steps
+        return every - step % every if every else super().most_steps(step)
+
+    def on_pause(self, progress: Progress) -> None:
+        self._report(progress)
+        if progress.step == self._trainer.steps:
+            return  # it will be stored in a moment
+        # All workers must do the same: what one of them wants is done.
+        wanted = self._trainer.replicas.mean([self._checkpoints.is_told_to_stop(), self._is_due(progress.step)])
+        is_stopped, is_due = (share > 0 for share in wanted)
+        if not (is_stopped or is_due):
+            return
+        state = self._trainer.keep(progress)
+        if self._checkpoints.stores:
+            self._run.save_state(self._unit, progress.step, state)
+        self._kept_at = time.monotonic()
+        if is_stopped:
+            raise StoppedError(f"{self._unit} was stopped at step {progress.step}; its state is kept.")
+
+    def _is_due(self, step: int) -> bool:
+        cadence = self._checkpoints.cadence
+        by_steps = cadence.steps and step % cadence.steps == 0
+        return bool(by_steps) or time.monotonic() - self._kept_at >= cadence.seconds
+
+    def _report(self, progress: Progress) -> None:
+        self._checkpoints.on_steps(progress.step - self._reported)
+        self._reported = progress.step

@@ -1,0 +1,142 @@
+"""Run directories made, opened again and extended: only for the same experiment in the same environment."""
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from tf_lottery import files
+from tf_lottery.errors import DamageError, RunError
+from tf_lottery.experiment import config as config_lib, generations, locks
+from tf_lottery.experiment.config import EXTENDABLE, Experiment
+from tf_lottery.experiment.storage import Run
+
+_OPENING_SECONDS = 30.0
+
+
+def lock(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
+    """Holds a run directory, which need not be there yet, while it is opened; waits for others who open it.
+
+    Raises:
+        RunError: the directory cannot be made, or another process does not let go.
+    """
+    return locks.hold(Path(path) / "run.lock", str(path), _OPENING_SECONDS)
+
+
+def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None:
+    """The run at `path` if there is one, with all that it has or `config` adds. Writes nothing.
+
+    Raises:
+        RunError: the directory holds something else, or another experiment (with the difference).
+    """
+    path = Path(path)
+    try:
+        is_run, is_foreign = generations.exists(path, "config"), path.exists() and _is_foreign(path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    if not is_run:
+        if is_foreign:
+            raise RunError(f"{path} exists and is not a run directory. Choose a new or an empty one.")
+        return None
+    stored, asked = config_lib.fields(Run.load(path).config), config_lib.fields(config)
+    different = [name for name in asked if stored[name] != asked[name] and name not in EXTENDABLE]
+    if different:
+        differences = "; ".join(f"{name}={stored[name]} (run), {name}={asked[name]} (asked for)" for name in different)
+        raise RunError(
+            f"{path} belongs to another experiment: {differences}. Choose another --run_dir; only "
+            f"{', '.join(EXTENDABLE)} can be added to a run."
+        )
+    return Run(path, config_lib.from_fields(asked | {name: _more(stored[name], asked[name]) for name in EXTENDABLE}))
+
+
+def open_run(
+    path: str | os.PathLike[str],
+    config: Experiment,
+    environment: Mapping[str, Any] | None = None,
+    *,
+    allow_drift: bool = False,
+) -> Run:
+    """Makes a new run directory, or opens one of the same experiment to go on with it.
+
+    A run only grows: more levels, replicates or controls extend it, fewer leave it as it is.
+
+    Args:
+        path: The directory.
+        config: The experiment.
+        environment: What trainings are going to run on; None if there are none to run.
+        allow_drift: Whether that may be something else than what the run was begun on. It is recorded, and the report
+            says so.
+
+    Raises:
+        RunError: the directory cannot be written, is no run, belongs to another experiment, or was begun in another
+            environment (with the difference).
+    """
+    run = existing_run(path, config)
+    known = [] if run is None else _known_environments(run, allow_drift)
+    run = run or Run(Path(path), config)
+    if environment is not None and environment not in known:
+        if known and not allow_drift:
+            raise RunError(_drift(run.path, known[-1], environment))
+        known = [*known, dict(environment)]
+    generations.write(run.path, "environment", {"environments": known})
+    generations.write(run.path, "config", config_lib.fields(run.config))  # makes it a run
+    return run
+
+
+def opened_by_chief(path: str | os.PathLike[str], config: Experiment) -> Run:
+    """The run that another worker has made or opened; writes nothing.
+
+    Raises:
+        RunError: it cannot be seen from here.
+    """
+    run = existing_run(path, config)
+    if run is None:
+        raise RunError(
+            f"{path} is not there, yet the chief has made it. All workers need one run directory, on storage that all "
+            "can read."
+        )
+    if config_lib.fields(run.config) != config_lib.fields(Run.load(path).config):
+        raise RunError(
+            f"The chief was asked for less than this worker ({', '.join(EXTENDABLE)}). Give all the same command."
+        )
+    return run
+
+
+def _known_environments(run: Run, allow_drift: bool) -> list[dict[str, Any]]:
+    try:
+        return run.environments()
+    except DamageError as error:
+        if allow_drift:
+            return [{"record": "damaged"}]  # another than any there is
+        raise DamageError(f"{error} With --allow_drift the run goes on, marked as not bit-exact.") from error
+
+
+def _drift(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    before, now = _flat(before), _flat(now)
+    differences = "; ".join(
+        f"{name}={before.get(name)} (run), {name}={now.get(name)} (now)"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    )
+    return (
+        f"{path} was made in another environment, which can change results: {differences}. Go on in that one, choose "
+        "another --run_dir, or accept it with --allow_drift: the report then says that the run is not bit-exact."
+    )
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether something is there that no run has before its config.json."""
+    ours = {"run.lock", *(file.name for file in generations.paths(path, "environment"))}
+    return not path.is_dir() or not all(file.name in ours or files.is_leftover(file) for file in path.iterdir())
+
+
+def _more(stored: Any, asked: Any) -> Any:
+    return [*asked, *(item for item in stored if item not in asked)] if isinstance(stored, list) else max(stored, asked)

@@ -1,0 +1,30 @@
+"""The seeds of a training: one for each purpose, all derived from the experiment's, and recorded with the results."""
+
+from tf_lottery.core import seeds
+from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.storage import Unit
+
+
+def of_unit(config: Experiment, unit: Unit) -> dict[str, int]:
+    """All seeds that a training may draw from.
+
+    Returns:
+        `"initialisation"` of the weights, `"dropout"` (of all layers that draw while they train), `"data_order"` and
+        `"augmentation"` (with `data_order="fresh"` others at each level), `"criterion"` (of the random one) and
+        `"random_mask"`. A replicate shares them, but for what its levels and its `"reinit"` control draw anew.
+    """
+
+    def derive(purpose: str, *place: str | int) -> int:
+        return seeds.derive(config.seed, "replicate", unit.replicate, purpose, *place)
+
+    is_fresh = config.data_order == "fresh" and unit.level
+    fresh = ("level", unit.level) if is_fresh else ()
+    is_new = unit.control == "reinit"
+    return {
+        "initialisation": derive("reinit", unit.level) if is_new else derive("initialisation"),
+        "dropout": derive("dropout"),
+        "data_order": derive("data_order", *fresh),
+        "augmentation": derive("augmentation", *fresh),
+        "criterion": derive("criterion", unit.level),
+        "random_mask": derive("random_mask", unit.level),
+    }

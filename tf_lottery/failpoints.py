@@ -1,0 +1,36 @@
+"""The moments at which a test kills the process: whatever is lost then, no result may be.
+
+Every write and every removal of a file passes some of them, by name. `TF_LOTTERY_FAILPOINT="manifest: half written"` in
+the environment has the process killed there, as `kill -9` would; `"manifest: half written 3"` at the third time.
+"""
+
+import os
+import signal
+
+VARIABLE = "TF_LOTTERY_FAILPOINT"
+WRITTEN = (  # what is written: the sites of `files.write`
+    *("config", "environment", "ticket", "optimizer", "history", "timing", "metrics", "manifest", "state", "report"),
+    *("ticket file", "callback settings", "callback arrays", "callback records"),
+)
+REMOVED = ("old state", "leftover", "callback leftover")  # the sites of `files.remove`
+WRITING = ("begins", "half written", "not synced", "not renamed", "renamed", "done")
+REMOVING = ("begins", "done")
+
+_armed, _, _times = os.environ.get(VARIABLE, "").rpartition(" ")
+_armed, _left = (_armed, int(_times)) if _times.isdigit() else (f"{_armed} {_times}".strip(), 1)
+
+
+def names() -> list[str]:
+    """All failpoints."""
+    return [f"{site}: {moment}" for site in WRITTEN for moment in WRITING] + [
+        f"{site}: {moment}" for site in REMOVED for moment in REMOVING
+    ]
+
+
+def reach(site: str, moment: str) -> None:
+    """Kills this process, if the environment says so."""
+    global _left
+    if _armed == f"{site}: {moment}":
+        _left -= 1
+        if not _left:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,32 @@
+"""How long a training runs by itself, and what happens when it comes up for air."""
+
+from tf_lottery.training.progress import Progress
+
+_SECONDS = 0.5
+_GROWTH = 8
+_ANY = 2**31
+
+
+class Pauses:
+    """Called between the executions of a training, at steps that change none of its results; this one does nothing."""
+
+    def most_steps(self, step: int) -> int:
+        """How many steps to train, at most, from `step` to the next pause."""
+        return _ANY
+
+    def on_pause(self, progress: Progress) -> None:
+        """Called with the training up to `progress.step` done; whatever it raises ends the training."""
+
+
+NO_PAUSES = Pauses()
+
+
+class Pace:
+    """How many steps an execution takes: about half a second's worth, so that a training can be stopped soon."""
+
+    def __init__(self) -> None:
+        self.steps = 1  # the first execution is traced, which takes its time
+
+    def took(self, steps: int, seconds: float) -> None:
+        """Learns from an execution."""
+        self.steps = max(1, min(int(steps * _SECONDS / max(seconds, 1e-6)), _GROWTH * self.steps))

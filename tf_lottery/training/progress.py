@@ -1,0 +1,125 @@
+"""How far a training is: with the state of model and optimizer, all that it needs to go on as if nothing had been."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import TicketError
+from tf_lottery.ticket import Ticket
+
+_GROUPS = ("weights", "optimizer")
+_SNAPSHOT = "snapshot "
+_EARLY_STOP = "early_stop"
+_REPLICAS = "replicas"
+
+
+@dataclass
+class Progress:
+    """What a training has gathered so far.
+
+    Attributes:
+        step: Steps done, counted from the start of training. The data order needs no more than this.
+        losses: Sum of the training losses since the last evaluation, a float32 number.
+        counted: Of how many steps.
+        history: One row an evaluation: step, train_loss, validation_loss, validation_accuracy.
+        snapshot: The full state at the step asked for, or None.
+        early_stop_loss: The lowest validation loss.
+        early_stop_step: Its step; the first one of equals.
+        early_stop_weights: The variables that were evaluated at that step, by name.
+    """
+
+    step: int
+    losses: float = 0.0
+    counted: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    snapshot: Mapping[str, Arrays] | None = None
+    early_stop_loss: float = float("inf")
+    early_stop_step: int = 0
+    early_stop_weights: Arrays = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, step: int) -> "Progress":
+        """Of a training that begins at `step`."""
+        return cls(step, early_stop_step=step)
+
+
+def pack(progress: Progress, state: Mapping[str, Arrays], masks: Arrays, by_replica: Arrays) -> Ticket:
+    """All of it in the form of a ticket, which has a file format.
+
+    Args:
+        progress: How far it is.
+        state: Of model and optimizer, from `state.capture`.
+        masks: Of the model.
+        by_replica: What differs between replicas, one row each, by name; see `Replicas.own_values`.
+    """
+    groups = dict(state)
+    if progress.snapshot is not None:
+        groups |= {_SNAPSHOT + group: arrays for group, arrays in progress.snapshot.items()}
+    if progress.early_stop_weights:
+        groups[_EARLY_STOP] = progress.early_stop_weights
+    if by_replica:
+        groups[_REPLICAS] = by_replica
+    metadata = {
+        "step": progress.step,
+        "losses": float(progress.losses).hex(),  # exact, and a name for what is no number
+        "counted": progress.counted,
+        "history": [{name: float(value).hex() for name, value in row.items()} for row in progress.history],
+        "early_stop_loss": float(progress.early_stop_loss).hex(),
+        "early_stop_step": progress.early_stop_step,
+    }
+    return Ticket(masks, groups, metadata)
+
+
+def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
+    """What `pack` was given, but for the masks, which the ticket has.
+
+    Raises:
+        TicketError: it is no such ticket.
+    """
+    metadata, groups = ticket.metadata, ticket.weights
+    try:
+        history = [{name: _number(name, value) for name, value in row.items()} for row in metadata["history"]]
+        progress = Progress(
+            _whole(metadata["step"]),
+            float.fromhex(metadata["losses"]),
+            _whole(metadata["counted"]),
+            history,
+            {group: groups[_SNAPSHOT + group] for group in _GROUPS} if _SNAPSHOT + _GROUPS[0] in groups else None,
+            float.fromhex(metadata["early_stop_loss"]),
+            _whole(metadata["early_stop_step"]),
+            groups.get(_EARLY_STOP, {}),
+        )
+        return progress, {group: groups[group] for group in _GROUPS}, groups.get(_REPLICAS, {})
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise TicketError(f"This is not the state of a training: {error!r}") from error
+
+
+def shapes(state: Mapping[str, Mapping[str, tuple[int, ...]]], masks: Arrays, replicas: int) -> dict[str, Any]:
+    """What `pack` can put into a ticket; see `ticket.unpack`.
+
+    Args:
+        state: The shapes of what `state.capture` returns.
+        masks: Of the model.
+        replicas: How many train.
+    """
+    return {
+        **state,
+        "masks": {name: np.shape(mask) for name, mask in masks.items()},
+        **{_SNAPSHOT + group: of_group for group, of_group in state.items()},
+        _EARLY_STOP: state["weights"],
+        _REPLICAS: {name: (replicas, *shape) for name, shape in state["weights"].items()},
+    }
+
+
+def _number(name: str, text: str) -> float:
+    number = float.fromhex(text)
+    return int(number) if name == "step" else number
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError(f"{number!r} is no number of steps")
+    return number
