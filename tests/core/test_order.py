@@ -39,7 +39,7 @@ def test_a_draw_belongs_to_its_example_and_epoch_whatever_the_batch_size_and_the
     by_place = {}
     for batch_size, start, stop in ((1, 0, 21), (2, 0, 10), (3, 2, 7), (7, 1, 3), (5, 4, 4)):
         indices = batches(3, examples, batch_size, start, stop)
-        made = draws(3, examples, batch_size, start, stop)
+        made = draws(3, 3, examples, batch_size, start, stop)
         assert (made.shape, made.dtype) == (indices.shape, np.int32)
         for place, (index, draw) in enumerate(zip(indices.ravel(), made.ravel(), strict=True), start * batch_size):
             assert by_place.setdefault((place // examples, index), draw) == draw
@@ -49,14 +49,14 @@ def test_a_draw_belongs_to_its_example_and_epoch_whatever_the_batch_size_and_the
 
 def test_draws_owe_nothing_to_the_order():
     """In the order of the examples, not of the stream, they are one call of their own generator."""
-    in_stream = draws(seed=3, examples=50, batch_size=10, from_step=5, to_step=10).ravel()
+    in_stream = draws(order_seed=3, augmentation_seed=4, examples=50, batch_size=10, from_step=5, to_step=10).ravel()
     by_example = in_stream[np.argsort(batches(3, 50, 10, 5, 10).ravel())]
-    assert by_example.tolist() == np.random.default_rng((3, 1, 1)).integers(2**31, size=50).tolist()
-    assert in_stream.tolist() != draws(4, 50, 10, 5, 10).ravel().tolist()
+    assert by_example.tolist() == np.random.default_rng((4, 1, 1)).integers(2**31, size=50).tolist()
+    assert in_stream.tolist() != draws(3, 5, 50, 10, 5, 10).ravel().tolist()
 
 
 def test_draws_fill_their_range():
-    made = draws(0, 1000, 100, 0, 100)
+    made = draws(0, 0, 1000, 100, 0, 100)
     assert 0 <= made.min() < 2**20
     assert 2**31 - 2**20 < made.max() < 2**31
     assert abs(made.mean() / 2**31 - 0.5) < 0.01

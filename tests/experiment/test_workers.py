@@ -1,26 +1,28 @@
 from concurrent.futures import Future
+from types import SimpleNamespace
 
 import made_up
 import pytest
 
-from tf_lottery.errors import PruningError
+from tf_lottery.errors import PruningError, StoppedError
 from tf_lottery.experiment import plan, workers
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
+from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.experiment.workers import Workers
 
 
 class Inline:
     """An executor that does the work at once, or fails where it is told to."""
 
-    def __init__(self, failing=()):
-        self.order, self.failing = [], failing
+    def __init__(self, failing, error):
+        self.order, self.failing, self.error = [], failing, error
 
     def submit(self, function, path, unit):
         self.order.append(unit)
         future = Future()
         if unit in self.failing:
-            future.set_exception(PruningError(f"no {unit}"))
+            future.set_exception(self.error(f"no {unit}"))
         else:
             future.set_result(None)
         return future
@@ -31,16 +33,28 @@ class Silence:
         return True
 
 
-def pool(jobs, failing=()):
+class Done(Watcher):
+    def __init__(self):
+        self.done, self.notes = [], []
+
+    def on_done(self, run, unit):
+        self.done.append(unit)
+
+    def on_note(self, note):
+        self.notes.append(note)
+
+
+def pool(jobs, failing=(), error=PruningError):
     made = object.__new__(Workers)
-    made._executor, made._progress, made._jobs = Inline(failing), Silence(), jobs
+    made._executor, made._jobs = Inline(failing, error), jobs
+    made._news, made._stop = Silence(), SimpleNamespace(value=0)
     return made
 
 
 def perform(pool, units, run):
-    done = []
-    pool.perform(run, units, plan.needs, on_steps=lambda unit, steps: None, on_done=done.append)
-    return done
+    watcher = Done()
+    pool.perform(run, units, watcher)
+    return watcher.done
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
@@ -66,6 +80,18 @@ def test_a_failure_stops_what_builds_on_it_and_nothing_else(tmp_path):
         perform(made, units, run)
     lost = {Unit(1, 2), Unit(1, 2, "reinit"), Unit(1, 2, "random_mask")}
     assert set(made._executor.order) == set(units) - lost
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StoppedError])
+def test_who_is_to_stop_tells_all_trainings_and_waits_for_them(tmp_path, error):
+    run = made_up.run(tmp_path / "run")
+    made, watcher = pool(1, failing=[Unit(1, 1)], error=error), Done()
+    with pytest.raises(error):
+        made.perform(run, plan.units(run.config), watcher)
+    assert made._stop.value == 1
+    assert watcher.done == [Unit(1, 0), Unit(2, 0), Unit(3, 0)]
+    assert made._executor.order == [*watcher.done, Unit(1, 1)]
+    assert watcher.notes == ["Stopping: the state of what is under way is kept. Ctrl-C again stops at once."]
 
 
 def test_a_plan_counts_the_steps_of_each_training():

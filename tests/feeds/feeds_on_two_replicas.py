@@ -59,7 +59,7 @@ def shares(strategy, function, taken):
 
 def batches(strategy, made, start=0, stop=T, seed=1):
     """Images and classes of each step, in shares."""
-    segment = made.segment(seed, start, stop)
+    segment = made.segment(seed, seed, start, stop)
     return [shares(strategy, made.examples_of, made.take(segment, tf.constant(step))) for step in range(stop - start)]
 
 

@@ -72,7 +72,7 @@ def chi_square(counts):
     return ((counts - expected) ** 2 / expected).sum()
 
 
-@pytest.mark.parametrize("draws", [uniform(20_000), order.draws(0, 2_000, 100, 0, 200).ravel()], ids=["any", "ours"])
+@pytest.mark.parametrize("draws", [uniform(20_000), order.draws(0, 0, 2_000, 100, 0, 200).ravel()], ids=["any", "ours"])
 def test_flips_and_offsets_are_uniform_and_independent(draws):
     """All 162 outcomes alike: chi-square with 161 degrees of freedom, 99.9% of all samples lie below 222."""
     # Where a lone bright pixel goes tells the outcome: two of them, so that a flip is told from a shift.

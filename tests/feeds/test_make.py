@@ -43,13 +43,13 @@ def test_augmentations_are_made_for_what_they_fit_and_refused_elsewhere(augment,
 @pytest.mark.parametrize(("name", "augment"), [("cifar10", "flip_and_crop"), ("imagenet2012", "inception")])
 def test_augmentations_change_training_images(name, augment):
     plain, changed = (make(name, choice) for choice in ("none", augment))
-    (x, y), (other, same) = (feed.examples_of(*feed.take(feed.segment(1, 0, 3), 0)) for feed in (plain, changed))
+    (x, y), (other, same) = (feed.examples_of(*feed.take(feed.segment(1, 1, 0, 3), 0)) for feed in (plain, changed))
     assert y.numpy().tolist() == same.numpy().tolist()
     assert (x.numpy() != other.numpy()).any(axis=(1, 2, 3)).all()
 
 
 def test_no_augmentation_of_files_is_the_centre_that_evaluations_see():
-    x, y = next(make("imagenet2012", "none").segment(1, 0, 1)[0])
+    x, y = next(make("imagenet2012", "none").segment(1, 1, 0, 1)[0])
     made = data.load("imagenet2012", made_up=True)
     centres = {int(record["label"]): images.test_image(record, 8).numpy() for record in encoded.records(made, "train")}
     assert all((image == centres[int(label)]).all() for image, label in zip(x.numpy(), y.numpy(), strict=True))

@@ -25,7 +25,7 @@ def batches(feed, seed, *stops):
     """The batches from step 0 on, asked for in segments that end at `stops`."""
     taken = []
     for start, stop in zip([0, *stops[:-1]], stops, strict=True):
-        segment = feed.segment(seed, start, stop)
+        segment = feed.segment(seed, seed, start, stop)
         taken += [feed.examples_of(*feed.take(segment, tf.constant(step))) for step in range(stop - start)]
     return [np.stack(parts) for parts in zip(*taken, strict=True)]
 
@@ -45,18 +45,18 @@ def test_an_augmentation_gets_the_images_and_the_draws_of_their_steps(stops):
         return images + 1000 * tf.cast(draws % 162, tf.float32)[:, None, None, None]
 
     x, _ = batches(feed(shift), 5, *stops)
-    expected = order.batches(5, 10, 4, 0, 7) + 1000 * (order.draws(5, 10, 4, 0, 7) % 162)
+    expected = order.batches(5, 10, 4, 0, 7) + 1000 * (order.draws(5, 5, 10, 4, 0, 7) % 162)
     assert (x == expected[:, :, None, None, None]).all()
     assert (batches(feed(shift), 6, 7)[0] != x).any()
 
 
 def test_padding_gives_all_segments_one_shape_and_changes_nothing():
-    by_length = {longest: feed(lambda x, draws: x, longest).segment(5, 2, 4) for longest in (2, 3, 50)}
+    by_length = {longest: feed(lambda x, draws: x, longest).segment(5, 5, 2, 4) for longest in (2, 3, 50)}
     for longest, arrays in by_length.items():
         assert [array.shape for array in arrays] == [(longest, 4)] * 2
         assert all(array.dtype == tf.int32 for array in arrays)
         assert (arrays[0][:2].numpy() == order.batches(5, 10, 4, 2, 4)).all()
-        assert (arrays[1][:2].numpy() == order.draws(5, 10, 4, 2, 4)).all()
+        assert (arrays[1][:2].numpy() == order.draws(5, 5, 10, 4, 2, 4)).all()
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 8])

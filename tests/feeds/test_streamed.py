@@ -34,9 +34,9 @@ def feed(dataset=MADE_UP, batch_size=BATCH, steps=T, threads=2, crop=images.trai
     return Streamed(dataset, batch_size=batch_size, image_size=SIZE, steps=steps, threads=threads, crop=crop)
 
 
-def batches(feed, seed=1, start=0, stop=T):
+def batches(feed, seed=1, start=0, stop=T, augmentation_seed=None):
     """Images, shape (steps, batch, 4, 4, 3), and classes."""
-    segment = feed.segment(seed, start, stop)
+    segment = feed.segment(seed, seed if augmentation_seed is None else augmentation_seed, start, stop)
     taken = [feed.examples_of(*feed.take(segment, tf.constant(step))) for step in range(stop - start)]
     return tuple(np.stack(parts) for parts in zip(*taken, strict=True))
 
@@ -74,13 +74,13 @@ def test_segments_go_on_where_the_last_one_ended(whole):
         if stop > start:
             assert same(batches(made, start=start, stop=stop), part(whole, start, stop))
         else:
-            made.segment(1, start, stop)
+            made.segment(1, 1, start, stop)
 
 
 def test_going_on_builds_nothing_and_going_elsewhere_does(monkeypatch):
     made, built = feed(), []
     original = made._from_step
-    monkeypatch.setattr(made, "_from_step", lambda seed, start: built.append((seed, start)) or original(seed, start))
+    monkeypatch.setattr(made, "_from_step", lambda seed, *more: built.append((seed, more[-1])) or original(seed, *more))
     for seed, start, stop in ((1, 0, 2), (1, 2, 3), (2, 3, 5), (2, 5, 7), (2, 3, 4)):
         batches(made, seed, start, stop)
     assert built == [(1, 0), (2, 3), (2, 3)]
@@ -95,7 +95,7 @@ def test_an_iterator_that_was_moved_elsewhere_comes_back(whole):
 
 @pytest.mark.parametrize("start", [T, 0])
 def test_a_segment_may_be_empty(start):
-    assert feed().segment(1, start, start)
+    assert feed().segment(1, 1, start, start)
 
 
 @pytest.mark.parametrize("block", [10, 2048], indirect=True)
@@ -114,6 +114,13 @@ def test_another_seed_is_another_order_and_other_crops(whole):
     other = batches(feed(), seed=2, stop=6)
     assert (other[1] != whole[1][:6]).any()
     assert (by_class(other, 0, 64) != by_class(whole, 0, 64)).any(axis=(1, 2, 3)).all()
+
+
+def test_another_augmentation_seed_is_other_crops_in_the_same_order(whole):
+    x, y = batches(feed(), stop=6, augmentation_seed=2)
+    assert (y == whole[1][:6]).all()
+    assert (x != whole[0][:6]).any(axis=(2, 3, 4)).all()
+    assert not same(batches(feed(), seed=2, stop=6, augmentation_seed=1), part(whole, 0, 6))
 
 
 def test_nothing_but_seed_and_step_decides(whole):

@@ -165,7 +165,7 @@ def test_augmentation_sees_training_batches_and_their_draws_and_no_others():
 
     model = layers.make_prunable(tiny.dense())
     trainer = tiny.trainer(model, keras.optimizers.SGD(LearningRate(0.0)), augment=augment)
-    draws = order.draws(5, 16, 6, 2, 3)[0]
+    draws = order.draws(5, 5, 16, 6, 2, 3)[0]
     assert 0 < (draws % 2).sum() < 6
     rows = order.batches(5, 16, 6, 2, 3)[0]
     x = tiny.X[rows] + (draws % 2).astype(np.float32)[:, None, None, None] * 100

@@ -26,9 +26,9 @@ def batches(seed: int, examples: int, batch_size: int, from_step: int, to_step: 
 
 
 def draws(
-    seed: int, examples: int, batch_size: int, from_step: int, to_step: int, *, augmentation_seed: int
+    order_seed: int, augmentation_seed: int, examples: int, batch_size: int, from_step: int, to_step: int
 ) -> np.ndarray:
-    """A random number for each example that `batches` returns for the same arguments, to derive its augmentation from.
+    """A random number for each example that `batches` returns, in its order, to derive the augmentation from.
 
     One draw an example an epoch: it belongs to (augmentation_seed, epoch, example), wherever in the epoch the example
     comes.
@@ -39,7 +39,7 @@ def draws(
 
     def of_epoch(epoch: int) -> np.ndarray:
         by_example = np.random.default_rng((augmentation_seed, epoch, _DRAWS)).integers(2**31, size=examples)
-        return by_example[permutation(seed, epoch, examples)]
+        return by_example[permutation(order_seed, epoch, examples)]
 
     return _stream(of_epoch, examples, batch_size, from_step, to_step)
 

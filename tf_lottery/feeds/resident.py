@@ -45,10 +45,10 @@ class Resident:
 
     def segment(self, order_seed: int, augmentation_seed: int, start: int, stop: int) -> tuple[tf.Tensor, ...]:
         """What the traced loop needs for the steps `start` … `stop - 1`: row numbers, draws of the augmentation."""
-        which = order_seed, self.examples, self.batch_size, start, stop
-        made = [order.batches(*which)]
+        which = self.examples, self.batch_size, start, stop
+        made = [order.batches(order_seed, *which)]
         if self._augment:
-            made.append(order.draws(*which, augmentation_seed=augmentation_seed))
+            made.append(order.draws(order_seed, augmentation_seed, *which))
         padding = np.zeros((self._longest - (stop - start), self.batch_size), np.int32)
         return tuple(tf.constant(np.concatenate([array, padding])) for array in made)
 
