@@ -1,24 +1,188 @@
+"""Files that are there whole or not at all, whatever happens to the process or the disk."""
+
+import errno
 import os
+import stat
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
-from tf_lottery import files
+from tf_lottery import failpoints, files
 from tf_lottery.errors import RunError
+
+OLD, NEW = b"what was there", b"what is written in its place"
+SITE = "report"
+
+
+class Killed(BaseException):
+    """In the place of a SIGKILL: nothing may catch it and clean up."""
+
+
+def die_at(monkeypatch, wanted):
+    def reach(site, moment):
+        if moment == wanted:
+            raise Killed
+
+    monkeypatch.setattr(failpoints, "reach", reach)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_file_is_written_with_the_folders_it_needs(tmp_path):
-    files.write(tmp_path / "a/b/file", b"content")
-    assert (tmp_path / "a/b/file").read_bytes() == b"content"
-    assert [path.name for path in (tmp_path / "a/b").iterdir()] == ["file"]
+    files.write(tmp_path / "a/b/file", NEW, SITE)
+    assert (tmp_path / "a/b/file").read_bytes() == NEW
+    assert names(tmp_path / "a/b") == ["file"]
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    files.write(tmp_path / "file", b"old")
+@pytest.mark.parametrize("content", [b"", b"x", bytes(range(256)) * 1000])
+def test_any_content_comes_back(tmp_path, content):
+    files.write(tmp_path / "file", content, SITE)
+    assert files.read(tmp_path / "file", len(content)) == content
 
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+def test_a_write_passes_its_moments_in_order(tmp_path, monkeypatch):
+    reached = []
+    monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.append((site, moment)))
+    files.write(tmp_path / "file", NEW, SITE)
+    assert reached == [(SITE, moment) for moment in failpoints.WRITING]
+
+
+@pytest.mark.parametrize("moment", failpoints.WRITING)
+@pytest.mark.parametrize("old", [None, OLD])
+def test_whoever_dies_at_any_moment_of_a_write_leaves_the_old_file_or_the_new_one(tmp_path, monkeypatch, moment, old):
+    path = tmp_path / "file"
+    if old:
+        path.write_bytes(old)
+    die_at(monkeypatch, moment)
+    with pytest.raises(Killed):
+        files.write(path, NEW, SITE)
+    monkeypatch.undo()
+    is_renamed = moment in ("renamed", "done")
+    assert (path.read_bytes() if path.exists() else None) == (NEW if is_renamed else old)
+    others = [other for other in tmp_path.iterdir() if other != path]
+    assert all(map(files.is_leftover, others))
+    assert len(others) == (moment in ("half written", "not synced", "not renamed"))
+
+
+def test_a_write_replaces_what_a_killed_one_left_behind(tmp_path, monkeypatch):
+    die_at(monkeypatch, "half written")
+    with pytest.raises(Killed):
+        files.write(tmp_path / "file", NEW * 1000, SITE)
+    monkeypatch.undo()
+    files.write(tmp_path / "file", NEW, SITE)
+    assert (tmp_path / "file").read_bytes() == NEW
+    assert names(tmp_path) == ["file"]
+
+
+def test_the_bytes_are_safe_before_the_rename_and_the_rename_before_the_end(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(failpoints, "reach", lambda site, moment: done.append(moment))
+    sync, replace = os.fsync, os.replace
+
+    def synced(descriptor):
+        done.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("rename"), replace(*paths)))
+    files.write(tmp_path / "file", NEW, SITE)
+    assert done[2:] == ["not synced", "sync file", "not renamed", "rename", "renamed", "sync folder", "done"]
+
+
+def _no_space(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_gives_the_disk_its_space_back(tmp_path, monkeypatch, step):
+    (tmp_path / "file").write_bytes(OLD)
+    monkeypatch.setattr(os, step, _no_space)
     with pytest.raises(RunError, match=r"file cannot be written: No space left on device"):
-        files.write(tmp_path / "file", b"new")
-    assert (tmp_path / "file").read_bytes() == b"old"
+        files.write(tmp_path / "file", NEW, SITE)
+    assert (tmp_path / "file").read_bytes() == OLD
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_disk_that_is_full_half_way_leaves_the_old_file_and_gets_its_space_back(tmp_path):
+    # A limit on the size of files stands in for the disk: the system itself refuses to write on.
+    (tmp_path / "file").write_bytes(OLD)
+    code = (
+        "import resource, sys; from pathlib import Path; from tf_lottery import files\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n files.write(Path(sys.argv[1]), bytes(int(sys.argv[2])), 'report')\n"
+        "except files.RunError as error:\n print(error)"
+    )
+    for size in (100_001, 150_000, 1_000_000):
+        command = [sys.executable, "-c", code, tmp_path / "file", str(size)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == f"{tmp_path / 'file'} cannot be written: File too large\n"
+        assert (tmp_path / "file").read_bytes() == OLD
+        assert names(tmp_path) == ["file"]
+
+
+def test_where_nothing_can_be_written_is_one_error(tmp_path):
+    (tmp_path / "file").write_bytes(OLD)
+    with pytest.raises(RunError, match=r"file/folder/new cannot be written: Not a directory"):
+        files.write(tmp_path / "file/folder/new", NEW, SITE)
+    with pytest.raises(RunError, match=r"cannot be written: File name too long"):
+        files.write(tmp_path / ("x" * 300), NEW, SITE)
+    (tmp_path / "folder/inside").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"folder cannot be written: Is a directory"):
+        files.write(tmp_path / "folder", NEW, SITE)
+    assert names(tmp_path) == ["file", "folder"]
+    assert (tmp_path / "file").read_bytes() == OLD
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder in which nobody can write, not even root")
+def test_a_folder_that_is_read_only_is_one_error():
+    with pytest.raises(RunError, match=r"/proc/self/file cannot be written"):
+        files.write(Path("/proc/self/file"), NEW, SITE)
+    with pytest.raises(RunError, match=r"/proc/self/stat cannot be removed: Operation not permitted"):
+        files.remove(Path("/proc/self/stat"), "leftover")
+
+
+def test_a_file_is_read_up_to_the_size_that_is_expected(tmp_path):
+    (tmp_path / "file").write_bytes(OLD)
+    assert files.read(tmp_path / "file", len(OLD)) == OLD
+    with pytest.raises(ValueError, match=r"^it has 14 bytes, at most 13 are expected$"):
+        files.read(tmp_path / "file", 13)
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(OSError, match=r"No such file|Is a directory"):
+            files.read(path, 10)
+
+
+def test_reading_takes_the_memory_of_the_file_however_large_it_may_be(tmp_path):
+    (tmp_path / "small").write_bytes(OLD)
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 2**34)
+    tracemalloc.start()
+    assert files.read(tmp_path / "small", 2**40) == OLD
+    with pytest.raises(ValueError, match="it has 17179869184 bytes"):
+        files.read(tmp_path / "large", 2**20)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_a_file_is_removed_if_it_is_there(tmp_path, monkeypatch):
+    reached = []
+    monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.append((site, moment)))
+    (tmp_path / "file").write_bytes(OLD)
+    for _ in range(2):
+        files.remove(tmp_path / "file", "leftover")
+        assert names(tmp_path) == []
+    assert reached == 2 * [("leftover", moment) for moment in failpoints.REMOVING]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RunError, match=r"folder cannot be removed: "):
+        files.remove(tmp_path / "folder", "leftover")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [(".file.tmp", True), ("file.tmp", False), (".file", False), ("file", False)]
+)
+def test_a_leftover_is_known_by_its_name(name, expected):
+    assert files.is_leftover(Path("folder") / name) is expected

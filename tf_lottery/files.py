@@ -53,7 +53,7 @@ def read(path: Path, max_bytes: int) -> bytes:
     with path.open("rb") as file:
         if (size := os.fstat(file.fileno()).st_size) > max_bytes:
             raise ValueError(f"it has {size} bytes, at most {max_bytes} are expected")
-        return file.read(max_bytes)
+        return file.read(size)  # not `max_bytes`: Python makes room for all that it is asked for
 
 
 def remove(path: Path, site: str) -> None:
