@@ -8,7 +8,7 @@ from typing import Any
 
 from tf_lottery import files
 from tf_lottery.errors import DamageError, RunError
-from tf_lottery.experiment import config as config_lib, generations, locks
+from tf_lottery.experiment import config as config_lib, drift, generations, locks
 from tf_lottery.experiment.config import EXTENDABLE, Experiment
 from tf_lottery.experiment.storage import Run
 
@@ -73,13 +73,10 @@ def open_run(
             environment (with the difference).
     """
     run = existing_run(path, config)
-    known = [] if run is None else _known_environments(run, allow_drift)
+    environments = _environments(run, environment, allow_drift)
     run = run or Run(Path(path), config)
-    if environment is not None and environment not in known:
-        if known and not allow_drift:
-            raise RunError(_drift(run.path, known[-1], environment))
-        known = [*known, dict(environment)]
-    generations.write(run.path, "environment", {"environments": known})
+    if environments is not None:
+        generations.write(run.path, "environment", {"environments": environments})
     generations.write(run.path, "config", config_lib.fields(run.config))  # makes it a run
     return run
 
@@ -103,33 +100,31 @@ def opened_by_chief(path: str | os.PathLike[str], config: Experiment) -> Run:
     return run
 
 
-def _known_environments(run: Run, allow_drift: bool) -> list[dict[str, Any]]:
+def _environments(run: Run | None, now: Mapping[str, Any] | None, allow_drift: bool) -> list[dict[str, Any]] | None:
+    """All that the run is made on, `now` among them; None where the record stays as it is, damaged."""
     try:
-        return run.environments()
+        known = run.environments() if run else []
     except DamageError as error:
-        if allow_drift:
-            return [{"record": "damaged"}]  # another than any there is
-        raise DamageError(f"{error} With --allow_drift the run goes on, marked as not bit-exact.") from error
+        if now is None:
+            return None
+        if not allow_drift:
+            raise DamageError(f"{error} With --allow_drift the run goes on, marked as not bit-exact.") from error
+        known = [drift.DAMAGED]
+    if now is None or now in known:
+        return known
+    if known and not allow_drift:
+        raise RunError(_other_environment(run.path, known[-1], now))
+    return [*known, dict(now)]
 
 
-def _drift(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    before, now = _flat(before), _flat(now)
+def _other_environment(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     differences = "; ".join(
-        f"{name}={before.get(name)} (run), {name}={now.get(name)} (now)"
-        for name in {**before, **now}
-        if before.get(name) != now.get(name)
+        f"{name}={run} (run), {name}={here} (now)" for name, (run, here) in drift.differences([before, now]).items()
     )
     return (
         f"{path} was made in another environment, which can change results: {differences}. Go on in that one, choose "
         "another --run_dir, or accept it with --allow_drift: the report then says that the run is not bit-exact."
     )
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
 
 
 def _is_foreign(path: Path) -> bool:

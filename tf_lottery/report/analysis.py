@@ -1,8 +1,11 @@
 """Run directories in, rows out; and what the rows allow to claim."""
 
+from typing import Any
+
 import pandas as pd
 
-from tf_lottery.experiment import plan
+from tf_lottery.errors import DamageError
+from tf_lottery.experiment import drift, plan
 from tf_lottery.experiment.storage import Run, Unit
 
 TICKET = "ticket"
@@ -29,6 +32,14 @@ def rows(run: Run) -> pd.DataFrame:
             records.append(place | metrics | by_weight)
     frame = pd.DataFrame(records)
     return frame.sort_values(["branch", "level", "replicate"], ignore_index=True) if len(frame) else frame
+
+
+def environments(run: Run) -> list[dict[str, Any]]:
+    """What a run was made on, see `Run.environments`; `drift.DAMAGED` alone where the record of it is damaged."""
+    try:
+        return run.environments()
+    except DamageError:
+        return [drift.DAMAGED]
 
 
 def spread(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import config as config_lib
+from tf_lottery.experiment import config as config_lib, drift
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import analysis, plots, text
 
@@ -51,9 +51,10 @@ def write(run: Run) -> Path:
 
 def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
     """The page as HTML, with the images inside."""
+    environments = analysis.environments(run)
     template = Template((resources.files("tf_lottery.report") / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=html.escape(f"Lottery tickets: {run.config.model.name} on {run.config.data.name}"),
+        title=html.escape(f"Lottery tickets: {text.subject(run.config)}"),
         description=html.escape(text.description(run.config)),
         headline=html.escape(text.headline(frame)),
         figures="\n".join(_figure(name, images[f"{name}.png"], caption) for name, (_, caption) in _FIGURES.items()),
@@ -61,7 +62,8 @@ def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
         cells_meaning=html.escape(text.CELLS_MEANING),
         verdict_meaning=html.escape(text.VERDICT_MEANING),
         config=_definitions(config_lib.fields(run.config)),
-        environment=_definitions(_flat(run.environments()[-1])),
+        exactness=_warning(text.exactness(environments)),
+        environments=_environments(environments),
     )
 
 
@@ -84,12 +86,17 @@ def _table(frame: pd.DataFrame) -> str:
     return f'<table>\n<thead><tr class="groups">{spans}</tr>\n<tr>{names}</tr></thead>\n<tbody>\n{body}</tbody></table>'
 
 
-def _flat(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        f"{name} {inner}".strip(): value
-        for name, outer in content.items()
-        for inner, value in (outer.items() if isinstance(outer, dict) else [("", outer)])
-    }
+def _warning(sentence: str) -> str:
+    return f'<p class="warning">{html.escape(sentence)}</p>' if sentence else ""
+
+
+def _environments(environments: Sequence[Mapping[str, Any]]) -> str:
+    """Each under a heading of its own, numbered if there are several."""
+    numbers = [f" {number}" for number, _ in enumerate(environments, start=1)] if environments[1:] else [""]
+    return "\n".join(
+        f"<h2>Environment{number}</h2>\n<dl>{_definitions(drift.flat(environment))}</dl>"
+        for number, environment in zip(numbers, environments, strict=False)
+    )
 
 
 def _definitions(content: Mapping[str, Any]) -> str:

@@ -88,6 +88,8 @@ def show(run: Run, page: Path) -> None:
     for together in groups:
         out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
     out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
+    if warning := text.exactness(analysis.environments(run)):
+        out.print(warning, style="bold red", markup=False, highlight=False)
     out.print(text.headline(frame), style="bold", markup=False, highlight=False)
     out.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
@@ -97,10 +99,10 @@ def say(message: str) -> None:
     console().print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def console() -> Console:
-    """Standard output: as wide as the terminal, and wide enough for the table where there is none."""
+def console(width: int = _WIDTH_OF_ONE_TABLE) -> Console:
+    """Standard output: as wide as the terminal, or as `width` characters where there is none."""
     out = Console()
-    return out if out.is_terminal else Console(width=_WIDTH_OF_ONE_TABLE)
+    return out if out.is_terminal else Console(width=width)
 
 
 def _table(frame: pd.DataFrame, title: str | None) -> Table:

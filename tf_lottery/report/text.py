@@ -1,7 +1,12 @@
 """What a report says in words and numbers, for the page, the terminal and docs alike."""
 
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
+from tf_lottery.experiment import drift
 from tf_lottery.experiment.config import CONTROLS, Experiment
 from tf_lottery.report import analysis
 from tf_lottery.report.plots import STYLES
@@ -62,11 +67,36 @@ def description(config: Experiment) -> str:
     """What was run, in a sentence."""
     prune = config.prune
     return (
-        f"{config.model.name} on {'noise in the shape of ' * config.data.made_up}{config.data.name}: "
-        f"{_count(config.replicates, 'replicate')}, {_count(prune.levels, 'level')} of "
+        f"{subject(config)}: {_count(config.replicates, 'replicate')}, {_count(prune.levels, 'level')} of "
         f"{prune.fraction:.0%} ({prune.scope}, {prune.criterion}), {config.train.steps} a training, rewound to "
         f"{prune.rewind_to}."
     )
+
+
+def subject(config: Experiment) -> str:
+    """Model and data, in a few words."""
+    return f"{config.model.name} on {'noise in the shape of ' * config.data.made_up}{config.data.name}"
+
+
+def exactness(environments: Sequence[Mapping[str, Any]]) -> str:
+    """The sentence that a run which is not bit-exact carries; `""` for one that is.
+
+    Args:
+        environments: What the run was made on, see `analysis.environments`.
+    """
+    known = [environment for environment in environments if environment != drift.DAMAGED]
+    if environments and not known:
+        return "Perhaps not bit-exact: the record of the environment that the run was made in is damaged."
+    if len(environments) < 2:
+        return ""
+    changes = [f"{name}={_sequence(values)}" for name, values in drift.differences(known).items()]
+    lost = ["the record of the one before is damaged"] if len(known) < len(environments) else []
+    return f"Not bit-exact: the run went on in another environment: {'; '.join(lost + changes)}."
+
+
+def _sequence(values: Sequence[Any]) -> str:
+    """What a field was, then what it became."""
+    return ", then ".join(str(value) for value, _ in itertools.groupby(values))
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,0 +1,28 @@
+"""What runs there are, how far each is, whether its files are whole; writes nothing, also while a run goes on.
+
+python scripts/runs.py list runs                  a line a run at or below a directory
+python scripts/runs.py show runs/digits_lenet     a line a training of a run
+python scripts/runs.py verify runs/digits_lenet   every file of a run, by its checksum; exit status 1 if one is damaged
+"""
+
+import difflib
+
+from tf_lottery import command_line
+from tf_lottery.errors import ConfigError
+from tf_lottery.report import listing
+
+_COMMANDS = {"list": listing.show_runs, "show": listing.show_run, "verify": listing.verify_run}
+
+
+def main(command: str = "", run_dir: str = "") -> None:
+    if command not in _COMMANDS:
+        near = difflib.get_close_matches(command, _COMMANDS, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else " See --help."
+        raise ConfigError(f"The command must be one of {', '.join(_COMMANDS)}. Received: {command!r}.{hint}")
+    if not run_dir:
+        raise ConfigError(f"{command} needs a directory: runs.py {command} DIR")
+    _COMMANDS[command](run_dir)
+
+
+if __name__ == "__main__":
+    command_line.run(main, arguments=2)

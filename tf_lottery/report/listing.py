@@ -1,0 +1,123 @@
+"""What `scripts/runs.py` prints: runs, the trainings of a run, the check of its files."""
+
+from pathlib import Path
+
+import rich.box
+from rich.markup import escape
+from rich.table import Table
+
+from tf_lottery.errors import DamageError, RunError
+from tf_lottery.experiment.storage import Run
+from tf_lottery.report import overview, terminal, text
+from tf_lottery.report.overview import Overview, Training
+
+_ONE_LINE_EACH = 1000  # characters, where there is no terminal to fit into
+_TIME_LEFT = "training time, one after another, at the pace of those that are done"
+_STATES = "A training under way shows its newest kept state; before there is one, it counts as waiting."
+
+
+def show_runs(path: str) -> None:
+    """Prints a line a run at or below `path`.
+
+    Raises:
+        RunError: there is no directory, or no run.
+    """
+    table = _table("run", "what", "state", right=("trainings", "optimizer steps", "time left"))
+    faults = []
+    for folder in overview.find(_directory(path)):
+        try:
+            run = overview.overview(Run.load(folder))
+        except RunError as error:
+            faults.append(str(error))
+            continue
+        faults += run.faults
+        _add(table, str(folder), text.subject(run.run.config), run.state, _trainings(run), _steps(run), _time_left(run))
+    if not table.row_count and not faults:
+        raise RunError(f"There is no run at or below {path}. find_tickets.py makes some.")
+    out = terminal.console(_ONE_LINE_EACH)
+    if table.row_count:
+        out.print(table)
+        terminal.say(f"Time left is {_TIME_LEFT}.")
+    for fault in faults:
+        terminal.say(fault)
+
+
+def show_run(path: str) -> None:
+    """Prints a line a training of the run at `path`.
+
+    Raises:
+        RunError: there is none.
+    """
+    run = overview.overview(Run.load(_directory(path)))
+    table = _table("replicate", "level", "control", "state", right=("density", "test accuracy", "seconds"))
+    for training in run.trainings:
+        _add(table, *_cells(training))
+    terminal.say(f"{run.run.path}: {text.description(run.run.config)}")
+    terminal.console(_ONE_LINE_EACH).print(table)
+    for fault in run.faults:
+        terminal.say(fault)
+    terminal.say(_STATES)
+    terminal.say(f"{_trainings(run)} trainings done, optimizer steps: {_steps(run)}; {run.state}.")
+    terminal.say(f"Time left: {_time_left(run)} ({_TIME_LEFT}).")
+
+
+def verify_run(path: str) -> None:
+    """Checks every file of the run at `path` and prints those that are damaged.
+
+    Raises:
+        RunError: there is no run, or (DamageError) a file is damaged.
+    """
+    run = Run.load(_directory(path))
+    faults = [fault for _, fault in overview.verify(run)]
+    damaged = [fault for fault in faults if fault]
+    for fault in damaged:
+        terminal.say(fault)
+    terminal.say("Not checked: the report, which is made anew from the rest, and timing.json, which decides nothing.")
+    if damaged:
+        raise DamageError(f"{len(damaged)} of {len(faults)} files of {run.path} are damaged.")
+    terminal.say(f"{len(faults)} files, all whole.")
+
+
+def _directory(path: str) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise RunError(f"There is no directory {path}.")
+    return folder
+
+
+def _cells(training: Training) -> list[str]:
+    unit, metrics = training.unit, training.metrics
+    reached = [f"{metrics['density']:.1%}", f"{metrics['early_stop_test_accuracy']:.2%}"] if metrics else ["", ""]
+    seconds = "" if training.seconds is None else f"{training.seconds:.1f}"
+    return [str(unit.replicate), str(unit.level), unit.control, training.state, *reached, seconds]
+
+
+def _trainings(run: Overview) -> str:
+    return f"{run.done}/{len(run.trainings)}"
+
+
+def _steps(run: Overview) -> str:
+    return "unknown" if run.steps is None else f"{run.steps[0]:,}/{run.steps[1]:,}"
+
+
+def _time_left(run: Overview) -> str:
+    seconds = run.seconds_left
+    if seconds is None:
+        return "unknown"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _table(*left: str, right: tuple[str, ...]) -> Table:
+    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in left:
+        table.add_column(name)
+    for name in right:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*map(escape, cells))
