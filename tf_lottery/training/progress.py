@@ -66,7 +66,8 @@ def pack(progress: Progress, state: Mapping[str, Arrays], masks: Arrays, by_repl
         "step": progress.step,
         "losses": float(progress.losses).hex(),  # exact, and a name for what is no number
         "counted": progress.counted,
-        "history": [{name: float(value).hex() for name, value in row.items()} for row in progress.history],
+        # Pairs, as a ticket's metadata does not keep the order of names, which is that of the columns of a history.
+        "history": [[[name, float(value).hex()] for name, value in row.items()] for row in progress.history],
         "early_stop_loss": float(progress.early_stop_loss).hex(),
         "early_stop_step": progress.early_stop_step,
     }
@@ -81,7 +82,7 @@ def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
     """
     metadata, groups = ticket.metadata, ticket.weights
     try:
-        history = [{name: _number(name, value) for name, value in row.items()} for row in metadata["history"]]
+        history = [{name: _number(name, value) for name, value in row} for row in metadata["history"]]
         progress = Progress(
             _whole(metadata["step"]),
             float.fromhex(metadata["losses"]),
