@@ -14,10 +14,18 @@ KERAS_FREE = (
     "feeds/test_make.py",
     "report",
     "test_ticket.py",
+    "test_files.py",
+    "test_sealed.py",
+    "test_failpoints.py",
+    "experiment/test_storage.py",
+    "experiment/test_generations.py",
+    "experiment/test_locks.py",
     "test_topology.py",
     "test_command_line.py",
     "laws/test_house.py",
     "laws/test_cross_check.py",
+    "laws/test_damage.py",
+    "laws/test_fuzz.py",
 )
 
 # Looking for doctests in what tests import or start would import it a second time.

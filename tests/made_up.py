@@ -6,6 +6,8 @@ from tf_lottery.experiment import opening, plan
 from tf_lottery.experiment.config import Experiment, Prune
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.ticket import Ticket
+from tf_lottery.training import progress
+from tf_lottery.training.progress import Progress
 
 ENVIRONMENT = {"python": "3.x", "packages": {"keras": "3.x"}}
 TICKET = Ticket({"w": np.array([True, False])}, {"final": {"w": np.array([1.0, 0.0])}})
@@ -45,13 +47,24 @@ def save(run, unit, **changes):
     run.save(unit, **content)
 
 
-def run(path, config=None, results=lambda unit: (0.9, 100)):
-    """A whole run in which `results` gives the accuracy and the early-stopping step of each unit."""
+def run(path, config=None, results=lambda unit: (0.9, 100), **changes):
+    """A whole run in which `results` gives the accuracy and the early-stopping step of each unit; see `save`."""
     config = config or experiment()
     made = opening.open_run(path, config, ENVIRONMENT)
     for unit in plan.units(config):
-        save(made, unit, metrics=metrics(unit, *results(unit)))
+        save(made, unit, metrics=metrics(unit, *results(unit)), **changes)
     return made
+
+
+def state(step):
+    """The state of a training that has come to a step, with all that one can hold."""
+    variables = {
+        "weights": {"w": np.array([0.5, 0.0]), "bias": np.arange(3.0)},
+        "optimizer": {"0000": np.array(step), "0001": np.ones(2)},
+    }
+    history = [{"step": 50, "train_loss": 0.1, "validation_loss": float("inf"), "validation_accuracy": 0.3}]
+    found = Progress(step, 0.25, 10, history, variables, 0.5, 50, variables["weights"])
+    return progress.pack(found, variables, TICKET.masks, {"bias": np.zeros((2, 3))})
 
 
 def unit(replicate=1, level=0, control=""):

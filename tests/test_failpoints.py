@@ -1,0 +1,211 @@
+"""Every write and every removal can be killed, by name; and nothing is written or removed in any other place."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import made_up
+import numpy as np
+import pytest
+
+import tf_lottery
+from tf_lottery import failpoints, files, ticket
+from tf_lottery.experiment.storage import Unit
+
+ROOT = Path(tf_lottery.__file__).parent
+FILES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
+
+# Places that name what they write by its file: with all that it can be, which a run below shows.
+COMPUTED = {
+    ("experiment/storage.py", "name.partition('.')[0]"): {"ticket", "optimizer", "history", "metrics"},
+    ("experiment/generations.py", "name"): {"config", "environment"},
+}
+# What changes files, or looks as if it did, outside files.py; and why it may.
+ALLOWED = {
+    ("experiment/locks.py", "path.parent.mkdir"): "a lock file is no result: who holds it counts, not what is in it",
+    ("experiment/locks.py", "path.open"): "the same",
+    ("experiment/locks.py", "file.truncate"): "the same",
+    ("experiment/workers.py", "os.open"): "/dev/null, for what TensorFlow says as it starts",
+    ("report/plots.py", "figure.savefig"): "into memory",
+    ("callbacks/lottery_ticket.py", "self._ledger.open"): "is no file",
+    ("callbacks/density_summaries.py", "tf.summary.create_file_writer"): "TensorBoard's own log, which nothing reads",
+    ("data/debian.py", "tempfile.TemporaryDirectory"): "archives to prepare a dataset from, checked by their checksums",
+    ("data/debian.py", "manual_dir.mkdir"): "the same",
+    ("data/debian.py", "temporary.write_bytes"): "the same",
+    ("data/debian.py", "os.replace"): "the same",
+}
+OF_OS = (
+    "open remove unlink rename renames replace mkdir makedirs rmdir removedirs truncate ftruncate link symlink write"
+)
+OF_OTHERS = """
+    write_bytes write_text unlink rmdir mkdir touch symlink_to hardlink_to truncate tofile savetxt savez
+    savez_compressed savefig to_pickle to_parquet to_json create_file_writer write_file memmap
+"""
+
+
+def calls(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def changes_files(call):
+    """Whether a call changes files, or may."""
+    if isinstance(call.func, ast.Name):
+        return call.func.id == "open" and opens_for_writing(call.args[1:2], call.keywords)
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    owner, name = ast.unparse(call.func.value), call.func.attr
+    if owner == "os":
+        return name in OF_OS.split()
+    if owner in ("shutil", "tempfile"):
+        return True
+    if name == "open":
+        return opens_for_writing(call.args[:1], call.keywords)
+    if name in ("rename", "replace"):  # of a path; those of texts, frames and dataclasses take more, or keywords
+        return len(call.args) == 1 and not call.keywords
+    if name == "to_csv":
+        return bool(call.args)
+    if name == "save":
+        return owner in ("np", "numpy", "json", "model")
+    return name in OF_OTHERS.split()
+
+
+def opens_for_writing(mode, keywords):
+    modes = [*mode, *(keyword.value for keyword in keywords if keyword.arg == "mode")]
+    return any(not isinstance(mode, ast.Constant) or set(str(mode.value)) & set("wax+") for mode in modes)
+
+
+def sites(tree, function):
+    """What calls of `files.write` or `files.remove` give as their site: a text, or the source of another expression."""
+    place = {"write": 2, "remove": 1}[function]
+    for call in calls(tree):
+        if ast.unparse(call.func) == f"files.{function}":
+            site = next((word.value for word in call.keywords if word.arg == "site"), None) or call.args[place]
+            yield site.value if isinstance(site, ast.Constant) else ast.unparse(site), isinstance(site, ast.Constant)
+
+
+def all_sites(function):
+    found = set()
+    for name, tree in FILES.items():
+        for site, is_literal in sites(tree, function):
+            found |= {site} if is_literal else COMPUTED[name, site]
+    return found
+
+
+def test_every_write_and_every_removal_has_its_name_in_the_registry_and_none_is_idle():
+    assert all_sites("write") == set(failpoints.WRITTEN)
+    assert all_sites("remove") == set(failpoints.REMOVED)
+    assert len(set(failpoints.names())) == len(failpoints.names()) == 6 * 14 + 2 * 3
+
+
+def test_what_names_its_site_by_the_file_gives_just_the_names_of_the_registry(tmp_path, monkeypatch):
+    reached = set()
+    monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.add(f"{site}: {moment}"))
+    config = made_up.experiment(replicates=1, controls=("random_mask", "reinit"))
+    run = made_up.run(tmp_path / "run", config, optimizer={"rewind": {"0000": np.zeros(1)}})
+    for step in (100, 200, 300):
+        run.save_state(Unit(1, 3), step, made_up.TICKET)
+    run.folder(Unit(1, 3)).joinpath(".ticket.tfl.tmp").touch()
+    run.tidy(Unit(1, 3))
+    run.write_report({"index.html": b""})
+    ticket.save_ticket(tmp_path / "ticket.tfl", made_up.TICKET)
+    of_callbacks = [name for name in failpoints.names() if name.startswith("callback")]
+    assert sorted(reached) == sorted(set(failpoints.names()) - set(of_callbacks))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_are_changed_in_one_place(name):
+    if name == "files.py":
+        return
+    for call in calls(FILES[name]):
+        if changes_files(call):
+            source = ast.unparse(call.func)
+            assert (name, source) in ALLOWED, f"line {call.lineno}: {source} changes files; use files.write or remove"
+    for node in ast.walk(FILES[name]):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module not in ("os", "shutil", "tempfile", "tf_lottery.files"), f"line {node.lineno}"
+            assert not any(alias.name == "files" and alias.asname for alias in node.names), f"line {node.lineno}"
+
+
+def test_no_exception_outlives_its_reason():
+    for name, source in ALLOWED:
+        assert source in [ast.unparse(call.func) for call in calls(FILES[name]) if changes_files(call)], (name, source)
+    for name, source in COMPUTED:
+        assert source in [site for site, _ in sites(FILES[name], "write")], (name, source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("path.write_bytes(x)", "path.write_text(x)", "path.unlink()", "path.rename(other)", "path.replace(other)"),
+        *("open(path, 'w')", "open(path, mode='ab')", "path.open('r+')", "path.open(mode)", "os.open(path, flags)"),
+        *("os.replace(a, b)", "os.remove(a)", "shutil.rmtree(path)", "path.mkdir(parents=True)", "path.touch()"),
+        *("frame.to_csv(path)", "np.save(path, array)", "array.tofile(path)", "tempfile.mkstemp()"),
+    ],
+)
+def test_a_new_way_to_change_a_file_is_seen(source):
+    assert any(map(changes_files, calls(ast.parse(source))))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("open(path)", "open(path, 'rb')", "path.open()", "path.open('rb')", "text.replace('a', 'b')"),
+        *("dataclasses.replace(config, seed=1)", "frame.rename(columns=names)", "frame.to_csv(index=False)"),
+    ],
+)
+def test_reading_is_free(source):
+    assert not any(map(changes_files, calls(ast.parse(source))))
+
+
+def test_a_site_without_an_entry_is_seen():
+    assert list(sites(ast.parse("files.write(path, content, 'new')"), "write")) == [("new", True)]
+    assert list(sites(ast.parse("files.remove(path, site=name)"), "remove")) == [("name", False)]
+
+
+WRITES = (
+    "import sys; from pathlib import Path; from tf_lottery import files\n"
+    "path = Path(sys.argv[1])\n"
+    "for content in (b'first', b'second', b'third'):\n"
+    "    files.write(path, content, 'report')\n"
+    "    print(content.decode(), flush=True)\n"
+    "files.remove(path, 'leftover')\n"
+    "print('removed', flush=True)"
+)
+
+
+def written(path, failpoint):
+    """How the process above ended, and what it said it had done."""
+    environment = os.environ | {failpoints.VARIABLE: failpoint}
+    done = subprocess.run([sys.executable, "-c", WRITES, path], env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout.split()
+
+
+@pytest.mark.parametrize("moment", failpoints.WRITING)
+def test_a_process_dies_where_it_is_told_to_and_leaves_the_file_whole(tmp_path, moment):
+    path = tmp_path / "file"
+    assert written(path, f"report: {moment} 2") == (-signal.SIGKILL, ["first"])
+    assert path.read_bytes() == (b"second" if moment in ("renamed", "done") else b"first")
+    assert all(files.is_leftover(other) for other in tmp_path.iterdir() if other != path)
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "done"),
+    [
+        ("report: begins", []),
+        ("report: begins 1", []),
+        ("report: done 3", ["first", "second"]),
+        ("leftover: begins", ["first", "second", "third"]),
+        ("leftover: done", ["first", "second", "third"]),
+    ],
+)
+def test_a_process_dies_at_the_first_time_or_the_one_it_is_told(tmp_path, failpoint, done):
+    assert written(tmp_path / "file", failpoint) == (-signal.SIGKILL, done)
+    assert (tmp_path / "file").exists() == (failpoint not in ("report: begins", "report: begins 1", "leftover: done"))
+
+
+@pytest.mark.parametrize("failpoint", ["", "report: begins 4", "manifest: begins", "report"])
+def test_a_process_that_is_told_nothing_or_something_else_lives(tmp_path, failpoint):
+    assert written(tmp_path / "file", failpoint) == (0, ["first", "second", "third", "removed"])
