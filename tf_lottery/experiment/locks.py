@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from tf_lottery.errors import RunError
 
@@ -24,43 +24,51 @@ def hold(path: Path, what: str, patience: float = 0.3) -> Iterator[None]:
         patience: How many seconds to wait for another process to let go; `holder` may be looking.
 
     Raises:
-        RunError: another process holds it; the message names that process.
+        RunError: another process holds it (the message names that process), or it cannot be made.
     """
     with _open(path) as file:
         _take(file, what, time.monotonic() + patience)
-        file.truncate(0)
-        file.write(f"{os.getpid()} on {platform.node()}")
-        file.flush()
+        _sign(file)
         yield
 
 
 def holder(path: Path) -> str | None:
     """Who holds a lock file, as in "1234 on host"; None if nobody does. Changes nothing."""
-    try:
-        with path.open() as file:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return path.read_text().strip()
-    except OSError:
-        pass
+        except BlockingIOError:
+            return _name(file)
     return None
 
 
-def _take(file: TextIO, what: str, until: float) -> None:
+def _take(file: BinaryIO, what: str, until: float) -> None:
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
-        except OSError as error:
+        except BlockingIOError as error:
             if time.monotonic() >= until:
-                file.seek(0)
-                raise RunError(f"Process {file.read().strip()} works on {what}; wait for it to end.") from error
+                raise RunError(f"Process {_name(file)} works on {what}; wait for it to end.") from error
             time.sleep(_POLL_SECONDS)
+        except OSError as error:
+            raise RunError(f"{file.name} cannot be locked: {error.strerror}. Choose another file system.") from error
 
 
-def _open(path: Path) -> TextIO:
+def _sign(file: BinaryIO) -> None:
+    with contextlib.suppress(OSError):  # on a full disk it holds without a name
+        file.truncate(0)
+        file.write(f"{os.getpid()} on {platform.node()}".encode())
+
+
+def _name(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace").strip() or "of unknown number"
+
+
+def _open(path: Path) -> BinaryIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a+")
+        return path.open("a+b", buffering=0)
     except OSError as error:
         raise RunError(f"{path.parent} cannot be written: {error.strerror}") from error
