@@ -4,7 +4,7 @@ import made_up
 import pandas as pd
 import pytest
 
-from tf_lottery.experiment import opening
+from tf_lottery.experiment import drift, generations, opening
 from tf_lottery.report import analysis
 
 DENSE = (0.90, 100)
@@ -80,3 +80,11 @@ def test_the_spread_is_mean_min_max_and_count(tmp_path):
     assert summary.loc[("reinit", 2), "early_stop_test_accuracy"].round(6).tolist() == [0.9, 0.8, 1.0, 3]
     assert summary.loc[("ticket", 0), ("early_stop_step", "max")] == 300
     assert isinstance(summary.index, pd.MultiIndex)
+
+
+def test_the_environments_of_a_run_are_known_or_damaged(tmp_path):
+    run = made_up.run(tmp_path / "run")
+    assert analysis.environments(run) == [made_up.ENVIRONMENT]
+    for path in generations.paths(run.path, "environment"):
+        path.write_text("{}")
+    assert analysis.environments(run) == [drift.DAMAGED]

@@ -7,11 +7,15 @@ import pandas as pd
 import pytest
 
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import opening
+from tf_lottery.experiment import generations, opening
 from tf_lottery.experiment.config import Data, Experiment
 from tf_lottery.report import page
 
 FIGURES = ("accuracy_at_early_stopping", "accuracy_at_the_end", "early_stopping", "density_by_layer")
+
+
+def headings(html):
+    return re.findall(r"<h2>(.*)</h2>", html)
 
 
 def test_the_report_is_a_page_four_figures_and_a_table(tmp_path):
@@ -22,6 +26,7 @@ def test_the_report_is_a_page_four_figures_and_a_table(tmp_path):
         "density_by_layer.png",
         "early_stopping.png",
         "index.html",
+        "report.lock",
         "tickets.csv",
     ]
     assert len(pd.read_csv(path.parent / "tickets.csv")) == 21
@@ -71,10 +76,45 @@ def test_what_a_config_says_cannot_break_the_page(tmp_path):
     assert "&lt;script&gt;" in html
 
 
+def test_what_an_environment_says_cannot_break_the_page(tmp_path):
+    run = made_up.run(tmp_path / "run")
+    opening.open_run(run.path, run.config, {"switches": {"XLA_FLAGS": "<script>"}}, allow_drift=True)
+    html = page.write(run).read_text()
+    assert "<script>" not in html
+    assert html.count("&lt;script&gt;") == 2  # in the sentence and among the definitions
+
+
+def test_a_bit_exact_run_has_one_environment_and_no_warning(tmp_path):
+    html = page.write(made_up.run(tmp_path / "run")).read_text()
+    assert "bit-exact" not in html
+    assert headings(html) == ["Levels", "Experiment", "Environment"]
+    assert "<dl><dt>python</dt><dd>3.x</dd><dt>packages.keras</dt><dd>3.x</dd></dl>" in html
+
+
+def test_a_run_that_went_on_in_another_environment_says_so_and_shows_both(tmp_path):
+    run = made_up.run(tmp_path / "run")
+    opening.open_run(run.path, run.config, {"python": "3.x", "packages": {"keras": "4.x"}}, allow_drift=True)
+    html = page.write(run).read_text()
+    assert (
+        '<p class="warning">Not bit-exact: the run went on in another environment: packages.keras=3.x, then 4.x.</p>'
+    ) in html
+    assert headings(html) == ["Levels", "Experiment", "Environment 1", "Environment 2"]
+    assert "<dd>4.x</dd>" in html
+
+
+def test_a_damaged_record_of_the_environment_stops_no_report(tmp_path):
+    run = made_up.run(tmp_path / "run")
+    for path in generations.paths(run.path, "environment"):
+        path.write_text("{}")
+    html = page.write(run).read_text()
+    assert "Perhaps not bit-exact: the record of the environment that the run was made in is damaged." in html
+    assert "<dt>record</dt><dd>damaged</dd>" in html
+
+
 def test_the_same_run_gives_the_same_bytes(tmp_path):
     first = page.write(made_up.run(tmp_path / "a")).parent
     second = page.write(made_up.run(tmp_path / "b")).parent
-    for file in first.iterdir():
+    for file in set(first.iterdir()) - {first / "report.lock"}:
         assert file.read_bytes() == (second / file.name).read_bytes()
 
 

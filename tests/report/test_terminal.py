@@ -3,6 +3,7 @@ import io
 import made_up
 from rich.console import Console
 
+from tf_lottery.experiment import opening
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.report import page, terminal
 
@@ -65,3 +66,12 @@ def test_the_table_the_headline_and_the_page_are_shown(monkeypatch, tmp_path):
     assert "winning" in shown
     assert "The sparsest winning tickets keep 64.0% of the weights (level 2)" in shown
     assert "index.html" in shown
+    assert "bit-exact" not in shown
+
+
+def test_a_run_that_is_not_bit_exact_says_so(monkeypatch, tmp_path):
+    stream = output(monkeypatch)
+    run = made_up.run(tmp_path / "run")
+    opening.open_run(run.path, run.config, {"python": "4.x", "packages": {"keras": "3.x"}}, allow_drift=True)
+    terminal.show(run, page.write(run))
+    assert "Not bit-exact: the run went on in another environment: python=3.x, then 4.x." in stream.getvalue()

@@ -1,6 +1,7 @@
 import made_up
+import pytest
 
-from tf_lottery.experiment import opening
+from tf_lottery.experiment import drift, opening
 from tf_lottery.report import analysis, text
 
 
@@ -57,3 +58,40 @@ def test_the_description_says_what_was_run():
     config = made_up.experiment(replicates=1)
     config.data.made_up = True
     assert text.description(config).startswith("lenet_300_100 on noise in the shape of digits: 1 replicate, 2 levels")
+
+
+FIRST, SECOND = {"python": "3.12", "packages": {"numpy": "1.0"}}, {"python": "3.12", "packages": {"numpy": "2.0"}}
+THIRD = {"python": "3.13", "packages": {"numpy": "2.0"}, "switches": {"XLA_FLAGS": "--fast"}}
+
+
+@pytest.mark.parametrize(
+    ("environments", "expected"),
+    [
+        ([], ""),
+        ([FIRST], ""),
+        (
+            [FIRST, SECOND],
+            "Not bit-exact: the run went on in another environment: packages.numpy=1.0, then 2.0.",
+        ),
+        (
+            [FIRST, SECOND, THIRD],
+            "Not bit-exact: the run went on in another environment: python=3.12, then 3.13; "
+            "packages.numpy=1.0, then 2.0; switches.XLA_FLAGS=not set, then --fast.",
+        ),
+        (
+            [drift.DAMAGED],
+            "Perhaps not bit-exact: the record of the environment that the run was made in is damaged.",
+        ),
+        (
+            [drift.DAMAGED, FIRST],
+            "Not bit-exact: the run went on in another environment: the record of the one before is damaged.",
+        ),
+        (
+            [drift.DAMAGED, FIRST, SECOND],
+            "Not bit-exact: the run went on in another environment: the record of the one before is damaged; "
+            "packages.numpy=1.0, then 2.0.",
+        ),
+    ],
+)
+def test_a_run_that_met_several_environments_is_not_bit_exact(environments, expected):
+    assert text.exactness(environments) == expected

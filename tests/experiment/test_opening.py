@@ -1,0 +1,127 @@
+import shutil
+
+import made_up
+import pytest
+
+from tf_lottery.errors import DamageError, RunError
+from tf_lottery.experiment import generations, opening
+from tf_lottery.experiment.storage import Run
+
+OTHER = {"python": "4.x", "packages": {"keras": "3.x"}, "switches": {"TF_ENABLE_ONEDNN_OPTS": "0"}}
+THIRD = {"python": "5.x", "packages": {"keras": "3.x"}}
+
+
+def begin(path):
+    return opening.open_run(path, made_up.experiment(), made_up.ENVIRONMENT)
+
+
+def go_on(path, environment, **settings):
+    return opening.open_run(path, made_up.experiment(), environment, **settings)
+
+
+def record(path):
+    return generations.paths(path, "environment")
+
+
+def damage(*paths):
+    for path in paths:
+        path.write_bytes(path.read_bytes().replace(b"3.x", b"2.x"))
+
+
+def contents(path):
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+def test_a_run_goes_on_in_the_environment_that_it_was_begun_in(tmp_path):
+    before = contents(begin(tmp_path).path)
+    assert go_on(tmp_path, made_up.ENVIRONMENT).environments() == [made_up.ENVIRONMENT]
+    assert contents(tmp_path) == before
+
+
+def test_another_environment_is_refused_field_by_field_and_writes_nothing(tmp_path):
+    before = contents(begin(tmp_path).path)
+    with pytest.raises(RunError) as refused:
+        go_on(tmp_path, OTHER)
+    assert str(refused.value) == (
+        f"{tmp_path} was made in another environment, which can change results: python=3.x (run), python=4.x (now); "
+        "switches.TF_ENABLE_ONEDNN_OPTS=not set (run), switches.TF_ENABLE_ONEDNN_OPTS=0 (now). Go on in that one, "
+        "choose another --run_dir, or accept it with --allow_drift: the report then says that the run is not bit-exact."
+    )
+    assert contents(tmp_path) == before
+
+
+def test_drift_that_is_allowed_is_recorded_once(tmp_path):
+    begin(tmp_path)
+    for _ in range(2):
+        assert go_on(tmp_path, OTHER, allow_drift=True).environments() == [made_up.ENVIRONMENT, OTHER]
+
+
+def test_a_run_goes_on_in_any_environment_that_it_has_met(tmp_path):
+    begin(tmp_path)
+    go_on(tmp_path, OTHER, allow_drift=True)
+    for environment in (OTHER, made_up.ENVIRONMENT):
+        assert go_on(tmp_path, environment).environments() == [made_up.ENVIRONMENT, OTHER]
+    with pytest.raises(RunError, match=r"python=4.x \(run\), python=5.x \(now\)"):
+        go_on(tmp_path, THIRD)
+
+
+def test_without_drift_allowing_it_changes_nothing(tmp_path):
+    before = contents(begin(tmp_path).path)
+    go_on(tmp_path, made_up.ENVIRONMENT, allow_drift=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("generation", [0, 1])
+def test_a_record_of_which_one_generation_is_damaged_is_put_right(tmp_path, generation):
+    before = contents(begin(tmp_path).path)
+    damage(record(tmp_path)[generation])
+    with pytest.raises(RunError, match=r"python=3.x \(run\), python=4.x \(now\)"):
+        go_on(tmp_path, OTHER)
+    go_on(tmp_path, made_up.ENVIRONMENT)
+    assert contents(tmp_path) == before
+
+
+def test_a_damaged_record_stops_a_run_with_the_way_out(tmp_path):
+    damage(*record(begin(tmp_path).path))
+    with pytest.raises(
+        DamageError, match=r"environment.json is damaged: its checksum .* restore one of them from a co"
+    ):
+        go_on(tmp_path, made_up.ENVIRONMENT)
+    with pytest.raises(DamageError, match=r"With --allow_drift the run goes on, marked as not bit-exact\.$"):
+        go_on(tmp_path, made_up.ENVIRONMENT)
+
+
+def test_with_drift_allowed_a_run_goes_on_without_its_record_and_says_so(tmp_path):
+    damage(*record(begin(tmp_path).path))
+    environments = [{"record": "damaged"}, made_up.ENVIRONMENT]
+    assert go_on(tmp_path, made_up.ENVIRONMENT, allow_drift=True).environments() == environments
+    assert go_on(tmp_path, made_up.ENVIRONMENT).environments() == environments
+
+
+def test_a_lost_record_is_no_licence_to_go_on(tmp_path):
+    for path in record(begin(tmp_path).path):
+        path.unlink()
+    with pytest.raises(DamageError, match=r"environment.json is damaged: it cannot be read \(No such file"):
+        go_on(tmp_path, made_up.ENVIRONMENT)
+
+
+def test_a_finished_run_is_not_asked_for_its_environment(tmp_path):
+    before = contents(begin(tmp_path).path)
+    assert go_on(tmp_path, None).environments() == [made_up.ENVIRONMENT]
+    assert contents(tmp_path) == before
+
+
+def test_a_finished_run_is_opened_although_its_record_is_damaged_which_stays_as_it_is(tmp_path):
+    damage(*record(begin(tmp_path).path))
+    before = contents(tmp_path)
+    run = go_on(tmp_path, None)
+    assert contents(tmp_path) == before
+    with pytest.raises(DamageError):
+        run.environments()
+
+
+def test_a_run_that_has_moved_goes_on(tmp_path):
+    begin(tmp_path / "old")
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    assert go_on(tmp_path / "new", made_up.ENVIRONMENT).environments() == [made_up.ENVIRONMENT]
+    assert Run.load(tmp_path / "new").config == made_up.experiment()
