@@ -49,3 +49,14 @@ def test_a_model_without_an_optimizer_of_todays_is_refused():
         model.optimizer = model.optimizer if optimizer else None
         with pytest.raises(ConfigError, match=r"must be compiled with an optimizer of `keras.optimizers`"):
             keras_training.build_optimizer(model)
+
+
+def test_the_loss_scale_and_its_counter_are_state_of_the_optimizer():
+    model, plain = tiny.dense(), keras.optimizers.SGD(0.1)
+    scaling = keras.mixed_precision.LossScaleOptimizer(plain, initial_scale=4.0, dynamic_growth_steps=3)
+    model.compile(scaling, tiny.loss())
+    model.fit(tiny.X, tiny.Y, batch_size=16, verbose=0)
+    scalars = [
+        variable.numpy() for variable in keras_training.optimizer_variables(scaling) if not tuple(variable.shape)
+    ]
+    assert {4, 2} <= set(scalars)  # the scale after two steps of three

@@ -95,11 +95,14 @@ def restored_epoch(callback: Any) -> int | None:
 
 
 def optimizer_variables(optimizer: Any) -> Sequence[Variable]:
-    """All state of `optimizer` in a fixed order: step counter, slots, learning rate where it is a variable."""
+    """All state of `optimizer` in a fixed order: step counter, slots, learning rate where it is one, loss scale."""
     variables = list(optimizer.variables)
-    if LEGACY and (rate := learning_rate_variable(optimizer)) is not None:
-        variables.append(rate)  # Keras 3 lists it
-    return variables
+    if not LEGACY:
+        return variables  # Keras 3 lists them all
+    if (rate := learning_rate_variable(optimizer)) is not None:
+        variables.append(rate)
+    scale = getattr(optimizer, "_loss_scale", None)  # a plain number where it does not change
+    return variables + [scale._current_loss_scale, scale._counter] if hasattr(scale, "_counter") else variables
 
 
 def moving_averages(optimizer: Any, weights: Iterable[Variable]) -> list[tuple[Variable, Variable]]:

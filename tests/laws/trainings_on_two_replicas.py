@@ -15,14 +15,15 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from tf_lottery import distribution, keras_api, layers, model_masks, state
+from tf_lottery import distribution, keras_api, layers, model_masks, state, ticket
 from tf_lottery.distribution import Replicas
-from tf_lottery.errors import RunError
+from tf_lottery.errors import RunError, StoppedError
 from tf_lottery.feeds.resident import Resident
 from tf_lottery.keras_api import keras
 from tf_lottery.topology import Topology
 from tf_lottery.training.objective import Objective
 from tf_lottery.training.optimizers import LearningRate
+from tf_lottery.training.pauses import NO_PAUSES, Pauses
 from tf_lottery.training.trainer import Trainer
 
 TWO = distribution.make(Topology("mirrored", 2))
@@ -71,9 +72,9 @@ def pruned(trainer, seed=0):
     return trainer
 
 
-def trained(trainer, start=0, snapshot_at=None):
+def trained(trainer, start=0, snapshot_at=None, pauses=NO_PAUSES):
     with trainer.strategy.scope():
-        outcome = trainer.train(start, T, order_seed=1, snapshot_at=snapshot_at)
+        outcome = trainer.train(start, T, order_seed=1, snapshot_at=snapshot_at, pauses=pauses)
         trainer.replicas.check()
         return outcome, trainer.capture(), trainer.evaluate("test")
 
@@ -110,6 +111,60 @@ def a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one(kind):
     assert all(end[group][name].tobytes() == again[group][name].tobytes() for group in end for name in end[group])
 
 
+class Stopping(Pauses):
+    """Pauses every `most` steps; at step `at` keeps the state and ends the training."""
+
+    def __init__(self, trainer, most, at=None):
+        self.trainer, self.most, self.at = trainer, most, at
+
+    def most_steps(self, step):
+        return self.most
+
+    def on_pause(self, progress):
+        if progress.step == self.at:
+            self.kept = ticket.unpack(ticket.pack(self.trainer.keep(progress)), shapes=self.trainer.shapes)
+            raise StoppedError
+
+
+def stopped_between_evaluations_a_training_ends_with_the_same_bytes(kind):
+    """Also where replicas differ for a while: BatchNorm's statistics are their own until the next evaluation."""
+    expected = trained(trainer(TWO, kind), snapshot_at=K)
+    made = trainer(TWO, kind)
+    with TWO.scope():
+        pauses = Stopping(made, 1, at=6)
+        with pytest.raises(StoppedError):
+            made.train(0, T, order_seed=1, snapshot_at=K, pauses=pauses)
+        assert bool(pauses.kept.weights.get("replicas")) == (kind != "plain")
+        for rows in pauses.kept.weights.get("replicas", {}).values():
+            assert rows.shape[0] == 2
+            assert (rows[0] != rows[1]).any()
+        other = trainer(TWO, kind)
+        other.train(2, 5, order_seed=3)
+        ended = trained(other, other.go_on(pauses.kept), snapshot_at=K)
+    assert same_ends(ended, expected)
+
+
+def where_a_training_pauses_changes_no_bit(kind):
+    made = trainer(TWO, kind)
+    expected = trained(made, snapshot_at=K)
+    made = trainer(TWO, kind)
+    assert same_ends(trained(made, snapshot_at=K, pauses=Stopping(made, 1)), expected)
+
+
+def same_ends(first, second):
+    (one, one_end, one_test), (two, two_end, two_test) = first, second
+    assert one.history == two.history
+    assert one_test == two_test
+    pairs = [(one_end, two_end), (one.snapshot, two.snapshot)]
+    pairs.append(({"": one.early_stop_weights}, {"": two.early_stop_weights}))
+    return all(
+        array.tobytes() == other[group][name].tobytes()
+        for each, other in pairs
+        for group in each
+        for name, array in each[group].items()
+    )
+
+
 def pruned_weights_are_zero_on_both_replicas(kind):
     made = pruned(trainer(TWO, kind))
     trained(made)
@@ -125,7 +180,7 @@ def batch_statistics_are_made_one_by_their_mean():
     with TWO.scope():
         model = network("BatchNorm")
         mean, variance = model.layers[1].non_trainable_variables
-        replicas = Replicas(model.variables, averaged=[mean, variance])
+        replicas = Replicas(model.variables, averaged={"mean": mean, "variance": variance})
         for variable, values in ((mean, (1.0, 4.0)), (variance, (0.5, 0.25))):
             for copy, value in zip(keras_api.tf_variable(variable).values, values, strict=True):
                 copy.assign(tf.fill(copy.shape, value))
@@ -163,6 +218,8 @@ CASES |= {
     for law, kinds in {
         a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one: ("plain", "BatchNorm", "Dropout"),
         pruned_weights_are_zero_on_both_replicas: ("BatchNorm",),
+        stopped_between_evaluations_a_training_ends_with_the_same_bytes: ("plain", "BatchNorm", "Dropout"),
+        where_a_training_pauses_changes_no_bit: ("BatchNorm",),
         replicas_that_differ_are_found: ("last bit", "two entries", "mask"),
     }.items()
     for kind in kinds

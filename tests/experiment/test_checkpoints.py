@@ -1,0 +1,138 @@
+"""A training that is killed or told to stop, and the process that goes on with it."""
+
+import dataclasses
+
+import pytest
+import runs
+import tiny
+
+from tf_lottery import data, models
+from tf_lottery.errors import ConfigError, StoppedError
+from tf_lottery.experiment import imp, opening
+from tf_lottery.experiment.cadence import Cadence
+from tf_lottery.experiment.checkpoints import Checkpoints
+from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
+from tf_lottery.experiment.storage import Unit
+
+CONFIG = Experiment(
+    model=Model("lenet_300_100"),
+    data=Data("tiny", augment="flip_and_crop"),
+    train=Train(optimizer="sgd", learning_rate=0.1, batch_size=6, steps="12it", evaluate_every="4it"),
+    prune=Prune(levels=1, fraction=0.5, rewind_to="5it"),
+)
+DENSE, TICKET, CONTROL = LEVELS = Unit(1, 0), Unit(1, 1), Unit(1, 1, "reinit")
+
+
+@pytest.fixture(autouse=True)
+def tiny_network(monkeypatch):
+    monkeypatch.setattr(models, "build", lambda name, input_shape, num_classes: tiny.convolutional())
+    monkeypatch.setitem(data.SOURCES, "tiny", lambda: tiny.DATASET)
+
+
+class Process:
+    """What a process does that trains; it can be killed at a step, or told to stop."""
+
+    def __init__(self, path, cadence="1it", kill_at=None, stop_at=None, config=CONFIG):
+        self.run, self.setup = opening.open_run(path, config, {"replicas": 1}), imp.set_up(config)
+        self.step, self.notes, self.kill_at = 0, [], kill_at
+        self.checkpoints = Checkpoints(
+            Cadence.parse(cadence) if isinstance(cadence, str) else cadence,
+            is_told_to_stop=lambda: self.step == stop_at,
+            on_steps=self._on_steps,
+            on_note=self.notes.append,
+        )
+
+    def train(self, *units):
+        for unit in units:
+            self.step = self.setup.lengths.rewind if unit.level and not unit.control else 0
+            imp.train_unit(self.run, self.setup, unit, self.checkpoints)
+        return runs.digest(self.run.path)
+
+    def _on_steps(self, steps):
+        self.step += steps
+        if self.kill_at and self.step >= self.kill_at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def whole(tmp_path):
+    return Process(tmp_path / "whole", cadence="9min").train(*LEVELS)
+
+
+@pytest.mark.parametrize("cadence", ["1it", "5it", "100it", Cadence(seconds=0.0)])
+def test_no_cadence_changes_a_byte_and_none_leaves_a_state(tmp_path, whole, cadence):
+    assert Process(tmp_path / "run", cadence).train(*LEVELS) == whole
+    assert not list((tmp_path / "run").rglob("state_*"))
+
+
+@pytest.mark.parametrize("unit", LEVELS, ids=str)
+def test_a_killed_training_goes_on_from_its_newest_state(tmp_path, whole, unit):
+    with pytest.raises(KeyboardInterrupt):
+        Process(tmp_path / "run", "3it", kill_at=11).train(*LEVELS[: LEVELS.index(unit) + 1])
+    again = Process(tmp_path / "run", "3it")
+    first = []
+    again.checkpoints = dataclasses.replace(again.checkpoints, on_steps=first.append)
+    if unit == DENSE:
+        assert again.run.steps(unit) == [9, 6]
+    assert again.train(*LEVELS) == whole
+    if unit == DENSE:
+        assert first[0] == 9
+    assert again.notes == []
+
+
+def test_who_is_told_to_stop_keeps_the_state_of_this_very_step(tmp_path, whole):
+    process = Process(tmp_path / "run", "100it", stop_at=8)
+    with pytest.raises(StoppedError, match=r"replicate 1, level 0 was stopped at step 8; its state is kept"):
+        process.train(DENSE)
+    assert process.run.steps(DENSE) == [8]
+    assert Process(tmp_path / "run").train(*LEVELS) == whole
+
+
+def killed(path):
+    """A dense training killed at step 11, with its states at 9 and 6."""
+    with pytest.raises(KeyboardInterrupt):
+        Process(path, "3it", kill_at=11).train(DENSE)
+    return [path / "replicate_1/level_00" / f"state_{step:010d}.tfl" for step in (9, 6)]
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_a_damaged_state_is_named_and_the_one_before_is_used(tmp_path, whole, damaged):
+    states = killed(tmp_path / "run")[:damaged]
+    for state in states:
+        flip(state)
+    again = Process(tmp_path / "run", "100it")
+    assert again.train(*LEVELS) == whole
+    assert len(again.notes) == damaged
+    for note, state in zip(again.notes, states, strict=True):
+        assert note.startswith(f"{state} is damaged: The ticket file is damaged: its checksum does not match")
+        assert note.endswith("; the training goes on from the state before.")
+
+
+def test_the_state_of_another_training_is_not_used(tmp_path, whole):
+    Process(tmp_path / "other", config=dataclasses.replace(CONFIG, seed=1))
+    with pytest.raises(KeyboardInterrupt):
+        Process(tmp_path / "other", "9it", kill_at=11, config=dataclasses.replace(CONFIG, seed=1)).train(DENSE)
+    newest, _ = killed(tmp_path / "run")
+    newest.write_bytes((tmp_path / "other/replicate_1/level_00" / newest.name).read_bytes())
+    again = Process(tmp_path / "run", "100it")
+    assert again.train(*LEVELS) == whole
+    assert again.notes == [
+        f"{newest} is damaged: it belongs to another training; the training goes on from the state before."
+    ]
+
+
+@pytest.mark.parametrize("every", ["", "0it", "0min", "5", "5ep", "1.5min", "-1it", 5, None])
+def test_a_cadence_is_in_steps_or_minutes(every):
+    with pytest.raises(ConfigError, match=r"`checkpoint_every` is written \"500it\" .* or \"10min\" .*Received: "):
+        Cadence.parse(every)
+
+
+def test_a_cadence_reads_steps_and_minutes():
+    assert Cadence.parse("500it") == Cadence(steps=500)
+    assert Cadence.parse("10min") == Cadence(seconds=600.0)
