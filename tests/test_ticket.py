@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import struct
 import tracemalloc
 
@@ -39,7 +40,11 @@ def equal(first, second):
 
 def forged(header, payload=b""):
     """A file with a right checksum around whatever an attacker likes."""
-    text = json.dumps(header).encode()
+    return forged_text(json.dumps(header), payload)
+
+
+def forged_text(text, payload=b""):
+    text = text.encode()
     body = ticket.MAGIC + struct.pack("<Q", len(text)) + text + payload
     return body + hashlib.sha256(body).digest()
 
@@ -186,6 +191,58 @@ def test_the_limit_is_the_callers_to_set():
     packed = ticket.pack(EXAMPLE)
     with pytest.raises(TicketError, match="at most 10 are allowed"):
         ticket.unpack(packed, max_bytes=10)
+
+
+@pytest.mark.parametrize("depth", [10, *range(900, 1000, 3), 100_000])
+@pytest.mark.parametrize("place", ['{"version": %s}', '{"version": 1, "masks": [{"name": %s, "shape": []}]}'])
+def test_a_header_of_any_depth_is_a_typed_error(place, depth):
+    with pytest.raises(TicketError):
+        ticket.unpack(forged_text(place % ("[" * depth + "]" * depth)))
+
+
+def test_what_fits_shapes_fits_the_bound_of_them():
+    shapes = {
+        "masks": {"dense/kernel": (2, 3)},
+        "rewind": {"dense/kernel": (2, 3), "dense/bias": (3,)},
+        "final": {"dense/kernel": (2, 3)},
+    }
+    assert equal(ticket.unpack(ticket.pack(EXAMPLE), shapes=shapes), EXAMPLE)
+    assert len(ticket.pack(EXAMPLE)) < ticket.most_bytes(shapes) < 2**26 + 2**15
+    large = {"masks": {"w": (1000, 1000)}, "final": {"w": (1000, 1000)}}
+    random = np.random.default_rng(0).random((1000, 1000))
+    full = Ticket({"w": random < 0.5}, {"final": {"w": np.where(random < 0.5, random, 0)}})
+    assert 4_000_000 < len(ticket.pack(full)) < ticket.most_bytes(large) < 2**26 + 17_000_000
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({}, "'dense/kernel' among the masks is unknown here"),
+        ({"masks": {"dense/kernel": (3, 2)}}, r"'dense/kernel' among the masks has shape \[2, 3\], expected \(3, 2\)"),
+        ({"masks": {"dense/kernel": (2, 3)}, "final": {}}, "'dense/kernel' among the rewind is unknown here"),
+        (
+            {"masks": {"dense/kernel": (2, 3)}, "rewind": {"dense/kernel": (2, 3), "dense/bias": ()}},
+            r"'dense/bias' among the rewind has shape \[3\], expected \(\)",
+        ),
+    ],
+)
+def test_names_and_shapes_that_are_not_expected_are_refused(shapes, message):
+    with pytest.raises(TicketError, match=message):
+        ticket.unpack(ticket.pack(EXAMPLE), shapes=shapes)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "level_01.tfl"
+    with pytest.raises(TicketError, match=r"level_01.tfl cannot be read: No such file"):
+        ticket.load_ticket(path)
+    ticket.save_ticket(path, EXAMPLE)
+    assert equal(ticket.load_ticket(path), EXAMPLE)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(TicketError, match=r"level_01.tfl: The ticket file is damaged: its checksum does not match"):
+        ticket.load_ticket(path)
+    os.truncate(path, 2**37)
+    with pytest.raises(TicketError, match=r"level_01.tfl: it has 137438953472 bytes, at most"):
+        ticket.load_ticket(path)
 
 
 @settings(max_examples=200)

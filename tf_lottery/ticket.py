@@ -38,6 +38,10 @@ DTYPES += ("bfloat16", "float16", "float32", "float64")
 CHECKSUM_BYTES = 32
 Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
 _MAX_UNPACKED_BYTES = 2**34
+_MAX_FILE_BYTES = 2**36
+_MAX_METADATA_BYTES = 2**26
+_MAX_ENTRY_BYTES = 2**12  # of an array in the header
+_MAX_ITEM_BYTES = max(np.dtype(name).itemsize for name in DTYPES)
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,15 +102,21 @@ def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES, shapes: Shapes 
         TicketError: the file is damaged, foreign, inconsistent or too large, or does not fit `shapes`. Nothing is
             returned in part.
     """
-    header, start = _header(data)
     try:
+        header, start = _header(data)
         if shapes is not None:
             _check_shapes(header, shapes)
         return _read(header, memoryview(data)[start:-CHECKSUM_BYTES], max_bytes)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, zlib.error) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError, zlib.error) as error:
         if isinstance(error, TicketError):
             raise
         raise TicketError(f"The ticket's header does not describe its content: {error!r}") from error
+
+
+def most_bytes(shapes: Shapes) -> int:
+    """A bound for the size of a ticket file whose content fits `shapes`; see `unpack`."""
+    sizes = [math.prod(shape) for group in shapes.values() for shape in group.values()]
+    return _MAX_METADATA_BYTES + sum(_MAX_ENTRY_BYTES + _MAX_ITEM_BYTES * size for size in sizes)
 
 
 def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
@@ -126,10 +136,11 @@ def load_ticket(path: str | os.PathLike[str]) -> Ticket:
         TicketError: the file cannot be read, or is damaged, foreign or inconsistent.
     """
     try:
-        content = Path(path).read_bytes()
+        return unpack(files.read(Path(path), _MAX_FILE_BYTES))
     except OSError as error:
         raise TicketError(f"{path} cannot be read: {error.strerror}") from error
-    return unpack(content)
+    except ValueError as error:  # a TicketError is one
+        raise TicketError(f"{path}: {error}") from error
 
 
 def _values(name: str, array: np.ndarray, mask: np.ndarray | None) -> bytes:

@@ -1,17 +1,16 @@
+import hashlib
 import json
-import os
-import subprocess
-import sys
 
 import made_up
 import numpy as np
 import pytest
 
-from tf_lottery import files as files_lib
-from tf_lottery.errors import RunError
-from tf_lottery.experiment import opening, storage
+from tf_lottery import failpoints, sealed
+from tf_lottery.errors import DamageError, RunError
+from tf_lottery.experiment import config as config_lib, generations, locks, opening
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.training import progress
 
 
 @pytest.fixture
@@ -27,13 +26,17 @@ def test_files_stand_where_the_readme_says(run):
     made_up.save(run, Unit(1, 0), optimizer={"rewind": {"0000": np.zeros(1)}})
     made_up.save(run, Unit(1, 2, "random_mask"))
     assert files(run.path) == [
+        "config.backup.json",
         "config.json",
+        "environment.backup.json",
         "environment.json",
         "replicate_1/controls/random_mask/level_02/history.csv",
+        "replicate_1/controls/random_mask/level_02/manifest.json",
         "replicate_1/controls/random_mask/level_02/metrics.json",
         "replicate_1/controls/random_mask/level_02/ticket.tfl",
         "replicate_1/controls/random_mask/level_02/timing.json",
         "replicate_1/level_00/history.csv",
+        "replicate_1/level_00/manifest.json",
         "replicate_1/level_00/metrics.json",
         "replicate_1/level_00/optimizer.tfl",
         "replicate_1/level_00/ticket.tfl",
@@ -48,40 +51,38 @@ def test_what_is_saved_comes_back(run):
     again = Run.load(run.path)
     assert again.is_done(unit)
     assert again.config == made_up.experiment()
-    assert again.environment() == made_up.ENVIRONMENT
+    assert again.environments() == [made_up.ENVIRONMENT]
     assert again.ticket(unit).masks["w"].tolist() == [True, False]
     assert again.optimizer(unit, "final")["0000"].tolist() == [0, 1, 2]
     assert again.history(unit).validation_loss.tolist() == [0.2]
     assert again.metrics(unit)["test_accuracy"] == 0.9
+    assert again.seconds(unit) == 1.5
 
 
-def test_a_level_is_done_only_when_its_metrics_are_there(run, monkeypatch):
-    write = files_lib.write
+class Killed(BaseException):
+    """In the place of a SIGKILL."""
 
-    def dies_at_metrics(path, content):
-        if path.name == "metrics.json":
-            raise KeyboardInterrupt
-        write(path, content)
 
-    monkeypatch.setattr(files_lib, "write", dies_at_metrics)
-    with pytest.raises(KeyboardInterrupt):
-        made_up.save(run, Unit(1, 0))
-    assert not run.is_done(Unit(1, 0))
+@pytest.mark.parametrize("moment", failpoints.WRITING)
+@pytest.mark.parametrize("site", ["metrics", "history", "optimizer", "ticket", "timing", "manifest"])
+def test_a_level_is_done_when_its_manifest_is_there_and_is_whole_then(run, monkeypatch, site, moment):
+    def reach(*place):
+        if place == (site, moment):
+            raise Killed
+
+    optimizer = {"rewind": {"0000": np.zeros(1)}}
+    monkeypatch.setattr(failpoints, "reach", reach)
+    with pytest.raises(Killed):
+        made_up.save(run, Unit(1, 0), optimizer=optimizer)
     monkeypatch.undo()
-    made_up.save(run, Unit(1, 0))
-    assert run.is_done(Unit(1, 0))
-
-
-def test_a_write_that_fails_leaves_the_old_file(run, monkeypatch):
-    before = (run.path / "config.json").read_bytes()
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunError, match=r"config.json cannot be written: No space left on device"):
-        opening.open_run(run.path, made_up.experiment(replicates=9), {})
-    assert (run.path / "config.json").read_bytes() == before
+    assert run.is_done(Unit(1, 0)) == (site == "manifest" and moment in ("renamed", "done"))
+    run.tidy(Unit(1, 0))
+    if not run.is_done(Unit(1, 0)):
+        made_up.save(run, Unit(1, 0), optimizer=optimizer)
+    assert [(path.name, fault) for path, fault in run.verify(Unit(1, 0))] == [
+        (name, "") for name in ("manifest.json", "history.csv", "metrics.json", "optimizer.tfl", "ticket.tfl")
+    ]
+    assert not [name for name in files(run.path) if ".tmp" in name]
 
 
 def test_results_are_never_written_twice(run):
@@ -90,18 +91,28 @@ def test_results_are_never_written_twice(run):
         made_up.save(run, Unit(1, 0))
 
 
-@pytest.mark.parametrize("name", ["ticket.tfl", "history.csv"])
+@pytest.mark.parametrize("name", ["ticket.tfl", "history.csv", "metrics.json", "optimizer.tfl"])
 def test_a_damaged_file_is_found_and_the_way_out_named(run, name):
-    made_up.save(run, Unit(1, 0))
-    path = run.path / "replicate_1/level_00" / name
+    unit = Unit(1, 0)
+    made_up.save(run, unit, optimizer={"rewind": {"0000": np.zeros(1)}})
+    read = {
+        "ticket.tfl": run.ticket,
+        "history.csv": run.history,
+        "metrics.json": run.metrics,
+        "optimizer.tfl": lambda unit: run.optimizer(unit, "rewind"),
+    }[name]
+    path = run.folder(unit) / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    read = {"ticket.tfl": run.ticket, "history.csv": run.history}[name]
-    with pytest.raises(
-        RunError, match=rf"{name} is damaged: its checksum does not match. Delete .*level_00 to have it"
-    ):
-        read(Unit(1, 0))
+    message = rf"level_00.{name} is damaged: its checksum does not match. Delete .*level_00 to have it redone\.$"
+    with pytest.raises(DamageError, match=message):
+        read(unit)
+    assert [path.name for path, fault in run.verify(unit) if fault] == [name]
+    path.unlink()
+    with pytest.raises(DamageError, match=r"cannot be read: No such file or directory. Delete .*level_00 to have it"):
+        read(unit)
+    assert [path.name for path, fault in run.verify(unit) if fault] == [name]
 
 
 def test_reading_what_is_not_done_says_so(run):
@@ -109,53 +120,131 @@ def test_reading_what_is_not_done_says_so(run):
         run.metrics(Unit(1, 3, "reinit"))
 
 
-@pytest.mark.parametrize("content", ["{", '{"nonsense.field": 1}', '{"nonsense": 1}', '"text"'])
-def test_a_damaged_config_is_named(tmp_path, content):
-    (tmp_path / "config.json").write_text(content)
-    with pytest.raises(RunError, match=r"config.json is damaged"):
-        Run.load(tmp_path)
-
-
-def test_a_config_of_impossible_values_is_named(run):
-    path = run.path / "config.json"
-    path.write_text(path.read_text().replace('"replicates": 3', '"replicates": null'))
-    with pytest.raises(RunError, match=r"config.json is damaged: `replicates` must be a whole number"):
+@pytest.mark.parametrize("content", ["{", "{}", '"text"', "\xff"])
+def test_a_config_whose_generations_are_both_damaged_is_named(run, content):
+    for path in generations.paths(run.path, "config"):
+        path.write_text(content)
+    with pytest.raises(DamageError, match=r"config.json is damaged: it has no checksum at its end. So is its backup"):
         Run.load(run.path)
-    path.write_bytes(b"\xff")
-    with pytest.raises(RunError, match=r"config.json is damaged"):
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nonsense": 1}, "Unknown or missing fields: nonsense"),
+        ({"replicates": None}, "`replicates` must be a whole number"),
+        ({"train.learning_rate": 1e400}, "`train.learning_rate` must be a number"),
+    ],
+)
+def test_a_config_of_impossible_values_is_named(run, change, message):
+    content = json.dumps(config_lib.fields(run.config) | change, indent=2).replace("Infinity", "1e400").encode() + b"\n"
+    checksum = hashlib.sha256(content).hexdigest()
+    sealed_by_hand = content[:-3] + b',\n  "sha256": "%s"\n}\n' % checksum.encode()
+    (run.path / "config.json").write_bytes(sealed_by_hand)
+    with pytest.raises(DamageError, match=rf"config.json is damaged: {message}"):
         Run.load(run.path)
 
 
 def test_a_run_that_was_killed_before_it_had_a_config_can_start_again(tmp_path):
     (tmp_path / "run.lock").write_text("1")
-    (tmp_path / "environment.json").write_text("{}")
+    generations.write(tmp_path, "environment", {"environments": [{"of": "the process that was killed"}]})
     (tmp_path / ".config.json.tmp").write_text("{")
-    assert opening.open_run(tmp_path, made_up.experiment(), {}).config == made_up.experiment()
+    run = opening.open_run(tmp_path, made_up.experiment(), made_up.ENVIRONMENT)
+    assert run.config == made_up.experiment()
+    assert run.environments() == [made_up.ENVIRONMENT]
 
 
 @pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"sha256": {}}'])
-def test_damaged_metrics_are_named_with_the_way_out(run, content):
+def test_a_damaged_manifest_is_named_with_the_way_out(run, content):
     made_up.save(run, Unit(1, 0))
-    (run.path / "replicate_1/level_00/metrics.json").write_text(content)
-    for read in (run.metrics, run.ticket):
-        with pytest.raises(RunError, match=r"metrics.json is damaged. Delete .*level_00 to have it redone"):
+    (run.path / "replicate_1/level_00/manifest.json").write_text(content)
+    for read in (run.metrics, run.ticket, run.history):
+        with pytest.raises(DamageError, match=r"manifest.json is damaged: .*end. Delete .*level_00 to have it redone"):
             read(Unit(1, 0))
+    assert [path.name for path, fault in run.verify(Unit(1, 0)) if fault] == ["manifest.json"]
 
 
-def test_a_missing_file_is_named_with_the_way_out(run):
+@pytest.mark.parametrize("name", ["../../config.json", "/etc/hostname", "a/b"])
+def test_a_manifest_names_files_beside_it_and_no_others(run, name):
     made_up.save(run, Unit(1, 0))
-    (run.path / "replicate_1/level_00/ticket.tfl").unlink()
-    with pytest.raises(
-        RunError, match=r"cannot be read: No such file or directory. Delete .*level_00 to have it redone"
-    ):
+    path = run.path / "replicate_1/level_00/manifest.json"
+    manifest = sealed.unseal(path.read_bytes())
+    manifest["files"][name] = manifest["files"]["ticket.tfl"]
+    path.write_bytes(sealed.seal(manifest))
+    with pytest.raises(DamageError, match=r"manifest.json is damaged: it is no manifest"):
         run.ticket(Unit(1, 0))
 
 
-@pytest.mark.parametrize("content", [None, "", "[]"])
-def test_a_run_does_without_the_record_of_its_environment(run, content):
-    path = run.path / "environment.json"
+@pytest.mark.parametrize("content", [None, "", "[" * 10_000, "[]", "{}", '{"seconds": "1"}', '{"seconds": NaN}'])
+def test_how_long_a_training_took_is_known_or_not(run, content):
+    made_up.save(run, Unit(1, 0))
+    path = run.path / "replicate_1/level_00/timing.json"
     path.unlink() if content is None else path.write_text(content)
-    assert run.environment() == {"environment.json": "missing or damaged"}
+    assert run.seconds(Unit(1, 0)) is None
+    assert not [fault for _, fault in run.verify(Unit(1, 0)) if fault]
+
+
+def test_the_two_newest_states_of_a_training_are_kept_until_it_is_done(run):
+    unit = Unit(2, 1)
+    assert run.steps(unit) == []
+    for step in (100, 1000, 200, 300):
+        run.save_state(unit, step, made_up.state(step))
+    assert run.steps(unit) == [1000, 300]
+    assert files(run.folder(unit)) == ["state_0000000300.tfl", "state_0000001000.tfl"]
+    found, variables, by_replica = progress.unpack(run.state(unit, 300))
+    expected, _, _ = progress.unpack(made_up.state(300))
+    assert (found.step, found.history, found.losses) == (300, expected.history, expected.losses)
+    assert variables["optimizer"]["0000"] == 300
+    assert by_replica["bias"].shape == (2, 3)
+    run.drop_state(unit, 1000)
+    assert run.steps(unit) == [300]
+    made_up.save(run, unit)
+    assert run.steps(unit) == []
+
+
+def test_a_state_of_another_training_or_experiment_is_refused(run, tmp_path):
+    unit = Unit(2, 1)
+    run.save_state(unit, 100, made_up.state(100))
+    other = opening.open_run(tmp_path / "other", made_up.experiment(seed=1), made_up.ENVIRONMENT)
+    for stranger, place in ((run, Unit(2, 2)), (run, Unit(1, 1)), (run, Unit(2, 1, "reinit")), (other, unit)):
+        path = stranger.state_path(place, 100)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(run.state_path(unit, 100).read_bytes())
+        with pytest.raises(DamageError, match=r"state_0000000100.tfl is damaged: it belongs to another training\.$"):
+            stranger.state(place, 100)
+        assert [fault for _, fault in stranger.verify(place)] != [""]
+    longer = opening.open_run(run.path, made_up.experiment(replicates=9), made_up.ENVIRONMENT)
+    assert longer.state(unit, 100).metadata["step"] == 100  # the same experiment, extended
+
+
+def test_of_a_state_only_what_the_training_has_is_read(run):
+    run.save_state(Unit(1, 0), 100, made_up.state(100))
+    group = {"w": (2,), "bias": (3,)}
+    shapes = {"weights": group, "optimizer": {"0000": (), "0001": (2,)}, "masks": {"w": (2,)}}
+    whole = progress.shapes({name: shapes[name] for name in ("weights", "optimizer")}, {"w": np.ones(2)}, replicas=2)
+    assert run.state(Unit(1, 0), 100, whole).metadata["step"] == 100
+    with pytest.raises(DamageError, match=r"is damaged: 'w' among the snapshot weights is unknown here\.$"):
+        run.state(Unit(1, 0), 100, shapes)
+    with pytest.raises(DamageError, match=r"is damaged: 'bias' among the replicas has shape \[2, 3\], expected"):
+        run.state(Unit(1, 0), 100, whole | {"replicas": {"bias": (4, 3)}})
+
+
+def test_tidying_removes_leftovers_and_nothing_else(run):
+    run.tidy(Unit(1, 0))
+    run.save_state(Unit(1, 0), 100, made_up.state(100))
+    for name in (".state_0000000200.tfl.tmp", ".ticket.tfl.tmp", "note.txt"):
+        (run.folder(Unit(1, 0)) / name).touch()
+    run.tidy(Unit(1, 0))
+    assert files(run.folder(Unit(1, 0))) == ["note.txt", "state_0000000100.tfl"]
+
+
+def test_a_state_that_goes_away_while_one_looks_is_no_fault(run, monkeypatch):
+    for step in (100, 200):
+        run.save_state(Unit(1, 0), step, made_up.state(step))
+    found = run.verify(Unit(1, 0))
+    assert next(found) == (run.state_path(Unit(1, 0), 200), "")
+    run.drop_state(Unit(1, 0), 100)
+    assert list(found) == []
 
 
 def test_what_is_not_a_number_is_stored_as_strict_json(run):
@@ -199,7 +288,7 @@ def test_more_levels_replicates_or_controls_extend_a_run(tmp_path, more):
 
 def test_a_run_only_grows(run):
     asked = made_up.experiment(replicates=1, controls=(), prune=Prune(levels=5))
-    assert opening.open_run(run.path, asked, {}).config == made_up.experiment(prune=Prune(levels=5))
+    assert opening.open_run(run.path, asked).config == made_up.experiment(prune=Prune(levels=5))
 
 
 @pytest.mark.parametrize(
@@ -216,49 +305,33 @@ def test_another_experiment_is_refused_with_the_difference(run, other, message):
     assert (run.path / "config.json").read_bytes() == before
 
 
-def test_a_second_process_is_refused_by_the_number_of_the_first(run):
-    code = (
-        "import sys; from tf_lottery.experiment import storage\n"
-        "with storage.lock(sys.argv[1]):\n print('locked', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, run.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as first:
-        assert first.stdout.readline() == "locked\n"
-        with pytest.raises(RunError, match=rf"Process {first.pid} works on"), storage.lock(run.path):
-            pass
-        first.kill()
-    with storage.lock(run.path):  # a dead process holds nothing
-        assert (run.path / "run.lock").read_text() == str(os.getpid())
-
-
-def test_a_new_directory_may_be_locked_before_it_is_a_run(tmp_path):
-    with storage.lock(tmp_path / "run"):
+def test_a_directory_may_be_held_before_it_is_a_run(tmp_path):
+    with opening.lock(tmp_path / "run"):
         opening.open_run(tmp_path / "run", made_up.experiment(), {})
     with pytest.raises(RunError, match=r"cannot be written: File exists"):
-        storage.lock(tmp_path / "run" / "config.json").__enter__()
+        opening.lock(tmp_path / "run" / "config.json").__enter__()
 
 
 def test_the_report_is_replaced_whole(run):
     run.write_report({"a.txt": b"old"})
     folder = run.write_report({"a.txt": b"new"})
     assert (folder / "a.txt").read_bytes() == b"new"
-    assert files(folder) == ["a.txt"]
+    assert files(folder) == ["a.txt", "report.lock"]
+    with locks.hold(folder / "report.lock", "it"), pytest.raises(RunError, match=r"works on the report of .*run; wait"):
+        run.write_report({"a.txt": b"newer"})
+    assert (folder / "a.txt").read_bytes() == b"new"
 
 
-def test_metrics_hold_the_checksums_of_the_files_beside_them(run):
-    made_up.save(run, Unit(1, 0))
-    content = json.loads((run.path / "replicate_1/level_00/metrics.json").read_text())
-    assert set(content["sha256"]) == {"ticket.tfl", "history.csv"}
-
-
-@pytest.mark.parametrize(("name", "now"), [("replicas", 1), ("keras_flavour", "legacy")])
-def test_another_keras_or_number_of_replicas_is_refused(tmp_path, name, now):
-    environment = {"replicas": 2, "keras_flavour": "keras 3"}
-    opening.open_run(tmp_path / "run", made_up.experiment(), environment)
-    opening.open_run(tmp_path / "run", made_up.experiment(), environment)
-    with pytest.raises(RunError, match=rf"was begun with {name}=.*Received: {name}={now}. Go on with the same Keras"):
-        opening.open_run(tmp_path / "run", made_up.experiment(), environment | {name: now})
+def test_a_manifest_holds_size_and_checksum_of_the_files_beside_it_and_says_whose_it_is(run):
+    made_up.save(run, Unit(1, 1, "reinit"))
+    folder = run.path / "replicate_1/controls/reinit/level_01"
+    content = sealed.unseal((folder / "manifest.json").read_bytes())
+    assert [content[name] for name in ("replicate", "level", "control")] == [1, 1, "reinit"]
+    assert content["experiment"] == config_lib.fingerprint(run.config)
+    for name, entry in content["files"].items():
+        data = (folder / name).read_bytes()
+        assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    assert set(content["files"]) == {"ticket.tfl", "history.csv", "metrics.json"}
 
 
 def test_a_worker_sees_the_run_of_the_chief_or_says_why_not(tmp_path):

@@ -36,23 +36,32 @@ def read(folder: Path, name: str) -> dict[str, Any]:
     Raises:
         DamageError: none is; the message says what is wrong with the first.
     """
-    faults = {path: fault(path) for path in paths(folder, name)}
-    for path, wrong in faults.items():
-        if not wrong:
-            return sealed.unseal(path.read_bytes())
+    faults = {}
+    for path in paths(folder, name):
+        try:
+            return _content(path)
+        except DamageError as error:
+            faults[path] = error
     path, wrong = next(iter(faults.items()))
-    raise DamageError(f"{path} is damaged: {wrong}. So is its backup: restore one of them from a copy.")
+    raise DamageError(f"{path} is damaged: {wrong}. So is its backup: restore one of them from a copy.") from wrong
 
 
 def fault(path: Path) -> str:
     """What is wrong with a sealed file, `""` if nothing is."""
     try:
-        sealed.unseal(files.read(path, sealed.MAX_BYTES))
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
-    except ValueError as error:
+        _content(path)
+    except DamageError as error:
         return str(error)
     return ""
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        return sealed.unseal(files.read(path, sealed.MAX_BYTES))
+    except OSError as error:
+        raise DamageError(f"it cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise DamageError(str(error)) from error
 
 
 def _data(path: Path) -> bytes | None:

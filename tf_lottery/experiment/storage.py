@@ -19,7 +19,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -130,19 +130,21 @@ class Run:
 
     def ticket(self, unit: Unit, shapes: Shapes | None = None) -> Ticket:
         """Masks and weights of a finished training; see `ticket.unpack` for `shapes`."""
-        return self._unpack(unit, "ticket.tfl", shapes)
+        return self._parsed(unit, "ticket.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes))
 
     def optimizer(self, unit: Unit, group: str, shapes: Shapes | None = None) -> Arrays:
         """A stored optimizer state: `"rewind"` of a level 0, or `"final"` where later levels need it."""
-        return self._unpack(unit, "optimizer.tfl", shapes).weights[group]
+        return self._parsed(
+            unit, "optimizer.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes).weights[group]
+        )
 
     def history(self, unit: Unit) -> pd.DataFrame:
         """One row an evaluation: step, train_loss, validation_loss, validation_accuracy."""
-        return pd.read_csv(io.BytesIO(self._read(unit, "history.csv")))
+        return self._parsed(unit, "history.csv", lambda content: pd.read_csv(io.BytesIO(content)))
 
     def metrics(self, unit: Unit) -> dict[str, Any]:
         """What the training reached; see `imp.train_unit` for the fields."""
-        return json.loads(self._read(unit, "metrics.json"))
+        return self._parsed(unit, "metrics.json", json.loads)
 
     def seconds(self, unit: Unit) -> float | None:
         """How long a finished training took in its last process; None if that is not known."""
@@ -187,7 +189,8 @@ class Run:
             DamageError: it is damaged, belongs to another training, or does not fit `shapes`.
         """
         with _whole(path := self.state_path(unit, step)):
-            state = ticket_lib.unpack(files.read(path, _MAX_STATE_BYTES), shapes=shapes)
+            most = _MAX_STATE_BYTES if shapes is None else ticket_lib.most_bytes(shapes)
+            state = ticket_lib.unpack(files.read(path, most), max_bytes=_MAX_STATE_BYTES, shapes=shapes)
             self._check_identity(unit, state.metadata)
         return state
 
@@ -254,8 +257,9 @@ class Run:
         with _whole(path := self._manifest_path(unit), self._way_out(unit)):
             content = sealed.unseal(files.read(path, sealed.MAX_BYTES))
             self._check_identity(unit, content)
-            if not all(set(entry) == {"bytes", "sha256"} for entry in content["files"].values()):
-                raise ValueError("it is no manifest")
+            for name, entry in content["files"].items():
+                if set(entry) != {"bytes", "sha256"} or Path(name).name != name:
+                    raise ValueError("it is no manifest")
         return content
 
     def _read(self, unit: Unit, name: str) -> bytes:
@@ -271,10 +275,10 @@ class Run:
                 raise ValueError("its checksum does not match")
         return content
 
-    def _unpack(self, unit: Unit, name: str, shapes: Shapes | None) -> Ticket:
+    def _parsed(self, unit: Unit, name: str, parse: Callable[[bytes], Any]) -> Any:
         content = self._read(unit, name)
         with _whole(self.folder(unit) / name, self._way_out(unit)):
-            return ticket_lib.unpack(content, shapes=shapes)
+            return parse(content)
 
     def _way_out(self, unit: Unit) -> str:
         return f"Delete {self.folder(unit)} to have it redone."
@@ -287,7 +291,7 @@ def _whole(path: Path, way_out: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise DamageError(f"{path} cannot be read: {error.strerror}. {way_out}".strip()) from error
-    except (ValueError, TypeError, AttributeError, KeyError) as error:  # a TicketError is a ValueError
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # a TicketError is a ValueError
         raise DamageError(f"{path} is damaged: {str(error).rstrip('.')}. {way_out}".strip()) from error
 
 
