@@ -9,6 +9,7 @@ from tf_lottery.experiment import drift, plan
 from tf_lottery.experiment.storage import Run, Unit
 
 TICKET = "ticket"
+LABELS = {TICKET: "ticket", "random_mask": "random mask", "reinit": "reinit"}  # of the branches, for people
 MEASURES = ("density", "early_stop_test_accuracy", "early_stop_step", "test_accuracy")
 MIN_REPLICATES = 3
 

@@ -14,9 +14,9 @@ from tf_lottery.report import analysis
 
 _MARKERS = "osD^vP*X"
 STYLES = {
-    analysis.TICKET: {"label": "ticket", "color": "#0072B2", "marker": "o", "linestyle": "-"},
-    "random_mask": {"label": "random mask", "color": "#D55E00", "marker": "s", "linestyle": "--"},
-    "reinit": {"label": "reinit", "color": "#009E73", "marker": "^", "linestyle": "-."},
+    analysis.TICKET: {"color": "#0072B2", "marker": "o", "linestyle": "-"},
+    "random_mask": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
+    "reinit": {"color": "#009E73", "marker": "^", "linestyle": "-."},
 }
 
 
@@ -81,7 +81,7 @@ def _against_density(frame: pd.DataFrame, measure: str, title: str, unit: str, s
     for branch in (name for name in STYLES if name in summary.index.levels[0]):
         curve = summary.loc[[branch]] if branch == analysis.TICKET else pd.concat([dense, summary.loc[[branch]]])
         values, densities = scale * curve[measure], 100 * curve["density"]["mean"]
-        axis.plot(densities, values["mean"], markersize=4, **STYLES[branch])
+        axis.plot(densities, values["mean"], markersize=4, label=analysis.LABELS[branch], **STYLES[branch])
         band = {"color": STYLES[branch]["color"], "alpha": 0.15, "linewidth": 0}
         axis.fill_between(densities, values["min"], values["max"], **band)
     axis.axhline(scale * dense[measure]["mean"].item(), color="black", linewidth=0.8, linestyle=":", label="dense")

@@ -9,7 +9,7 @@ import pandas as pd
 from tf_lottery.experiment import drift
 from tf_lottery.experiment.config import CONTROLS, Experiment
 from tf_lottery.report import analysis
-from tf_lottery.report.plots import STYLES
+from tf_lottery.report.analysis import LABELS
 
 MEASURES = {
     "test accuracy (%)": ("early_stop_test_accuracy", lambda share: f"{100 * share:.2f}"),
@@ -34,14 +34,14 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
     with "mean [min–max]" of the tickets and of each control.
     """
     summary, verdicts = analysis.spread(frame), analysis.verdicts(frame)
-    branches = [branch for branch in STYLES if branch in summary.index.levels[0]]
+    branches = [branch for branch in LABELS if branch in summary.index.levels[0]]
     lines = []
     for level in sorted(frame.level.unique()):
         line = {("", "level"): str(level), ("", "density"): f"{_density(summary, level):.1%}"}
         line[("", "verdict")] = verdicts.get(level, "dense")
         for group, (measure, show) in MEASURES.items():
             for branch in branches:
-                line[(group, STYLES[branch]["label"])] = _cell(summary, branch, level, measure, show)
+                line[(group, LABELS[branch])] = _cell(summary, branch, level, measure, show)
         lines.append(line)
     return pd.DataFrame([list(line.values()) for line in lines], columns=pd.MultiIndex.from_tuples(lines[0]))
 
@@ -54,7 +54,7 @@ def headline(frame: pd.DataFrame) -> str:
         return f"No level is shown to be a winning ticket ({_count(frame.replicate.nunique(), 'replicate')})."
     level, summary = winning.max(), analysis.spread(frame)
     accuracy, step = summary["early_stop_test_accuracy"]["mean"], summary["early_stop_step"]["mean"]
-    rivals = {"dense": (analysis.TICKET, 0)} | {STYLES[branch]["label"]: (branch, level) for branch in CONTROLS}
+    rivals = {"dense": (analysis.TICKET, 0)} | {LABELS[branch]: (branch, level) for branch in CONTROLS}
     return (
         f"The sparsest winning tickets keep {_density(summary, level):.1%} of the weights (level {level}): "
         f"test accuracy {accuracy[analysis.TICKET, level]:.2%} at step {step[analysis.TICKET, level]:.0f}; "
