@@ -35,6 +35,7 @@ collect_ignore = [
     "fits.py",
     "made_up.py",
     "runs.py",
+    "laws/failpoints_of_runs.py",
     "laws/on_two_replicas.py",
     "laws/trainings_on_two_replicas.py",
     "callbacks/levels_on_two_replicas.py",

@@ -26,9 +26,8 @@ def find_tickets(run_dir, *arguments, config="digits_lenet", env=os.environ):
 
 def digest(path):
     """Every file of a run but those that hold wall-clock times and locks."""
-    skipped = ("timing.json", "run.lock")
     return {
         str(file.relative_to(path)): file.read_bytes()
         for file in path.rglob("*")
-        if file.is_file() and file.name not in skipped
+        if file.is_file() and file.name != "timing.json" and file.suffix != ".lock"
     }
