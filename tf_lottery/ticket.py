@@ -85,8 +85,11 @@ def pack(ticket: Ticket) -> bytes:
             arrays.append(entry | {"masked": name in ticket.masks, "bytes": len(payload[-1])})
     header = {"version": VERSION, "masks": masks, "arrays": arrays, "metadata": dict(ticket.metadata)}
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    body = b"".join([MAGIC, struct.pack("<Q", len(text)), text, *payload])
-    return body + hashlib.sha256(body).digest()
+    parts = [MAGIC, struct.pack("<Q", len(text)), text, *payload]
+    checksum = hashlib.sha256()
+    for part in parts:
+        checksum.update(part)
+    return b"".join([*parts, checksum.digest()])
 
 
 def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES, shapes: Shapes | None = None) -> Ticket:

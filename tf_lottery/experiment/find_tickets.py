@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tf_lottery.errors import ConfigError, DamageError
 from tf_lottery.experiment import config as config_lib, locks, opening
@@ -63,19 +64,20 @@ def find_tickets(
         raise ConfigError(f"`jobs` must be {most}. Received: {jobs}")
     found = opening.existing_run(run_dir, config)
     mine = _mine(found.config if found else config, only_replicates)
-    if found and all(map(found.is_done, mine)):
-        if topology.is_chief:
-            with opening.lock(run_dir):
-                opening.open_run(run_dir, config)
-            with _held(found, mine):
-                return found
-        return found
-    with Workers(found.config if found else config, jobs, topology, cadence) as workers:
-        plan = workers.plan()
-        if topology.is_chief:
-            with opening.lock(run_dir):
-                run = opening.open_run(run_dir, config, plan.environment, allow_drift=allow_drift)
-        with _held(run, mine) if topology.is_chief else contextlib.nullcontext():
+    is_done = found and all(map(found.is_done, mine))
+    with contextlib.ExitStack() as held:
+        if found and topology.is_chief:
+            held.enter_context(_held(found, mine))  # refused at once, not when TensorFlow is there
+            if is_done:
+                _open(run_dir, config)
+        if is_done:
+            return found
+        with Workers(found.config if found else config, jobs, topology, cadence) as workers:
+            plan = workers.plan()
+            if topology.is_chief:
+                run = _open(run_dir, config, plan.environment, allow_drift)
+                if not found:
+                    held.enter_context(_held(run, mine))
             if not topology.is_alone:
                 workers.meet()
             if not topology.is_chief:
@@ -84,6 +86,16 @@ def find_tickets(
             watcher.on_plan(todo, [unit for unit in mine if unit not in todo], plan)
             workers.perform(run, todo, watcher)
     return run
+
+
+def _open(
+    run_dir: str | os.PathLike[str],
+    config: Experiment,
+    environment: Mapping[str, Any] | None = None,
+    allow_drift: bool = False,
+) -> Run:
+    with opening.lock(run_dir):
+        return opening.open_run(run_dir, config, environment, allow_drift=allow_drift)
 
 
 def _mine(config: Experiment, only_replicates: Sequence[int]) -> list[Unit]:
