@@ -102,7 +102,7 @@ def optimizer_variables(optimizer: Any) -> Sequence[Variable]:
     if (rate := learning_rate_variable(optimizer)) is not None:
         variables.append(rate)
     scale = getattr(optimizer, "_loss_scale", None)  # a plain number where it does not change
-    return variables + [scale._current_loss_scale, scale._counter] if hasattr(scale, "_counter") else variables
+    return [*variables, scale._current_loss_scale, scale._counter] if hasattr(scale, "_counter") else variables
 
 
 def moving_averages(optimizer: Any, weights: Iterable[Variable]) -> list[tuple[Variable, Variable]]:
