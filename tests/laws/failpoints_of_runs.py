@@ -57,7 +57,7 @@ def start(run, unit):
 
 
 def is_killed(path, failpoint="", times=1):
-    """Whether a process that performs the run is killed."""
+    """Whether a process that performs the run is killed; raises RuntimeError where it fails."""
     if not (child := os.fork()):
         with contextlib.suppress(BaseException):
             os.environ[failpoints.VARIABLE] = f"{failpoint} {times}"
@@ -71,7 +71,7 @@ def is_killed(path, failpoint="", times=1):
         os._exit(1)
     _, status = os.waitpid(child, 0)
     if status not in (0, signal.SIGKILL):
-        sys.exit(f"{failpoint} {times}: status {status}")
+        raise RuntimeError("it does not go on")
     return status == signal.SIGKILL
 
 
@@ -84,8 +84,10 @@ def struck(path, expected, *kills):
             return None
         faults += wrong_with(path)
     done = results(path)
-    if is_killed(path):
-        faults.append("killed with no failpoint")
+    try:
+        is_killed(path)
+    except RuntimeError as error:
+        faults.append(str(error))
     if runs.digest(path) != expected:
         faults.append("other bytes")
     if any(results(path).get(file) != written for file, written in done.items()):
@@ -116,8 +118,7 @@ def at_every_time(path, expected, name):
 
 def main(folder):
     os.fsync = lambda descriptor: None  # the machine stays up: what is written is there for the next process
-    if is_killed(folder / "undisturbed"):
-        sys.exit("killed with no failpoint")
+    is_killed(folder / "undisturbed")
     expected, path = runs.digest(folder / "undisturbed"), folder / "run"
     once = {name: at_every_time(path, expected, name) for name in NAMES}
     twice = {
