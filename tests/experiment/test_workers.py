@@ -4,12 +4,13 @@ from types import SimpleNamespace
 import made_up
 import pytest
 
-from tf_lottery.errors import PruningError, StoppedError
+from tf_lottery.errors import PruningError, RunError, StoppedError
 from tf_lottery.experiment import plan, workers
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.experiment.workers import Workers
+from tf_lottery.topology import ONE_DEVICE, Topology
 
 
 class Inline:
@@ -44,9 +45,9 @@ class Done(Watcher):
         self.notes.append(note)
 
 
-def pool(jobs, failing=(), error=PruningError):
+def pool(jobs, failing=(), error=PruningError, topology=ONE_DEVICE):
     made = object.__new__(Workers)
-    made._executor, made._jobs = Inline(failing, error), jobs
+    made._executor, made._jobs, made._topology = Inline(failing, error), jobs, topology
     made._news, made._stop = Silence(), SimpleNamespace(value=0)
     return made
 
@@ -80,6 +81,15 @@ def test_a_failure_stops_what_builds_on_it_and_nothing_else(tmp_path):
         perform(made, units, run)
     lost = {Unit(1, 2), Unit(1, 2, "reinit"), Unit(1, 2, "random_mask")}
     assert set(made._executor.order) == set(units) - lost
+
+
+@pytest.mark.parametrize(("topology", "goes_on"), [(ONE_DEVICE, True), (Topology("mirrored", 2), False)])
+def test_one_of_several_workers_that_cannot_write_leaves_the_others_no_training_to_wait_in(tmp_path, topology, goes_on):
+    run = made_up.run(tmp_path / "run")
+    made = pool(1, failing=[Unit(1, 0)], error=RunError, topology=topology)
+    with pytest.raises(RunError, match="no replicate 1, level 0"):
+        perform(made, plan.units(run.config), run)
+    assert (len(made._executor.order) > 1) == goes_on
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, StoppedError])

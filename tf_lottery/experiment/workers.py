@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tf_lottery.errors import ClusterError, LotteryError, RunError, StoppedError
+from tf_lottery.errors import LotteryError, RunError, StoppedError
 from tf_lottery.experiment.cadence import EVERY_TEN_MINUTES, Cadence
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Plan, needs
@@ -50,7 +50,7 @@ class Workers:
             initializer=_start,
             initargs=(config, topology, cadence, self._news, self._stop),
         )
-        self._jobs = jobs
+        self._jobs, self._topology = jobs, topology
 
     def __enter__(self) -> "Workers":
         return self
@@ -82,8 +82,8 @@ class Workers:
             watcher: Told of steps and trainings done.
 
         Raises:
-            LotteryError: a unit could not be done. All that do not build on it are done first, unless another machine
-                is lost.
+            LotteryError: a unit could not be done. All that do not build on it are done first; not on several devices,
+                if this one could not read or write, or another is lost.
             KeyboardInterrupt, StoppedError: this was to end; the state of what was under way is kept.
         """
         running: dict[Future, Unit] = {}
@@ -112,13 +112,17 @@ class Workers:
             for future in finished:
                 unit = running.pop(future)
                 if error := _failure(future):
-                    if isinstance(error, ClusterError | StoppedError):
-                        raise error  # nothing more can be trained
+                    if self._ends_all(error):
+                        raise error
                     failed[unit] = error
                 else:
                     watcher.on_done(run, unit)
         if failed:
             raise next(iter(failed.values()))
+
+    def _ends_all(self, error: LotteryError) -> bool:
+        """Whether nothing more can be trained. One of several workers cannot leave out a training: the others do it."""
+        return isinstance(error, StoppedError if self._topology.is_alone else RunError)
 
 
 def _failure(future: Future) -> LotteryError | None:
