@@ -34,6 +34,9 @@ def test_rates_replace_the_share_of_the_weights_they_name_and_the_last_one_count
     [
         ("output", r'written "regex=share"'),
         ("(=0.1", r"The regex '\(' cannot be read"),
+        ("a{99999999999999999999}=0.1", r"The regex .* cannot be read: the repetition number is too large"),
+        ("(" * 5000 + ")" * 5000 + "=0.1", r"The regex .* cannot be read: maximum recursion depth exceeded"),
+        ("output=1e-1000000000", r"must be in \[0, 1\)"),
         ("output=20", r"For 20 percent|must be in \[0, 1\)"),
         ("nothing=0.1", r"names no prunable weight. Known: a/kernel"),
     ],

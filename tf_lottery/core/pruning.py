@@ -14,6 +14,7 @@ from tf_lottery.errors import ExhaustedError, PruningError
 
 SCOPES = ("global", "layerwise")
 _CHUNK = 2**18  # weights that are gathered at a time
+_LONGEST_EXPONENT = len("-324")  # of a float
 Share = float | int | str | Decimal | Fraction
 
 
@@ -24,7 +25,7 @@ def exact(fraction: Share) -> Fraction:
         PruningError: not a number in [0, 1).
     """
     try:
-        value = fraction if isinstance(fraction, Fraction) else Fraction(str(fraction))
+        value = fraction if isinstance(fraction, Fraction) else Fraction(_short(str(fraction)))
     except (ValueError, ZeroDivisionError):
         value = None
     if value is None or isinstance(fraction, bool) or not 0 <= value < 1:
@@ -34,6 +35,13 @@ def exact(fraction: Share) -> Fraction:
             f"Received: fraction={fraction!r}"
         )
     return value
+
+
+def _short(written: str) -> str:
+    """Refuses what takes for ever to write out: "1e-1000000000" has as many digits."""
+    if len(written.lower().partition("e")[2]) > _LONGEST_EXPONENT:
+        raise ValueError(written)
+    return written
 
 
 def _looks_like_percent(fraction: Share) -> bool:

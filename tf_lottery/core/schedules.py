@@ -60,7 +60,7 @@ def parse_regex(regex: str) -> re.Pattern[str]:
     """Compiles a regex; raises PruningError where it cannot be read."""
     try:
         return re.compile(regex)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise PruningError(f"The regex {regex!r} cannot be read: {error}") from error
 
 
