@@ -135,6 +135,14 @@ def test_lengths_in_epochs_are_unknown_until_a_training_tells(tmp_path, steps, r
     assert seen(run).seconds_left == pytest.approx(20)
 
 
+def test_a_reinit_control_which_starts_at_0_does_not_tell_step_k(tmp_path):
+    run = begin(tmp_path, prune=Prune(levels=1, rewind_to="1ep"), controls=("reinit",))
+    done(run, made_up.unit(level=0), 0, 200)
+    done(run, made_up.unit(level=1, control="reinit"), 0, 200)
+    assert seen(run).steps is None
+    assert seen(run).seconds_left is None
+
+
 @pytest.mark.parametrize("timing", ["{", '{"seconds": null}'])
 def test_without_a_known_time_there_is_no_time_left(tmp_path, timing):
     run = begin(tmp_path)

@@ -86,16 +86,17 @@ class Overview:
     @property
     def steps(self) -> tuple[int, int] | None:
         """The optimizer steps that are done, kept states included, and all of them; None if that is not known."""
-        if (plan := self.plan) is None:
+        if (lengths := self.plan) is None:
             return None
-        done = 0
+        done = total = 0
         for training in self.trainings:
-            length = plan.steps(training.unit)
+            length = lengths.steps(training.unit)
+            total += length
             if training.is_done:
                 done += length
             elif training.step is not None:
-                done += training.step - (plan.total_steps - length)
-        return done, sum(plan.steps(training.unit) for training in self.trainings)
+                done += training.step - (lengths.total_steps - length)
+        return done, total
 
     @property
     def seconds_left(self) -> float | None:
@@ -106,9 +107,9 @@ class Overview:
         if self.done == len(self.trainings):
             return 0.0
         paces = [training.seconds / length for training in self.trainings if (length := _timed_steps(training))]
-        if not paces or (steps := self.steps) is None:
+        if not paces or (counted := self.steps) is None:
             return None
-        done, total = steps
+        done, total = counted
         return statistics.median(paces) * (total - done)
 
     @property
@@ -135,7 +136,7 @@ def find(path: Path) -> Iterator[Path]:
 def overview(run: Run) -> Overview:
     """How far a run is now."""
     held = [locks.holder(run.lock_path(replicate)) for replicate in range(1, run.config.replicates + 1)]
-    holders = dict.fromkeys(holder or "just started" for holder in held if holder is not None)
+    holders = dict.fromkeys(holder for holder in held if holder is not None)
     return Overview(run, [_training(run, unit) for unit in plan.units(run.config)], [*holders])
 
 
