@@ -162,7 +162,8 @@ class Run:
         """
         content = generations.read(self.path, "environment")
         with _whole(self.path / "environment.json"):
-            if not isinstance(environments := content.get("environments"), list):
+            environments = content.get("environments")
+            if not isinstance(environments, list) or not all(isinstance(entry, dict) for entry in environments):
                 raise ValueError("it holds no environments")
         return environments
 
