@@ -1,9 +1,11 @@
 """Whole experiments through the script: real data, real processes, kills included."""
 
+import contextlib
 import functools
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -64,10 +66,16 @@ def test_any_number_of_jobs_gives_the_same_bytes(finished, tmp_path):
 
 def test_a_finished_run_is_not_trained_again(finished):
     path, _ = finished
-    before = {file: file.stat().st_mtime_ns for file in path.rglob("replicate_*/**/*")}
+    before = written(path)
     assert "to do" not in find_tickets(path)
     assert "to do" not in find_tickets(path, "--config.replicates=1", "--config.controls=()")
-    assert {file: file.stat().st_mtime_ns for file in path.rglob("replicate_*/**/*")} == before
+    assert written(path) == before
+
+
+def written(path):
+    """When the results were."""
+    files = [file for file in path.rglob("replicate_*/**/*") if file.suffix != ".lock"]
+    return {file: file.stat().st_mtime_ns for file in files}
 
 
 def test_a_run_that_is_extended_equals_one_that_was_asked_for_at_once(finished, tmp_path):
@@ -80,18 +88,28 @@ def test_a_run_that_is_extended_equals_one_that_was_asked_for_at_once(finished, 
     assert runs.digest(run_dir) == runs.digest(finished[0])
 
 
-def struck_in_the_middle(run_dir, strike):
-    """Starts a run, calls `strike(process id, workers)` when a few trainings are done, and waits for its end."""
+@contextlib.contextmanager
+def started(command):
+    """A program that can be interrupted."""
     with subprocess.Popen(
-        command(run_dir, "--jobs=2"),
+        command,
         cwd=runs.ROOT,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         # A job in a shell's background ignores Ctrl-C, and so would what it starts.
         preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),
     ) as process:
-        while process.poll() is None and len(list(run_dir.rglob("metrics.json"))) < 3:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def struck_in_the_middle(run_dir, strike):
+    """Starts a run, calls `strike(process id, workers)` when a few trainings are done, and waits for its end."""
+    with started(command(run_dir, "--jobs=2")) as process:
+        while process.poll() is None and len(list(run_dir.rglob("manifest.json"))) < 3:
             time.sleep(0.02)
         workers = children(process.pid)
         strike(process.pid, workers)
@@ -101,11 +119,13 @@ def struck_in_the_middle(run_dir, strike):
     return process.returncode, errors
 
 
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_path, kill):
+@pytest.mark.parametrize(
+    ("kill", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_path, kill, expected):
     run_dir = tmp_path / "run"
     status, errors = struck_in_the_middle(run_dir, lambda pid, workers: os.kill(pid, kill))
-    assert status != 0
+    assert status == expected
     if kill != signal.SIGKILL:
         message = f"Interrupted. What is done is kept in {run_dir}; the same command goes on from there."
         assert errors.splitlines()[-1] == message
@@ -122,6 +142,82 @@ def test_a_worker_that_dies_is_one_clear_line_and_the_run_goes_on(finished, tmp_
     assert errors.count("\n") == 1
     find_tickets(run_dir, "--jobs=2")
     assert runs.digest(run_dir) == runs.digest(finished[0])
+
+
+LONG = ("--config.replicates=1", "--config.prune.levels=1", "--config.controls=()", "--config.train.steps=3000it")
+ENDLESS = ("--config.train.steps=1000000it", "--config.train.evaluate_every=1000it")
+
+
+def stopped_while_training(command, sign, seconds):
+    """What a program says and its status, sent a signal so long after it has begun to train."""
+    with started(command) as process:
+        said = until_training(process)
+        time.sleep(seconds)
+        process.send_signal(sign)
+        rest, errors = process.communicate(timeout=60)
+    return process.returncode, said + rest, errors
+
+
+def until_training(process):
+    """What a program says before it begins to train."""
+    said = ""
+    while "to do" not in said:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        said += line
+    return said
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    path = tmp_path_factory.mktemp("long") / "run"
+    runs.find_tickets(path, *SMALL, *LONG)
+    return path
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_stopped_leaves_its_state_and_goes_on_from_it(long, tmp_path, sign):
+    whole = command(run_dir := tmp_path / "run", *LONG)
+    status, said, _ = stopped_while_training(whole, sign, seconds=3)
+    assert status == 128 + sign
+    assert "Stopping: the state of what is under way is kept." in said
+    (first,) = Run.load(run_dir).steps(Unit(1, 0))
+    assert 0 < first < 3000
+    # Stopped again sooner: a training that begins anew does not come so far.
+    stopped_while_training(whole, sign, seconds=1)
+    assert Run.load(run_dir).steps(Unit(1, 0))[0] > first
+    assert "2 trainings to do" in runs.find_tickets(run_dir, *SMALL, *LONG)
+    assert runs.digest(run_dir) == runs.digest(long)
+
+
+@pytest.mark.parametrize("every", ["1it", "7it"])
+def test_results_are_the_same_however_often_states_are_kept(finished, tmp_path, every):
+    find_tickets(tmp_path / "run", "--jobs=2", f"--checkpoint_every={every}")
+    assert runs.digest(tmp_path / "run") == runs.digest(finished[0])
+
+
+def test_two_processes_share_the_replicates_of_a_run(finished, tmp_path):
+    run_dir = tmp_path / "run"
+    commands = [command(run_dir, "--jobs=1", f"--only_replicates={replicate}") for replicate in (1, 2)]
+    with started(commands[0]) as first, started(commands[1]) as second:
+        for process in (first, second):
+            _, errors = process.communicate(timeout=200)
+            assert process.returncode == 0 or "works on the report" in errors
+    report = [sys.executable, "scripts/report.py", f"--run_dir={run_dir}"]
+    subprocess.run(report, cwd=runs.ROOT, check=True, capture_output=True)
+    assert runs.digest(run_dir) == runs.digest(finished[0])
+
+
+def test_a_replicate_that_is_being_trained_is_refused_by_the_name_of_who_trains_it(tmp_path):
+    run_dir = tmp_path / "run"
+    with started(command(run_dir, *ENDLESS, "--jobs=1")) as first:
+        until_training(first)
+        with started(command(run_dir, *ENDLESS, "--jobs=1", "--only_replicates=2")) as second:
+            _, errors = second.communicate(timeout=60)
+        assert first.poll() is None
+    assert second.returncode == 1
+    assert errors.startswith(f"Error: Process {first.pid} on ")
+    assert errors.endswith(f" works on replicate 2 of {run_dir}; wait for it to end.\n")
 
 
 def children(pid):
