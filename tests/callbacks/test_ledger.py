@@ -1,16 +1,20 @@
 """A directory is gone on with, exactly, or refused with the reason."""
 
 import math
+import os
 
 import fits
+import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import state
+from tf_lottery import failpoints, sealed, state, ticket as ticket_lib
+from tf_lottery.callbacks.ledger import Ledger
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core.schedules import to_target_density
-from tf_lottery.errors import ConfigError, RunError, TicketError
+from tf_lottery.errors import ConfigError, DamageError, LotteryError, RunError, TicketError
 from tf_lottery.keras_api import LEGACY, keras, make_randomness_restorable
+from tf_lottery.ticket import Ticket
 
 
 class DiesAfter(LotteryTicket):
@@ -101,36 +105,134 @@ def test_a_directory_with_other_things_in_it_is_refused(tmp_path):
         fits.fit(model(), LotteryTicket(**arguments(tmp_path)))
 
 
-@pytest.mark.parametrize(("name", "error"), [("records.json", RunError), ("level_01.tfl", TicketError)])
-def test_a_damaged_file_is_named(tmp_path, name, error):
-    fits.fit(model(), LotteryTicket(**arguments(tmp_path, levels=1)))
-    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-7])
-    with pytest.raises(error, match="damaged"):
-        fits.fit(model(), LotteryTicket(**arguments(tmp_path)))
+SETTINGS = {"levels": 3, "fractions": ["1/2"]}
+
+
+def record(level):
+    numbers = {"density": 0.5, "density_by_weight": {"w": 0.5}, "epochs": 2, "step": 16, "metrics": {"loss": 0.25}}
+    return {"level": level, **numbers}
+
+
+def ledger_of(path, levels=(0, 1), seed=0):
+    """A ledger without a fit: two levels, and the optimizer at the end of the last."""
+    ledger = Ledger(path)
+    ledger.open(SETTINGS)
+    for level in levels:
+        if not level:
+            ledger.write("rewind", Ticket({}, {"weights": {"w": np.array([seed, 0.5])}}))
+        ticket = Ticket({"w": np.array([True, False])}, {"final": {"w": np.array([seed + level + 1.0, 0.0])}})
+        ledger.add(record(level), ticket, {"0000": np.array([seed, level])})
+    return ledger
+
+
+def all_of(path):
+    """Everything that going on with a directory reads, or the error that it gives."""
+    try:
+        ledger = Ledger(path)
+        ledger.open(SETTINGS)
+        levels = range(len(ledger.records))
+        found = [ledger.records, *(ticket_lib.pack(ledger.ticket(level)) for level in levels)]
+        return [
+            *found,
+            *(str(ledger.optimizer(level)) for level in levels[-1:]),
+            ticket_lib.pack(ledger.read("rewind")),
+        ]
+    except LotteryError as error:
+        return error
+
+
+def contents(path):
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "name", ["settings.json", "records.json", "rewind.tfl", "level_00.tfl", "level_01.tfl", "optimizer_01.tfl"]
+)
+def test_a_damaged_file_is_named(tmp_path, name):
+    ledger_of(tmp_path)
+    before, whole, file = all_of(tmp_path), contents(tmp_path), tmp_path / name
+    assert len(whole) == 6
+    size = len(whole[name])
+    flips = [bytes([*whole[name][:at], whole[name][at] ^ 4, *whole[name][at + 1 :]]) for at in range(size)]
+    for damaged in [b"", bytes(size), whole[name] + b"\n", *(whole[name][: size // n] for n in (2, 3)), *flips]:
+        file.write_bytes(damaged)
+        found = all_of(tmp_path)
+        assert isinstance(found, DamageError | TicketError)
+        assert str(file) in str(found)
+    os.truncate(file, 2**37)
+    assert str(file) in str(all_of(tmp_path))
+    file.write_bytes(whole[name])
+    assert all_of(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["rewind.tfl", "level_00.tfl", "level_01.tfl", "optimizer_01.tfl"])
+def test_a_file_of_another_run_or_level_is_named(tmp_path, name):
+    ledger_of(tmp_path / "mine")
+    ledger_of(tmp_path / "other", seed=1)
+    whole = contents(tmp_path / "mine")
+    others = [contents(tmp_path / "other")[name], *(whole[other] for other in whole if other.endswith("tfl"))]
+    for content in others:
+        (tmp_path / "mine" / name).write_bytes(content)
+        if content != whole[name]:
+            assert isinstance(found := all_of(tmp_path / "mine"), DamageError)
+            assert f"{name} is of another run: do two use {tmp_path / 'mine'} at once? Restore" in str(found)
+
+
+class Killed(BaseException):
+    """In the place of a SIGKILL."""
+
+
+def test_killed_at_any_write_or_removal_it_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    reached = []
+    monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.append(f"{site}: {moment}"))
+    ledger_of(tmp_path / "whole", levels=range(3))
+    assert set(reached) == {name for name in failpoints.names() if name.startswith("callback")}
+    for number, name in enumerate(reached):
+        left = [*range(number + 1)]
+
+        def reach(site, moment, left=left):
+            if len(left) == 1:
+                raise Killed
+            left.pop()
+
+        path = tmp_path / str(number)
+        monkeypatch.setattr(failpoints, "reach", reach)
+        with pytest.raises(Killed):
+            ledger_of(path, levels=range(3))
+        monkeypatch.setattr(failpoints, "reach", lambda site, moment: None)
+        done = len(Ledger(path).records)
+        ledger_of(path, levels=range(done, 3))
+        found = {name: content for name, content in contents(path).items() if not name.startswith(".")}
+        assert found == contents(tmp_path / "whole"), f"{number}: {name}"
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("records.json", b"{}"),
-        ("records.json", b"[{}]"),
-        ("records.json", b"[5]"),
-        ("records.json", b"[" * 100_000),
-        ("settings.json", b"null"),
-        ("settings.json", b"[]"),
+        ("records.json", {"levels": 5, "files": {}}),
+        ("records.json", {"levels": []}),
+        ("records.json", {"levels": [], "files": []}),
+        ("records.json", {"levels": [5], "files": {}}),
+        ("records.json", {"levels": [{}], "files": {}}),
+        ("records.json", {"levels": [record(1)], "files": {}}),
+        ("records.json", {"levels": [{**record(0), "metrics": [1]}], "files": {}}),
+        ("records.json", {"levels": [record(0)], "files": {}}),
+        ("records.json", {"levels": [record(0)], "files": {"level_00": 5}}),
+        ("settings.json", {"other": 1}),
+        ("settings.json", {"levels": [[[]]], "fractions": None}),
     ],
 )
-def test_what_is_no_record_is_a_typed_error_as_soon_as_it_is_read(tmp_path, name, content):
-    fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=0)))
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(RunError, match="is damaged"):
-        LotteryTicket(**arguments(tmp_path))
+def test_a_forged_record_is_a_typed_error(tmp_path, name, content):
+    ledger_of(tmp_path)
+    (tmp_path / name).write_bytes(sealed.seal(content))
+    found = all_of(tmp_path)
+    assert isinstance(found, LotteryError) or found[0] == []
 
 
 def test_a_ticket_under_another_levels_name_is_refused(tmp_path):
     fits.fit(fits.model(), tickets := LotteryTicket(**arguments(tmp_path, levels=1)))
     (tmp_path / "level_01.tfl").write_bytes((tmp_path / "level_00.tfl").read_bytes())
-    with pytest.raises(RunError, match=r"level_01.tfl is not that of level 1"):
+    with pytest.raises(RunError, match=r"level_01.tfl is of another run: do two use .* at once\? Restore it"):
         tickets.ticket(1)
 
 
@@ -180,5 +282,7 @@ def test_two_runs_in_one_directory_do_not_mix(tmp_path):
             fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path / "other", levels=0)))
             (tmp_path / "mine/rewind.tfl").write_bytes((tmp_path / "other/rewind.tfl").read_bytes())
 
-    with pytest.raises(RunError, match="has the state at step k of another run"):
+    with pytest.raises(
+        RunError, match=r"rewind.tfl is of another run: do two use .*mine at once\? Restore it from a copy, or choose"
+    ):
         fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path / "mine", callbacks=[Overwrites()])))

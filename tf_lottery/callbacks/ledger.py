@@ -2,7 +2,8 @@
 
     directory/  settings.json   rewind.tfl   level_00.tfl  level_01.tfl …   optimizer_03.tfl   records.json
 
-A level is done when it is in `records.json`, which is written last; every file is there whole or not at all.
+A level is done when it is in `records.json`, which is written last, with the checksums of the level's files; every file
+is there whole or not at all.
 """
 
 import json
@@ -13,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tf_lottery import files, sealed, ticket as ticket_lib
-from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
-from tf_lottery.errors import RunError, TicketError
+from tf_lottery.errors import DamageError, RunError, TicketError
 from tf_lottery.ticket import Ticket
 
 _RECORD = {"level", "density", "density_by_weight", "epochs", "step", "metrics"}
@@ -37,6 +37,7 @@ class Ledger:
         self.records: list[dict[str, Any]] = []
         self._settings: Any = None
         self._memory: dict[str, bytes] = {}
+        self._digests: dict[str, str] = {}  # of all that was written
         self._load()
 
     def open(self, settings: Mapping[str, Any]) -> None:
@@ -46,7 +47,7 @@ class Ledger:
             settings: What makes the experiment what it is, as JSON holds it; lists may grow.
 
         Raises:
-            RunError: what there is belongs to another experiment, is damaged or cannot be written.
+            RunError: what there is belongs to another experiment, is damaged (DamageError) or cannot be written.
         """
         self._load()
         self._check(settings)
@@ -66,7 +67,8 @@ class Ledger:
             self.write(f"optimizer_{level:02d}", Ticket({}, {"optimizer": optimizer}))
         self.records.append(dict(record))
         if self.path is not None:
-            files.write(self.path / "records.json", sealed.seal({"levels": _finite(self.records)}), "callback records")
+            content = {"levels": _finite(self.records), "files": self._digests}
+            files.write(self.path / "records.json", sealed.seal(content), "callback records")
         if optimizer is not None and level:
             self.forget(f"optimizer_{level - 1:02d}")
 
@@ -74,10 +76,7 @@ class Ledger:
         """The ticket of a finished level."""
         if not 0 <= level < len(self.records):
             raise TicketError(f"Levels 0 to {len(self.records) - 1} are done. Received: level={level}")
-        ticket = self.read(f"level_{level:02d}")
-        if ticket.metadata.get("level") != level or masks_lib.density(ticket.masks) != self.records[level]["density"]:
-            raise RunError(f"{self.path}: level_{level:02d}.tfl is not that of level {level}. {_WAY_OUT}")
-        return ticket
+        return self.read(f"level_{level:02d}")
 
     def optimizer(self, level: int) -> Arrays:
         """The optimizer's state at the end of a level; only the last one is kept."""
@@ -86,6 +85,7 @@ class Ledger:
     def write(self, name: str, ticket: Ticket) -> None:
         """Keeps arrays under a name."""
         content = ticket_lib.pack(ticket)
+        self._digests[name] = content[-ticket_lib.CHECKSUM_BYTES :].hex()
         if self.path is None:
             self._memory[name] = content
         else:
@@ -96,15 +96,22 @@ class Ledger:
         return name in self._memory if self.path is None else (self.path / f"{name}.tfl").exists()
 
     def read(self, name: str) -> Ticket:
-        """The arrays kept under a name."""
+        """The arrays kept under a name.
+
+        Raises:
+            TicketError: the file is damaged.
+            DamageError: it is not the one that the levels were made with.
+        """
         if self.path is None:
             return ticket_lib.unpack(self._memory[name])
-        return ticket_lib.load_ticket(self.path / f"{name}.tfl")
+        ticket = ticket_lib.load_ticket(path := self.path / f"{name}.tfl")
+        if self._digests.get(name) != _checksum(path):
+            raise DamageError(f"{path} is of another run: do two use {self.path} at once? {_WAY_OUT}")
+        return ticket
 
     def digest(self, name: str) -> str:
-        """The checksum of the arrays kept under a name."""
-        content = self._memory[name] if self.path is None else (self.path / f"{name}.tfl").read_bytes()
-        return content[-ticket_lib.CHECKSUM_BYTES :].hex()
+        """The checksum of the arrays that were written under a name."""
+        return self._digests[name]
 
     def forget(self, name: str) -> None:
         """Drops the arrays under a name, if there are any."""
@@ -121,12 +128,14 @@ class Ledger:
                 raise RunError(f"{self.path} holds something else than lottery tickets. Choose a new or an empty one.")
             return
         self._settings = self._sealed("settings.json")
-        self.records = self._sealed("records.json").get("levels") if (self.path / "records.json").exists() else []
-        if not isinstance(self.records, list):
-            raise RunError(f"{self.path / 'records.json'} is damaged: it holds no levels. {_WAY_OUT}")
+        if (self.path / "records.json").exists():
+            content = self._sealed("records.json")
+            self.records, self._digests = content.get("levels"), content.get("files")
+            if not isinstance(self.records, list) or not isinstance(self._digests, dict):
+                raise DamageError(f"{self.path / 'records.json'} is damaged: it holds no levels. {_WAY_OUT}")
         for level, record in enumerate(self.records):
-            if not isinstance(record, dict) or record.get("level") != level or not set(record) >= _RECORD:
-                raise RunError(f"{self.path / 'records.json'} is damaged: record {level} is not one. {_WAY_OUT}")
+            if not _is_record(record, level):
+                raise DamageError(f"{self.path / 'records.json'} is damaged: record {level} is not one. {_WAY_OUT}")
             numbers = record["metrics"].items()
             record["metrics"] = {name: math.nan if value is None else value for name, value in numbers}
 
@@ -146,7 +155,18 @@ class Ledger:
         try:
             return sealed.unseal(files.read(self.path / name, sealed.MAX_BYTES))
         except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / name} is damaged: {error}. {_WAY_OUT}") from error
+            raise DamageError(f"{self.path / name} is damaged: {error}. {_WAY_OUT}") from error
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        file.seek(-ticket_lib.CHECKSUM_BYTES, os.SEEK_END)
+        return file.read().hex()
+
+
+def _is_record(record: Any, level: int) -> bool:
+    is_one = isinstance(record, dict) and record.get("level") == level and set(record) >= _RECORD
+    return is_one and isinstance(record["metrics"], dict)
 
 
 def _continues(stored: Any, asked: Any) -> bool:

@@ -209,8 +209,6 @@ class LotteryTicket(LevelsInFit):
     def _begin_level(self, number: int) -> None:
         if number:
             rewind, before = self._ledger.read("rewind").weights, self._ledger.ticket(number - 1)
-            if self._state_at_k != self._ledger.digest("rewind"):
-                raise RunError(f"{self.directory} has the state at step k of another run: do two use it at once?")
             optimizer = self._ledger.optimizer(number - 1) if self.settings.rewind == "none" else {}
             start = Start(self._masks, rewind, before.weights["final"], optimizer, self.settings.reset_optimizer)
             self._start = REWINDS[self.settings.rewind](self.model, self._optimizer, start)
