@@ -19,6 +19,10 @@ SMALL = (
     *("--config.train.steps=40it", "--config.train.evaluate_every=10it", "--config.controls=('random_mask',)"),
 )
 MIRRORED = ("--strategy=mirrored", "--devices=2")
+WITH_BATCH_NORM = (
+    *("--config.model.name=resnet_8_w4", "--config.train.jit_compile=False", "--config.prune.levels=1"),
+    *("--config.controls=()", "--checkpoint_every=5it"),
+)
 PATIENCE = 200  # seconds
 
 
@@ -29,8 +33,8 @@ def free_ports():
         return [each.getsockname()[1] for each in (first, second)]
 
 
-def start_mirrored(run_dir):
-    return [start(runs.command(run_dir, *SMALL, *MIRRORED), {})]
+def start_mirrored(run_dir, *arguments):
+    return [start(runs.command(run_dir, *SMALL, *MIRRORED, *arguments), {})]
 
 
 def start_workers(run_dir, *arguments, number=2):
@@ -79,7 +83,7 @@ def test_all_workers_end_well_and_the_chief_reports(finished):
     assert [status for status, _, _ in results] == [0] * len(results), results[-1][2][-2000:]
     assert ["Report: " in output for _, output, _ in results] == [True, False][: len(results)]
     assert (path / "report/index.html").exists()
-    environment = Run.load(path).environment()
+    (environment,) = Run.load(path).environments()
     assert (environment["strategy"], environment["replicas"]) == (strategy, 2)
 
 
@@ -96,19 +100,26 @@ def test_two_replicas_find_the_tickets_of_one(finished, alone):
 @pytest.mark.parametrize("peer", ["training too", "missing"])
 def test_a_worker_can_be_stopped_whatever_the_others_do(tmp_path, peer):
     processes = start_workers(tmp_path / "run", "--config.train.steps=1000000it", number=2 if peer != "missing" else 1)
-    time.sleep(25 if peer != "missing" else 10)
+    if peer == "missing":
+        time.sleep(10)
+    else:
+        for process in processes:
+            runs.until_training(process)
+        time.sleep(2)
     processes[-1].send_signal(signal.SIGTERM)
     *others, (status, _, errors) = ended(processes, patience=30)
-    assert status == 130
+    assert status == 143
     assert "Interrupted" in errors
-    assert all(status == 1 and "Another worker has stopped" in errors for status, _, errors in others)
+    for status, _, errors in others:  # they stop with it, and the state is kept
+        (step,) = Run.load(tmp_path / "run").steps(Unit(1, 0))
+        assert (status, errors) == (1, f"Error: replicate 1, level 0 was stopped at step {step}; its state is kept.\n")
 
 
 def test_killed_in_the_middle_no_process_stays_and_the_same_command_ends_with_the_same_bytes(finished, tmp_path):
     strategy, path, _ = finished
     run_dir = tmp_path / "run"
     processes = STARTS[strategy](run_dir)
-    while all(process.poll() is None for process in processes) and len(list(run_dir.rglob("metrics.json"))) < 2:
+    while all(process.poll() is None for process in processes) and len(list(run_dir.rglob("manifest.json"))) < 2:
         time.sleep(0.05)
     assert all(process.poll() is None for process in processes)
     processes[-1].send_signal(signal.SIGKILL)
@@ -121,3 +132,18 @@ def test_killed_in_the_middle_no_process_stays_and_the_same_command_ends_with_th
     assert [status for status, _, _ in again] == [0] * len(again), again[0][2][-2000:]
     assert "done before" in again[0][1]
     assert runs.digest(run_dir) == runs.digest(path)
+
+
+@pytest.mark.parametrize("strategy", STARTS)
+def test_killed_in_the_middle_of_a_level_the_batch_norm_of_each_replica_goes_on_where_it_was(tmp_path, strategy):
+    whole, run_dir = ended(STARTS[strategy](tmp_path / "whole", *WITH_BATCH_NORM)), tmp_path / "run"
+    assert [status for status, _, _ in whole] == [0] * len(whole), whole[0][2][-2000:]
+    processes = STARTS[strategy](run_dir, *WITH_BATCH_NORM)
+    while all(process.poll() is None for process in processes) and not list(run_dir.glob("*/level_01/state_*")):
+        time.sleep(0.01)
+    processes[0].send_signal(signal.SIGKILL)
+    ended(processes)
+    assert Run.load(run_dir).steps(Unit(1, 1))
+    again = ended(STARTS[strategy](run_dir, *WITH_BATCH_NORM))
+    assert [status for status, _, _ in again] == [0] * len(again), again[0][2][-2000:]
+    assert runs.digest(run_dir) == runs.digest(tmp_path / "whole")

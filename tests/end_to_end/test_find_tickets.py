@@ -151,21 +151,11 @@ ENDLESS = ("--config.train.steps=1000000it", "--config.train.evaluate_every=1000
 def stopped_while_training(command, sign, seconds):
     """What a program says and its status, sent a signal so long after it has begun to train."""
     with started(command) as process:
-        said = until_training(process)
+        said = runs.until_training(process)
         time.sleep(seconds)
         process.send_signal(sign)
         rest, errors = process.communicate(timeout=60)
     return process.returncode, said + rest, errors
-
-
-def until_training(process):
-    """What a program says before it begins to train."""
-    said = ""
-    while "to do" not in said:
-        line = process.stdout.readline()
-        assert line, process.stderr.read()
-        said += line
-    return said
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +201,7 @@ def test_two_processes_share_the_replicates_of_a_run(finished, tmp_path):
 def test_a_replicate_that_is_being_trained_is_refused_by_the_name_of_who_trains_it(tmp_path):
     run_dir = tmp_path / "run"
     with started(command(run_dir, *ENDLESS, "--jobs=1")) as first:
-        until_training(first)
+        runs.until_training(first)
         with started(command(run_dir, *ENDLESS, "--jobs=1", "--only_replicates=2")) as second:
             _, errors = second.communicate(timeout=60)
         assert first.poll() is None
