@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -65,21 +66,21 @@ class Matrix:
 
     def chain(self, program: str, chain: list[str]) -> None:
         """Kills a program at one failpoint after the other."""
-        self._guarded(f"chain of {chain[0]!r}", program, lambda directory: self._chain(program, chain, directory))
+        self._guarded(f"chain of {chain[0]!r}", program, lambda watch: self._chain(program, chain, watch))
 
     def lane(self) -> None:
         """Kills runs at random times, one run after the other, until there were kills enough."""
         while self.counts["kills"] < _KILLS.value and not self.failures:
             number = next(self._names)
             rng = random.Random(f"{_SEED.value} {number}")
-            self._guarded(f"run {number}", "run", lambda directory, rng=rng: self._killed_at_random(directory, rng))
+            self._guarded(f"run {number}", "run", lambda watch, rng=rng: self._killed_at_random(watch, rng))
 
-    def _guarded(self, name: str, program: str, task: object) -> None:
+    def _guarded(self, name: str, program: str, task: Callable[[Watch], None]) -> None:
         """Does a task in a directory of its own, which stays if it fails."""
         directory = Path(tempfile.mkdtemp(prefix=f"{program}_", dir=self.folder)) / "directory"
-        started = time.monotonic()
+        watch, started = Watch(directory), time.monotonic()
         try:
-            task(directory)
+            task(watch)
             actual, expected = digest(directory), self.expected[program]
             if different := [file for file in {**actual, **expected} if actual.get(file) != expected.get(file)]:
                 self._count(differing=1)
@@ -90,25 +91,26 @@ class Matrix:
         else:
             shutil.rmtree(directory.parent)
             say(f"{name}: same bytes after {time.monotonic() - started:.0f} s; {self.counts['kills']} random kills")
+        self._count(redone=watch.redone, states=watch.states)
+        with self._lock:
+            self.repeated = max(self.repeated, watch.repeated)
 
-    def _chain(self, program: str, chain: list[str], directory: Path) -> None:
-        watch = Watch(directory)
+    def _chain(self, program: str, chain: list[str], watch: Watch) -> None:
         for failpoint in chain:
-            attempt = Attempt(program, directory, failpoint=failpoint)
+            attempt = Attempt(program, watch.directory, failpoint=failpoint)
             if not (killed := attempt.end()):
                 raise RuntimeError(f"it was never at {failpoint!r}.")
             watch.look(attempt)
             with self._lock:
                 self.reached.setdefault(failpoint.rstrip(" 0123456789"), Counter())[killed] += 1
-        attempt = Attempt(program, directory)
+        attempt = Attempt(program, watch.directory)
         if attempt.end():
             raise RuntimeError("it was killed by somebody else.")
         watch.look(attempt)
 
-    def _killed_at_random(self, directory: Path, rng: random.Random) -> None:
-        watch = Watch(directory)
+    def _killed_at_random(self, watch: Watch, rng: random.Random) -> None:
         while True:
-            attempt = Attempt("run", directory, jobs=rng.choice([1, 2]))
+            attempt = Attempt("run", watch.directory, jobs=rng.choice([1, 2]))
             target = self._strike(attempt, rng) if self.counts["kills"] < _KILLS.value else ""
             was_training, killed = attempt.is_training, attempt.end()
             if target and (killed or target == "worker"):  # a worker with nothing left to do is not missed
@@ -120,8 +122,7 @@ class Matrix:
                 break
             if not target:
                 raise RuntimeError("it was killed by somebody else.")
-        self._count(runs=1, states=watch.states)
-        self.repeated = max(self.repeated, watch.repeated)
+        self._count(runs=1)
 
     def _strike(self, attempt: Attempt, rng: random.Random) -> str:
         """Kills an attempt at a random time, if it lasts so long; returns which of its processes."""
@@ -147,8 +148,13 @@ def main() -> None:
     with ThreadPoolExecutor(_PARALLEL.value) as pool:
         tasks = [pool.submit(matrix.chain, *chain) for chain in todo]
         tasks += [pool.submit(matrix.lane) for _ in range(_PARALLEL.value)]
-    for task in tasks:
-        task.result()
+        try:
+            for task in tasks:
+                task.result()
+        except KeyboardInterrupt:
+            matrix.failures.append("Interrupted.")  # ends the lanes
+            pool.shutdown(cancel_futures=True)
+            raise
     if asked == [["all"]]:
         matrix.failures += [f"{name!r} is in no chain." for name in failpoints.names() if name not in matrix.reached]
     show(matrix, time.monotonic() - started)
@@ -178,6 +184,7 @@ def show(matrix: Matrix, seconds: float) -> None:
         "programs started for them": counts["attempts"],
         "trainings gone on from a state": counts["states"],
         "most steps done again": matrix.repeated,
+        "levels redone": counts["redone"],
         "differing digests": counts["differing"],
         "failures": len(matrix.failures),
     }.items():

@@ -19,16 +19,18 @@ class Watch:
     """Follows one directory from attempt to attempt.
 
     Attributes:
+        directory: Which.
+        redone: Finished trainings that were touched again.
         states: How often a training went on from a state of an earlier attempt.
         repeated: The most steps of a training that were seen to be done twice.
     """
 
     def __init__(self, directory: Path):
-        self._directory = directory
+        self.directory = directory
         self._finished: dict[Path, tuple[int, int]] = {}
         self._under_way: set[str] = set()
         self._reached: Counter[str] = Counter()
-        self.states = self.repeated = 0
+        self.redone = self.states = self.repeated = 0
 
     @property
     def has_begun(self) -> bool:
@@ -39,15 +41,16 @@ class Watch:
         """Looks at what an attempt has left.
 
         Raises:
-            RuntimeError: a finished training was touched, a file is not whole, or too much was done again.
+            RuntimeError: a finished training was touched, a file is not whole, or too many steps were done again.
         """
         self._check_steps(attempt.lines())
-        for path in self._directory.rglob("*.*"):
+        for path in self.directory.rglob("*.*"):
             _check_whole(path)
-        now = _finished(self._directory)
+        now = _finished(self.directory)
         if touched := [path for path, written in self._finished.items() if now.get(path) != written]:
+            self.redone += len({path.parent for path in touched})
             raise RuntimeError(f"levels redone: {', '.join(map(str, touched))}")
-        self._finished, self._under_way = now, _under_way(self._directory)
+        self._finished, self._under_way = now, _under_way(self.directory)
 
     def _check_steps(self, lines: list[str]) -> None:
         reached: Counter[str] = Counter()

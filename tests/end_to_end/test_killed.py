@@ -21,6 +21,7 @@ def test_runs_killed_anywhere_end_with_the_same_bytes(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "failpoints killed at                         5\n" in done.stdout
+    assert "levels redone                                0\n" in done.stdout
     assert "differing digests                            0\n" in done.stdout
 
 
