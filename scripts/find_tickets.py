@@ -28,7 +28,7 @@ _CHECKPOINT_EVERY = flags.DEFINE_string(
     "How often the state of a training under way is kept: 500it (steps) or 10min (minutes).",
 )
 _ONLY_REPLICATES = flags.DEFINE_list(
-    "only_replicates", [], "Those to train here, as in 2,3; the same run elsewhere too."
+    "only_replicates", [], "Trains these only, as in 2,3; others can be trained by another call."
 )
 _ALLOW_DRIFT = flags.DEFINE_bool("allow_drift", False, "Goes on with other versions or devices, not bit-exact then.")
 _SMOKE = flags.DEFINE_bool("smoke", False, "Tries the config out: 6 steps, 1 level, noise instead of the data.")

@@ -109,7 +109,7 @@ def test_what_names_its_site_by_the_file_gives_just_the_names_of_the_registry(tm
         run.save_state(Unit(1, 3), step, made_up.TICKET)
     run.folder(Unit(1, 3)).joinpath(".ticket.tfl.tmp").touch()
     run.tidy(Unit(1, 3))
-    run.write_report({"index.html": b""})
+    run.write_report(lambda: {"index.html": b""})
     ticket.save_ticket(tmp_path / "ticket.tfl", made_up.TICKET)
     of_callbacks = [name for name in failpoints.names() if name.startswith("callback")]
     assert sorted(reached) == sorted(set(failpoints.names()) - set(of_callbacks))
@@ -206,6 +206,11 @@ def test_a_process_dies_at_the_first_time_or_the_one_it_is_told(tmp_path, failpo
     assert (tmp_path / "file").exists() == (failpoint not in ("report: begins", "report: begins 1", "leftover: done"))
 
 
-@pytest.mark.parametrize("failpoint", ["", "report: begins 4", "manifest: begins", "report"])
+@pytest.mark.parametrize("failpoint", ["", "report: begins 4", "manifest: begins"])
 def test_a_process_that_is_told_nothing_or_something_else_lives(tmp_path, failpoint):
     assert written(tmp_path / "file", failpoint) == (0, ["first", "second", "third", "removed"])
+
+
+@pytest.mark.parametrize("failpoint", ["report", "reprot: begins", "report: begin 2"])
+def test_a_failpoint_that_is_none_is_refused(tmp_path, failpoint):
+    assert written(tmp_path / "file", failpoint) == (1, [])

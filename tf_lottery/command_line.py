@@ -25,7 +25,9 @@ def run(main: Callable[..., None], *, arguments: int = 0) -> NoReturn:
         arguments: How many of those there may be.
     """
     sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 must not cost a result
-    signal.signal(signal.SIGTERM, _interrupt)  # like Ctrl-C: unwinds, so that workers end too
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _interrupt)  # like Ctrl-C: unwinds, so that workers end too
     app.run(lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv, arguments))
 
 
@@ -100,6 +102,7 @@ def _one_line(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # once is enough
     raise KeyboardInterrupt(number)
 
 

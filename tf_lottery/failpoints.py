@@ -34,3 +34,7 @@ def reach(site: str, moment: str) -> None:
         _left -= 1
         if not _left:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+if _armed and _armed not in names():
+    raise ValueError(f"{VARIABLE} must name a failpoint. Received: {_armed!r}")

@@ -23,6 +23,7 @@ WITH_BATCH_NORM = (
     *("--config.model.name=resnet_8_w4", "--config.train.jit_compile=False", "--config.prune.levels=1"),
     *("--config.controls=()", "--checkpoint_every=5it"),
 )
+STOPPED, KEPT = "Error: replicate 1, level 0 was stopped", "its state kept; the same command goes on from there."
 PATIENCE = 200  # seconds
 
 
@@ -112,7 +113,7 @@ def test_a_worker_can_be_stopped_whatever_the_others_do(tmp_path, peer):
     assert "Interrupted" in errors
     for status, _, errors in others:  # they stop with it, and the state is kept
         (step,) = Run.load(tmp_path / "run").steps(Unit(1, 0))
-        assert (status, errors) == (1, f"Error: replicate 1, level 0 was stopped at step {step}; its state is kept.\n")
+        assert (status, errors) == (1, f"{STOPPED} at step {step} with {KEPT}\n")
 
 
 def test_killed_in_the_middle_no_process_stays_and_the_same_command_ends_with_the_same_bytes(finished, tmp_path):

@@ -6,8 +6,8 @@ import pytest
 import runs
 import tiny
 
-from tf_lottery import data, models
-from tf_lottery.errors import ConfigError, StoppedError
+from tf_lottery import data, files, models
+from tf_lottery.errors import ConfigError, RunError, StoppedError
 from tf_lottery.experiment import imp, opening
 from tf_lottery.experiment.cadence import Cadence
 from tf_lottery.experiment.checkpoints import Checkpoints
@@ -82,7 +82,9 @@ def test_a_killed_training_goes_on_from_its_newest_state(tmp_path, whole, unit):
 
 def test_who_is_told_to_stop_keeps_the_state_of_this_very_step(tmp_path, whole):
     process = Process(tmp_path / "run", "100it", stop_at=8)
-    with pytest.raises(StoppedError, match=r"replicate 1, level 0 was stopped at step 8; its state is kept"):
+    with pytest.raises(
+        StoppedError, match=r"replicate 1, level 0 was stopped at step 8 with its state kept; the same command"
+    ):
         process.train(DENSE)
     assert process.run.steps(DENSE) == [8]
     assert Process(tmp_path / "run").train(*LEVELS) == whole
@@ -93,6 +95,10 @@ def killed(path):
     with pytest.raises(KeyboardInterrupt):
         Process(path, "3it", kill_at=11).train(DENSE)
     return [path / "replicate_1/level_00" / f"state_{step:010d}.tfl" for step in (9, 6)]
+
+
+def unreadable(path, max_bytes):
+    raise OSError(5, "Input/output error")
 
 
 def flip(path):
@@ -110,8 +116,22 @@ def test_a_damaged_state_is_named_and_the_one_before_is_used(tmp_path, whole, da
     assert again.train(*LEVELS) == whole
     assert len(again.notes) == damaged
     for note, state in zip(again.notes, states, strict=True):
-        assert note.startswith(f"{state} is damaged: The ticket file is damaged: its checksum does not match")
-        assert note.endswith("; the training goes on from the state before.")
+        assert note == (
+            f"{state} cannot be used and is removed (The ticket file is damaged: its checksum does not match): the "
+            "training goes on from the state before it, or anew."
+        )
+
+
+def test_a_state_that_cannot_be_read_for_now_stays(tmp_path, whole, monkeypatch):
+    states, process = killed(tmp_path / "run"), Process(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "read", unreadable)
+        with pytest.raises(
+            RunError, match=r"cannot be read: Input/output error. Once it can, the same command goes on"
+        ):
+            process.train(DENSE)
+    assert all(state.exists() for state in states)
+    assert Process(tmp_path / "run").train(*LEVELS) == whole
 
 
 def test_the_state_of_another_training_is_not_used(tmp_path, whole):
@@ -123,7 +143,8 @@ def test_the_state_of_another_training_is_not_used(tmp_path, whole):
     again = Process(tmp_path / "run", "100it")
     assert again.train(*LEVELS) == whole
     assert again.notes == [
-        f"{newest} is damaged: it belongs to another training; the training goes on from the state before."
+        f"{newest} cannot be used and is removed (it belongs to another training): the training goes on from the state "
+        "before it, or anew."
     ]
 
 

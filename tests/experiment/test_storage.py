@@ -286,6 +286,12 @@ def test_more_levels_replicates_or_controls_extend_a_run(tmp_path, more):
     assert Run.load(tmp_path / "run").config == asked
 
 
+def test_fewer_controls_leave_a_run_as_it_is(run):
+    before = (run.path / "config.json").read_bytes()
+    opening.open_run(run.path, made_up.experiment(controls=("reinit",)), made_up.ENVIRONMENT)
+    assert (run.path / "config.json").read_bytes() == before
+
+
 def test_a_run_only_grows(run):
     asked = made_up.experiment(replicates=1, controls=(), prune=Prune(levels=5))
     assert opening.open_run(run.path, asked).config == made_up.experiment(prune=Prune(levels=5))
@@ -312,13 +318,34 @@ def test_a_directory_may_be_held_before_it_is_a_run(tmp_path):
         opening.lock(tmp_path / "run" / "config.json").__enter__()
 
 
+def test_a_run_that_was_moved_away_is_not_begun_anew_by_what_it_still_writes(run, tmp_path):
+    unit = Unit(1, 0)
+    run.path.rename(tmp_path / "elsewhere")
+    for write in (
+        lambda: made_up.save(run, unit),
+        lambda: run.save_state(unit, 3, made_up.TICKET),
+        lambda: run.write_report(dict),
+    ):
+        with pytest.raises(RunError, match=r"has gone while it was worked on. Find it, and give its new place as"):
+            write()
+    assert not run.path.exists()
+
+
+def test_a_training_whose_folder_is_a_file_is_an_error_when_it_is_stored(run):
+    (run.path / "replicate_1").mkdir()
+    (run.path / "replicate_1/level_00").write_text("x")
+    run.tidy(Unit(1, 0))
+    with pytest.raises(RunError, match=r"level_00/history.csv cannot be written: "):
+        made_up.save(run, Unit(1, 0))
+
+
 def test_the_report_is_replaced_whole(run):
-    run.write_report({"a.txt": b"old"})
-    folder = run.write_report({"a.txt": b"new"})
+    run.write_report(lambda: {"a.txt": b"old"})
+    folder = run.write_report(lambda: {"a.txt": b"new"})
     assert (folder / "a.txt").read_bytes() == b"new"
     assert files(folder) == ["a.txt", "report.lock"]
     with locks.hold(folder / "report.lock", "it"), pytest.raises(RunError, match=r"works on the report of .*run; wait"):
-        run.write_report({"a.txt": b"newer"})
+        run.write_report(lambda: {"a.txt": b"newer"})
     assert (folder / "a.txt").read_bytes() == b"new"
 
 

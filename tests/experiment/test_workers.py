@@ -48,7 +48,7 @@ class Done(Watcher):
 def pool(jobs, failing=(), error=PruningError, topology=ONE_DEVICE):
     made = object.__new__(Workers)
     made._executor, made._jobs, made._topology = Inline(failing, error), jobs, topology
-    made._news, made._stop = Silence(), SimpleNamespace(value=0)
+    made._news, made._stop, made._begun = Silence(), SimpleNamespace(value=0), set()
     return made
 
 
@@ -101,7 +101,7 @@ def test_who_is_to_stop_tells_all_trainings_and_waits_for_them(tmp_path, error):
     assert made._stop.value == 1
     assert watcher.done == [Unit(1, 0), Unit(2, 0), Unit(3, 0)]
     assert made._executor.order == [*watcher.done, Unit(1, 1)]
-    assert watcher.notes == ["Stopping: the state of what is under way is kept. Ctrl-C again stops at once."]
+    assert watcher.notes == ["Stopping: each training keeps its state and ends. Ctrl-C again stops at once."]
 
 
 def test_a_plan_counts_the_steps_of_each_training():

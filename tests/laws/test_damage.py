@@ -48,7 +48,7 @@ def begin(path, config=CONFIG):
         made_up.save(run, unit, optimizer={"final": {"w": np.array([0.5 + unit.level, 0.0])}})
     for step in (100, 200):
         run.save_state(UNDER_WAY, step, made_up.state(step))
-    run.write_report({"index.html": b"<html>"})
+    run.write_report(lambda: {"index.html": b"<html>"})
 
 
 def contents(path):
@@ -355,5 +355,7 @@ def test_the_command_says_how_many_more_files_are_damaged(run_again):
     for name in ("level_00/ticket.tfl", "level_00/history.csv", "level_01/manifest.json"):
         file = path / "replicate_1" / name
         file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(RunError, match=r"level_00/history.csv is damaged.*There are 2 more: scripts/runs.py verify "):
+    with pytest.raises(
+        RunError, match=r"level_00/history.csv is damaged.* Damaged files in all: 3; see scripts/runs.py"
+    ):
         find_tickets()

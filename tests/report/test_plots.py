@@ -1,4 +1,5 @@
 import made_up
+import matplotlib
 import pandas as pd
 import pytest
 
@@ -50,12 +51,14 @@ def test_many_weights_are_told_apart_by_colours_from_input_to_output(frame):
     assert [label for label in lines(axis) if label[0] != "_"] == ["all together"]
     assert len({line.get_color() for line in axis.get_lines()}) == 99
     assert scale.get_ylabel() == "the 98 weights, from input to output"
-    assert plots.png(figure).startswith(b"\x89PNG")  # and no warning that it does not fit
+    assert plots.png(lambda frame: figure, frame).startswith(b"\x89PNG")  # and no warning that it does not fit
 
 
 def test_the_same_figure_gives_the_same_bytes(frame):
-    assert plots.png(plots.early_stopping(frame)) == plots.png(plots.early_stopping(frame))
-    assert plots.png(plots.early_stopping(frame)).startswith(b"\x89PNG")
+    drawn = plots.png(plots.early_stopping, frame)
+    assert drawn.startswith(b"\x89PNG")
+    with matplotlib.rc_context({"lines.linewidth": 7, "savefig.facecolor": "red", "font.size": 20}):
+        assert plots.png(plots.early_stopping, frame) == drawn
 
 
 def test_curves_are_told_apart_without_colour():

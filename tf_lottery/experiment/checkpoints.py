@@ -48,7 +48,10 @@ class Keeper(Pauses):
             try:
                 progress = self._trainer.go_on(self._run.state(self._unit, step, shapes))
             except (DamageError, TicketError, ModelError) as error:
-                self._checkpoints.on_note(f"{str(error).rstrip('.')}; the training goes on from the state before.")
+                self._checkpoints.on_note(
+                    f"{self._run.state_path(self._unit, step)} cannot be used and is removed ({_reason(error)}): the "
+                    "training goes on from the state before it, or anew."
+                )
                 if self._checkpoints.stores:
                     self._run.drop_state(self._unit, step)
                 continue
@@ -74,7 +77,8 @@ class Keeper(Pauses):
             self._run.save_state(self._unit, progress.step, state)
         self._kept_at = time.monotonic()
         if is_stopped:
-            raise StoppedError(f"{self._unit} was stopped at step {progress.step}; its state is kept.")
+            place = f"{self._unit} was stopped at step {progress.step}"
+            raise StoppedError(f"{place} with its state kept; the same command goes on from there.")
 
     def _is_due(self, step: int) -> bool:
         cadence = self._checkpoints.cadence
@@ -84,3 +88,8 @@ class Keeper(Pauses):
     def _report(self, progress: Progress) -> None:
         self._checkpoints.on_steps(progress.step - self._reported)
         self._reported = progress.step
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong, without what else to do about it."""
+    return str(error.__cause__ or error).partition(".")[0]

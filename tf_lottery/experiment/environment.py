@@ -19,7 +19,7 @@ _EXTENSIONS = ("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "a
 def describe(strategy: str) -> dict[str, Any]:
     """Versions, kinds of devices, switches of TensorFlow, the Keras in use; nothing that names a person or a machine.
 
-    Two equal descriptions promise equal bytes.
+    What is described in the same words is taken for the same.
     """
     return {
         "tf_lottery": tf_lottery.__version__,

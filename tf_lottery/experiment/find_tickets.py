@@ -69,7 +69,7 @@ def find_tickets(
         if found and topology.is_chief:
             held.enter_context(_held(found, mine))  # refused at once, not when TensorFlow is there
             if is_done:
-                _open(run_dir, config)
+                _open(run_dir, config, allow_drift=allow_drift)
         if is_done:
             return found
         with Workers(found.config if found else config, jobs, topology, cadence) as workers:
@@ -122,6 +122,6 @@ def _held(run: Run, mine: Sequence[Unit]) -> Iterator[None]:
             run.tidy(unit)
         faults = [fault for unit in mine if run.is_done(unit) for _, fault in run.verify(unit) if fault]
         if faults:
-            more = f" There are {len(faults) - 1} more: scripts/runs.py verify {run.path}" if faults[1:] else ""
+            more = f" Damaged files in all: {len(faults)}; see scripts/runs.py verify {run.path}" if faults[1:] else ""
             raise DamageError(f"{faults[0]}{more}")
         yield

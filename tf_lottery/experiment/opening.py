@@ -105,7 +105,7 @@ def _environments(run: Run | None, now: Mapping[str, Any] | None, allow_drift: b
     try:
         known = run.environments() if run else []
     except DamageError as error:
-        if now is None:
+        if now is None and not allow_drift:
             return None
         if not allow_drift:
             raise DamageError(f"{error} With --allow_drift the run goes on, marked as not bit-exact.") from error
@@ -134,4 +134,6 @@ def _is_foreign(path: Path) -> bool:
 
 
 def _more(stored: Any, asked: Any) -> Any:
+    if isinstance(stored, list) and set(asked) <= set(stored):
+        return stored
     return [*asked, *(item for item in stored if item not in asked)] if isinstance(stored, list) else max(stored, asked)

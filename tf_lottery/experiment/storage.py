@@ -83,7 +83,7 @@ class Run:
         if not is_run:
             raise RunError(f"{path} is not a run directory: it has no readable config.json.")
         fields = generations.read(path, "config")
-        with _whole(path / "config.json"):
+        with _reading(path / "config.json"):
             config = config_lib.from_fields(fields)
             config_lib.check(config)
         return cls(path, config)
@@ -114,6 +114,7 @@ class Run:
         Raises:
             RunError: it is done already: results are never overwritten. Or a file cannot be written.
         """
+        self._check_there()
         folder = self.folder(unit)
         if self.is_done(unit):
             raise RunError(f"{folder} is done; results are never written twice.")
@@ -161,7 +162,7 @@ class Run:
             DamageError: the record is damaged, and so is its backup.
         """
         content = generations.read(self.path, "environment")
-        with _whole(self.path / "environment.json"):
+        with _reading(self.path / "environment.json"):
             environments = content.get("environments")
             if not isinstance(environments, list) or not all(isinstance(entry, dict) for entry in environments):
                 raise ValueError("it holds no environments")
@@ -173,6 +174,7 @@ class Run:
         Raises:
             RunError: it cannot be written; those before are still there.
         """
+        self._check_there()
         state = Ticket(state.masks, state.weights, {**state.metadata, **self._identity(unit)})
         files.write(self.state_path(unit, step), ticket_lib.pack(state), "state")
         for old in self.steps(unit)[_KEPT_STATES:]:
@@ -189,7 +191,7 @@ class Run:
         Raises:
             DamageError: it is damaged, belongs to another training, or does not fit `shapes`.
         """
-        with _whole(path := self.state_path(unit, step)):
+        with _reading(path := self.state_path(unit, step)):
             most = _MAX_STATE_BYTES if shapes is None else ticket_lib.most_bytes(shapes)
             state = ticket_lib.unpack(files.read(path, most), max_bytes=_MAX_STATE_BYTES, shapes=shapes)
             self._check_identity(unit, state.metadata)
@@ -201,7 +203,7 @@ class Run:
 
     def tidy(self, unit: Unit) -> None:
         """Removes what killed writes have left behind and, once a training is done, its states."""
-        for path in sorted(self.folder(unit).iterdir() if self.folder(unit).exists() else ()):
+        for path in sorted(self.folder(unit).iterdir() if self.folder(unit).is_dir() else ()):
             if files.is_leftover(path) or (self.is_done(unit) and _STATE.fullmatch(path.name)):
                 files.remove(path, "leftover")
 
@@ -218,15 +220,19 @@ class Run:
         for name in {} if fault else self._manifest(unit)["files"]:
             yield self.folder(unit) / name, _fault(lambda name=name: self._read(unit, name))
 
-    def write_report(self, contents: Mapping[str, bytes]) -> Path:
+    def write_report(self, make: Callable[[], Mapping[str, bytes]]) -> Path:
         """Replaces the files of the report; returns its folder.
+
+        Args:
+            make: Makes their contents by name. It is called when no other process can write an older report any more.
 
         Raises:
             RunError: another process is writing it, or it cannot be written.
         """
+        self._check_there()
         folder = self.path / "report"
         with locks.hold(folder / "report.lock", f"the report of {self.path}"):
-            for name, content in contents.items():
+            for name, content in make().items():
                 files.write(folder / name, content, "report")
         return folder
 
@@ -243,6 +249,13 @@ class Run:
         """Where the state of a training under way is kept."""
         return self.folder(unit) / f"state_{step:010d}.tfl"
 
+    def _check_there(self) -> None:
+        """Raises RunError where the directory was moved away: what is written now would be no run."""
+        if not generations.exists(self.path, "config"):
+            raise RunError(
+                f"{self.path} has gone while it was worked on. Find it, and give its new place as --run_dir."
+            )
+
     def _manifest_path(self, unit: Unit) -> Path:
         return self.folder(unit) / "manifest.json"
 
@@ -255,7 +268,7 @@ class Run:
             raise ValueError("it belongs to another training")
 
     def _manifest(self, unit: Unit) -> dict[str, Any]:
-        with _whole(path := self._manifest_path(unit), self._way_out(unit)):
+        with _reading(path := self._manifest_path(unit), self._way_out(unit)):
             content = sealed.unseal(files.read(path, sealed.MAX_BYTES))
             self._check_identity(unit, content)
             for name, entry in content["files"].items():
@@ -268,7 +281,7 @@ class Run:
         if not self.is_done(unit):
             raise RunError(f"{unit} is not done: {self._manifest_path(unit)} is not there.")
         entry = self._manifest(unit)["files"].get(name)
-        with _whole(path := self.folder(unit) / name, self._way_out(unit)):
+        with _reading(path := self.folder(unit) / name, self._way_out(unit)):
             if entry is None:
                 raise ValueError("the manifest does not know it")
             content = files.read(path, entry["bytes"])
@@ -278,7 +291,7 @@ class Run:
 
     def _parsed(self, unit: Unit, name: str, parse: Callable[[bytes], Any]) -> Any:
         content = self._read(unit, name)
-        with _whole(self.folder(unit) / name, self._way_out(unit)):
+        with _reading(self.folder(unit) / name, self._way_out(unit)):
             return parse(content)
 
     def _way_out(self, unit: Unit) -> str:
@@ -286,12 +299,14 @@ class Run:
 
 
 @contextlib.contextmanager
-def _whole(path: Path, way_out: str = "") -> Iterator[None]:
-    """Raises DamageError in the place of what reading a damaged file gives."""
+def _reading(path: Path, way_out: str = "") -> Iterator[None]:
+    """Raises DamageError in the place of what reading a damaged file gives, RunError where it cannot be read."""
     try:
         yield
-    except OSError as error:
+    except FileNotFoundError as error:
         raise DamageError(f"{path} cannot be read: {error.strerror}. {way_out}".strip()) from error
+    except OSError as error:  # of the storage, not of the file
+        raise RunError(f"{path} cannot be read: {error.strerror}. Once it can, the same command goes on.") from error
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # a TicketError is a ValueError
         raise DamageError(f"{path} is damaged: {str(error).rstrip('.')}. {way_out}".strip()) from error
 
@@ -299,7 +314,7 @@ def _whole(path: Path, way_out: str = "") -> Iterator[None]:
 def _fault(read: Any) -> str:
     try:
         read()
-    except DamageError as error:
+    except RunError as error:
         return str(error)
     return ""
 

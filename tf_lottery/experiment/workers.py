@@ -28,7 +28,7 @@ from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.topology import ONE_DEVICE, Topology
 
 _POLL_SECONDS = 0.1
-_PATIENCE_SECONDS = 60.0  # with trainings that are to end: longer than an execution and a write, short for a person
+_PATIENCE_SECONDS = 60.0  # with trainings that are to end: longer than an evaluation or a write, mostly
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
@@ -51,6 +51,7 @@ class Workers:
             initargs=(config, topology, cadence, self._news, self._stop),
         )
         self._jobs, self._topology = jobs, topology
+        self._begun: set[Unit] = set()
 
     def __enter__(self) -> "Workers":
         return self
@@ -61,8 +62,9 @@ class Workers:
         self._executor.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
             raise RunError(
-                "A training process died. What was done is kept; the same command goes on from there. Out of memory? "
-                "Then try fewer jobs. In a script of your own? Then call find_tickets under if __name__ == '__main__'."
+                "A training process died. What was done is kept, and the last states of what was under way; the same "
+                "command goes on from there. Out of memory? Then try fewer jobs. In a script of your own? Then call "
+                "find_tickets under if __name__ == '__main__'."
             ) from error
 
     def plan(self) -> Plan:
@@ -90,9 +92,13 @@ class Workers:
         try:
             self._perform(run, list(todo), running, watcher)
         except (KeyboardInterrupt, StoppedError):
-            watcher.on_note("Stopping: the state of what is under way is kept. Ctrl-C again stops at once.")
+            watcher.on_note("Stopping: each training keeps its state and ends. Ctrl-C again stops at once.")
             self._stop.value = 1
-            wait(running, timeout=_PATIENCE_SECONDS)
+            self._hear(watcher)
+            # Who has not trained a step in this process has nothing new to keep, and may be compiling for long.
+            begun = {future for future, unit in running.items() if unit in self._begun}
+            for future in wait(begun, timeout=_PATIENCE_SECONDS).not_done:
+                watcher.on_note(f"{running[future]} did not answer; it goes on from the last state that was kept.")
             raise
 
     def _perform(self, run: Run, waiting: list[Unit], running: dict[Future, Unit], watcher: Watcher) -> None:
@@ -106,9 +112,7 @@ class Workers:
                 waiting.remove(unit)
                 running[self._executor.submit(_train, run.path, unit)] = unit
             finished, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            while not self._news.empty():
-                kind, *news = self._news.get()
-                getattr(watcher, kind)(*news)
+            self._hear(watcher)
             for future in finished:
                 unit = running.pop(future)
                 if error := _failure(future):
@@ -119,6 +123,14 @@ class Workers:
                     watcher.on_done(run, unit)
         if failed:
             raise next(iter(failed.values()))
+
+    def _hear(self, watcher: Watcher) -> None:
+        """Passes on what the trainings tell."""
+        while not self._news.empty():
+            kind, *news = self._news.get()
+            if kind == "on_steps":
+                self._begun.add(news[0])
+            getattr(watcher, kind)(*news)
 
     def _ends_all(self, error: LotteryError) -> bool:
         """Whether nothing more can be trained. One of several workers cannot leave out a training: the others do it."""

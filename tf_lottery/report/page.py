@@ -40,13 +40,17 @@ def write(run: Run) -> Path:
     Raises:
         RunError: no dense network has been trained yet.
     """
+    return run.write_report(lambda: _contents(run)) / "index.html"
+
+
+def _contents(run: Run) -> dict[str, bytes]:
     frame = analysis.rows(run)
     if frame.empty:
         raise RunError(f"{run.path} has no finished training yet: there is nothing to report.")
-    images = {f"{name}.png": plots.png(draw(frame)) for name, (draw, _) in _FIGURES.items()}
+    images = {f"{name}.png": plots.png(draw, frame) for name, (draw, _) in _FIGURES.items()}
     page = render(run, frame, images)
     tickets = frame.to_csv(index=False)
-    return run.write_report({**images, "tickets.csv": tickets.encode(), "index.html": page.encode()}) / "index.html"
+    return {**images, "tickets.csv": tickets.encode(), "index.html": page.encode()}
 
 
 def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
@@ -62,7 +66,7 @@ def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
         cells_meaning=html.escape(text.CELLS_MEANING),
         verdict_meaning=html.escape(text.VERDICT_MEANING),
         config=_definitions(config_lib.fields(run.config)),
-        exactness=_warning(text.exactness(environments)),
+        warnings=_warning(text.exactness(environments)) + _warning(text.completeness(run.config, frame)),
         environments=_environments(environments),
     )
 

@@ -1,8 +1,10 @@
 """Rows in, figures out. Colours are those of Okabe and Ito, told apart also by marker and line."""
 
 import io
+from collections.abc import Callable
 
 import matplotlib
+import matplotlib.style
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -60,10 +62,12 @@ def density_by_layer(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as PNG; the same figure always gives the same bytes."""
+def png(draw: Callable[[pd.DataFrame], Figure], frame: pd.DataFrame) -> bytes:
+    """A figure as PNG; the same rows always give the same bytes, whatever `matplotlibrc` there is."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+    with matplotlib.style.context("default"):
+        figure = draw(frame)
+        figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
     return buffer.getvalue()
 
 

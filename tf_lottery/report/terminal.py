@@ -88,8 +88,9 @@ def show(run: Run, page: Path) -> None:
     for together in groups:
         out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
     out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
-    if warning := text.exactness(analysis.environments(run)):
-        out.print(warning, style="bold red", markup=False, highlight=False)
+    for warning in (text.exactness(analysis.environments(run)), text.completeness(run.config, frame)):
+        if warning:
+            out.print(warning, style="bold red", markup=False, highlight=False)
     out.print(text.headline(frame), style="bold", markup=False, highlight=False)
     out.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tf_lottery.experiment import drift
+from tf_lottery.experiment import drift, plan
 from tf_lottery.experiment.config import CONTROLS, Experiment
 from tf_lottery.report import analysis
 from tf_lottery.report.analysis import LABELS
@@ -70,6 +70,14 @@ def description(config: Experiment) -> str:
         f"{subject(config)}: {_count(config.replicates, 'replicate')}, {_count(prune.levels, 'level')} of "
         f"{prune.fraction:.0%} ({prune.scope}, {prune.criterion}), {config.train.steps} a training, rewound to "
         f"{prune.rewind_to}."
+    )
+
+
+def completeness(config: Experiment, frame: pd.DataFrame) -> str:
+    """The sentence that an unfinished run carries; `""` for a finished one."""
+    done, total = len(frame), len(plan.units(config))
+    return (
+        "" if done == total else f"Unfinished: {done} of {total} trainings; means are of the replicates that are done."
     )
 
 
