@@ -24,16 +24,6 @@ def find_tickets(run_dir, *arguments, config="digits_lenet", env=os.environ):
     return done.stdout
 
 
-def until_training(process):
-    """What a program says before it begins to train."""
-    said = ""
-    while "to do" not in said:
-        line = process.stdout.readline()
-        assert line, process.stderr.read()
-        said += line
-    return said
-
-
 def digest(path):
     """Every file of a run but those that hold wall-clock times and locks."""
     return {

@@ -98,22 +98,27 @@ def test_two_replicas_find_the_tickets_of_one(finished, alone):
                 np.testing.assert_allclose(two.weights[group][name], array, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("peer", ["training too", "missing"])
-def test_a_worker_can_be_stopped_whatever_the_others_do(tmp_path, peer):
-    processes = start_workers(tmp_path / "run", "--config.train.steps=1000000it", number=2 if peer != "missing" else 1)
-    if peer == "missing":
-        time.sleep(10)
-    else:
-        for process in processes:
-            runs.until_training(process)
-        time.sleep(2)
+def test_a_worker_that_is_stopped_stops_the_others_and_the_state_is_kept(tmp_path):
+    endless = ("--config.train.steps=1000000it", "--checkpoint_every=100it")
+    processes = start_workers(run_dir := tmp_path / "run", *endless)
+    while not list(run_dir.glob("*/level_00/state_*")):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
     processes[-1].send_signal(signal.SIGTERM)
-    *others, (status, _, errors) = ended(processes, patience=30)
+    (status, _, errors), (of_stopped, _, errors_of_stopped) = ended(processes)
+    assert of_stopped == 143
+    assert "Interrupted" in errors_of_stopped
+    step = Run.load(run_dir).steps(Unit(1, 0))[0]
+    assert (status, errors) == (1, f"{STOPPED} at step {step} with {KEPT}\n")
+
+
+def test_a_worker_that_waits_for_another_can_be_stopped(tmp_path):
+    (process,) = start_workers(tmp_path / "run", number=1)
+    time.sleep(10)
+    process.send_signal(signal.SIGTERM)
+    ((status, _, errors),) = ended([process], patience=30)
     assert status == 143
     assert "Interrupted" in errors
-    for status, _, errors in others:  # they stop with it, and the state is kept
-        (step,) = Run.load(tmp_path / "run").steps(Unit(1, 0))
-        assert (status, errors) == (1, f"{STOPPED} at step {step} with {KEPT}\n")
 
 
 def test_killed_in_the_middle_no_process_stays_and_the_same_command_ends_with_the_same_bytes(finished, tmp_path):
@@ -135,6 +140,7 @@ def test_killed_in_the_middle_no_process_stays_and_the_same_command_ends_with_th
     assert runs.digest(run_dir) == runs.digest(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STARTS)
 def test_killed_in_the_middle_of_a_level_the_batch_norm_of_each_replica_goes_on_where_it_was(tmp_path, strategy):
     whole, run_dir = ended(STARTS[strategy](tmp_path / "whole", *WITH_BATCH_NORM)), tmp_path / "run"

@@ -144,18 +144,8 @@ def test_a_worker_that_dies_is_one_clear_line_and_the_run_goes_on(finished, tmp_
     assert runs.digest(run_dir) == runs.digest(finished[0])
 
 
-LONG = ("--config.replicates=1", "--config.prune.levels=1", "--config.controls=()", "--config.train.steps=3000it")
+LONG = ("--config.replicates=1", "--config.prune.levels=1", "--config.controls=()", "--config.train.steps=6000it")
 ENDLESS = ("--config.train.steps=1000000it", "--config.train.evaluate_every=1000it")
-
-
-def stopped_while_training(command, sign, seconds):
-    """What a program says and its status, sent a signal so long after it has begun to train."""
-    with started(command) as process:
-        said = runs.until_training(process)
-        time.sleep(seconds)
-        process.send_signal(sign)
-        rest, errors = process.communicate(timeout=60)
-    return process.returncode, said + rest, errors
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +157,23 @@ def long(tmp_path_factory):
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_training_that_is_stopped_leaves_its_state_and_goes_on_from_it(long, tmp_path, sign):
-    whole = command(run_dir := tmp_path / "run", *LONG)
-    status, said, _ = stopped_while_training(whole, sign, seconds=3)
-    assert status == 128 + sign
-    assert "Stopping: the state of what is under way is kept." in said
-    (first,) = Run.load(run_dir).steps(Unit(1, 0))
-    assert 0 < first < 3000
-    # Stopped again sooner: a training that begins anew does not come so far.
-    stopped_while_training(whole, sign, seconds=1)
-    assert Run.load(run_dir).steps(Unit(1, 0))[0] > first
-    assert "2 trainings to do" in runs.find_tickets(run_dir, *SMALL, *LONG)
+    run_dir, under_way = tmp_path / "run", Unit(1, 1)
+    with started(command(run_dir, *LONG)) as process:
+        while not list(run_dir.glob("*/level_00/manifest.json")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.5)  # level 1 has begun
+        process.send_signal(sign)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + sign
+    assert "Stopping: each training keeps its state and ends." in said
+    (step,) = Run.load(run_dir).steps(under_way)
+    with started(command(run_dir, *LONG, "--checkpoint_every=1it")) as process:
+        while Run.load(run_dir).steps(under_way) == [step]:
+            assert process.poll() is None
+            time.sleep(0.02)
+    assert min(Run.load(run_dir).steps(under_way)) >= step  # or else it began anew
+    assert "1 trainings to do, 1 done before" in find_tickets(run_dir, *LONG)
     assert runs.digest(run_dir) == runs.digest(long)
 
 
@@ -198,10 +195,20 @@ def test_two_processes_share_the_replicates_of_a_run(finished, tmp_path):
     assert runs.digest(run_dir) == runs.digest(finished[0])
 
 
+def until_training(process):
+    """What a program says before it begins to train."""
+    said = ""
+    while "to do" not in said:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        said += line
+    return said
+
+
 def test_a_replicate_that_is_being_trained_is_refused_by_the_name_of_who_trains_it(tmp_path):
     run_dir = tmp_path / "run"
     with started(command(run_dir, *ENDLESS, "--jobs=1")) as first:
-        runs.until_training(first)
+        until_training(first)
         with started(command(run_dir, *ENDLESS, "--jobs=1", "--only_replicates=2")) as second:
             _, errors = second.communicate(timeout=60)
         assert first.poll() is None
