@@ -135,7 +135,7 @@ def test_a_directory_that_cannot_be_written_is_one_line(tmp_path):
 def test_a_missing_flag_is_one_line():
     done = call("find_tickets", DIGITS)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "--run_dir must have a value" in done.stderr
+    assert done.stderr == "Error: Give --run_dir=VALUE. See --help.\n"
 
 
 @pytest.mark.parametrize("script", ["find_tickets", "report", "prepare_data"])

@@ -68,7 +68,10 @@ def _parse(argv: list[str], most_arguments: int) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
-        raise ConfigError(f"{str(error).strip().splitlines()[-1].rstrip('.')}. See --help.") from error
+        message = str(error).strip().splitlines()[-1].rstrip(".")
+        if missing := re.search(r"Flag --(\w+) must have a value other than None", message):
+            message = f"Give --{missing[1]}=VALUE"
+        raise ConfigError(f"{message}. See --help.") from error
     except Exception as error:  # whatever the config file raises comes through here
         message = str(error).strip().splitlines()[-1:] or [""]
         raise ConfigError(f"The config cannot be used: {type(error).__name__}: {message[0]}") from error

@@ -19,7 +19,7 @@ def write(path: Path, content: bytes, site: str) -> None:
         site: What is written, one of `failpoints.WRITTEN`.
 
     Raises:
-        RunError: `path` cannot be written; what was there before still is.
+        RunError: `path` cannot be written; what was there before still is, or `content` is there whole.
     """
     temporary = path.with_name(f".{path.name}{_TEMPORARY}")
     failpoints.reach(site, "begins")

@@ -6,7 +6,7 @@ import pytest
 import runs
 import tiny
 
-from tf_lottery import data, files, models
+from tf_lottery import data, files, models, ticket
 from tf_lottery.errors import ConfigError, RunError, StoppedError
 from tf_lottery.experiment import imp, opening
 from tf_lottery.experiment.cadence import Cadence
@@ -78,6 +78,19 @@ def test_a_killed_training_goes_on_from_its_newest_state(tmp_path, whole, unit):
     if unit == DENSE:
         assert first[0] == 9
     assert again.notes == []
+
+
+def test_the_time_that_a_training_takes_is_that_of_all_its_processes(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        Process(tmp_path / "run", "3it", kill_at=11).train(DENSE)
+    again = Process(tmp_path / "run")
+    path = again.run.state_path(DENSE, 9)
+    state = again.run.state(DENSE, 9)
+    assert 0 < float.fromhex(state.metadata["seconds"]) < 100
+    longer = dataclasses.replace(state, metadata={**state.metadata, "seconds": (1000.0).hex()})
+    path.write_bytes(ticket.pack(longer))
+    again.train(DENSE)
+    assert 1000 < again.run.seconds(DENSE) < 1100
 
 
 def test_who_is_told_to_stop_keeps_the_state_of_this_very_step(tmp_path, whole):

@@ -40,6 +40,7 @@ class Keeper(Pauses):
     def __init__(self, run: Run, unit: Unit, trainer: Any, checkpoints: Checkpoints, from_step: int):
         self._run, self._unit, self._trainer, self._checkpoints = run, unit, trainer, checkpoints
         self._reported, self._kept_at = from_step, time.monotonic()
+        self._seconds_before, self._started = 0.0, self._kept_at
 
     def restored(self) -> Progress | None:
         """Sets model and optimizer to the newest state that is whole; None if there is none."""
@@ -55,9 +56,15 @@ class Keeper(Pauses):
                 if self._checkpoints.stores:
                     self._run.drop_state(self._unit, step)
                 continue
+            self._seconds_before = progress.seconds
             self._report(progress)
             return progress
         return None
+
+    @property
+    def seconds(self) -> float:
+        """How long the training has taken: in this process, and in those before until they last kept its state."""
+        return self._seconds_before + time.monotonic() - self._started
 
     def most_steps(self, step: int) -> int:
         every = self._checkpoints.cadence.steps
@@ -72,6 +79,7 @@ class Keeper(Pauses):
         is_stopped, is_due = (share > 0 for share in wanted)
         if not (is_stopped or is_due):
             return
+        progress.seconds = self.seconds
         state = self._trainer.keep(progress)
         if self._checkpoints.stores:
             self._run.save_state(self._unit, progress.step, state)

@@ -6,7 +6,6 @@ what the next ones need, so any process can do it.
 """
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +128,6 @@ def train_unit(run: Run, setup: Setup, unit: Unit, checkpoints: Checkpoints = NO
     """
     if run.is_done(unit):
         return
-    started = time.perf_counter()
     trainer, seeds = setup.trainer, seeding.of_unit(setup.config, unit)
     masks = _prune(run, setup, unit, seeds) if unit.level else _ones(trainer)
     from_step, start = _rewind(run, setup, unit, masks, seeds)
@@ -156,7 +154,7 @@ def train_unit(run: Run, setup: Setup, unit: Unit, checkpoints: Checkpoints = NO
             ticket=Ticket(masks, {"rewind": rewind, "final": final}, _origin(setup, unit)),
             history=progress.history,
             metrics=metrics,
-            seconds=time.perf_counter() - started,
+            seconds=pauses.seconds,
             optimizer=kept_states,
         )
     trainer.replicas.meet()  # the next unit reads what this one leaves

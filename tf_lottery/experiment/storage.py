@@ -148,7 +148,7 @@ class Run:
         return self._parsed(unit, "metrics.json", json.loads)
 
     def seconds(self, unit: Unit) -> float | None:
-        """How long a finished training took in its last process; None if that is not known."""
+        """How long a finished training took, in all processes that kept its state; None if that is not known."""
         try:
             seconds = json.loads(files.read(self.folder(unit) / "timing.json", sealed.MAX_BYTES))["seconds"]
         except (OSError, ValueError, TypeError, KeyError, RecursionError):

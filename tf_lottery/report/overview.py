@@ -27,7 +27,7 @@ class Training:
         is_done: Whether it is finished.
         step: That of the newest state kept of a training under way; None if there is none.
         metrics: What it reached, see `Run.metrics`; empty if it is not done, or damaged.
-        seconds: How long it took in its last process; None if that is not known.
+        seconds: How long it took; None if that is not known.
         fault: What is wrong with what it reached, `""` if nothing is.
     """
 

@@ -29,6 +29,7 @@ class Progress:
         early_stop_loss: The lowest validation loss.
         early_stop_step: Its step; the first one of equals.
         early_stop_weights: The variables that were evaluated at that step, by name.
+        seconds: Wall-clock time that it has taken, for who keeps count of it; no result depends on it.
     """
 
     step: int
@@ -39,6 +40,7 @@ class Progress:
     early_stop_loss: float = float("inf")
     early_stop_step: int = 0
     early_stop_weights: Arrays = field(default_factory=dict)
+    seconds: float = 0.0
 
     @classmethod
     def start(cls, step: int) -> "Progress":
@@ -70,6 +72,7 @@ def pack(progress: Progress, state: Mapping[str, Arrays], masks: Arrays, by_repl
         "history": [[[name, float(value).hex()] for name, value in row.items()] for row in progress.history],
         "early_stop_loss": float(progress.early_stop_loss).hex(),
         "early_stop_step": progress.early_stop_step,
+        "seconds": float(progress.seconds).hex(),
     }
     return Ticket(masks, groups, metadata)
 
@@ -92,6 +95,7 @@ def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
             float.fromhex(metadata["early_stop_loss"]),
             _whole(metadata["early_stop_step"]),
             groups.get(_EARLY_STOP, {}),
+            float.fromhex(metadata["seconds"]),
         )
         return progress, {group: groups[group] for group in _GROUPS}, groups.get(_REPLICAS, {})
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
