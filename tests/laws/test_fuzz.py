@@ -100,6 +100,10 @@ def edited(draw, content):
 def changed(draw, tree):
     """A tree of JSON in which a few values have become something else, are gone, or have another name."""
     tree = copy.deepcopy(tree)
+
+    def new():
+        return copy.deepcopy(draw(JSON))  # what is sampled is shared, and may be changed in the next round
+
     for _ in range(draw(st.integers(1, 2))):
         places = list(entries(tree))
         if not places:
@@ -109,13 +113,13 @@ def changed(draw, tree):
         if kind == "gone":
             del owner[key]
         elif kind == "added" and isinstance(owner, list):
-            owner.append(draw(JSON))
+            owner.append(new())
         elif kind == "added":
-            owner[draw(st.text(max_size=4))] = draw(JSON)
+            owner[draw(st.text(max_size=4))] = new()
         elif kind == "copied":
             owner[key] = copy.deepcopy(draw(st.sampled_from([other[name] for other, name in places])))
         else:
-            owner[key] = draw(JSON)
+            owner[key] = new()
     return tree
 
 
