@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from tf_lottery import distribution, layers
+from tf_lottery import distribution, layers, naming
 from tf_lottery.distribution import Replicas
 from tf_lottery.errors import ClusterError, ConfigError
 from tf_lottery.topology import STRATEGIES, Topology
@@ -37,11 +37,14 @@ def test_a_batch_is_shared_evenly_or_refused_with_the_nearest_sizes():
 
 def test_one_replica_has_nothing_to_agree_on():
     model = layers.make_prunable(tiny.convolutional())
-    replicas = Replicas(model.variables, averaged=model.non_trainable_variables)
+    replicas = Replicas(model.variables, averaged=naming.named_variables(model))
     before = [variable.numpy().tobytes() for variable in model.variables]
     replicas.unify()
     replicas.check()
     replicas.meet()
+    assert replicas.mean([0.5, 2.0]) == [0.5, 2.0]
+    assert replicas.own_values() == {}
+    replicas.set_own_values({})
     assert not replicas.are_many
     assert [variable.numpy().tobytes() for variable in model.variables] == before
 

@@ -8,6 +8,7 @@ import tiny
 from tf_lottery import keras_api, keras_training, layers, model_masks, naming, state
 from tf_lottery.keras_api import keras
 from tf_lottery.training.optimizers import LearningRate
+from tf_lottery.training.pauses import Pauses
 
 OPTIMIZERS = {
     "momentum": lambda: keras.optimizers.SGD(0.1, momentum=0.9),
@@ -134,9 +135,11 @@ def test_law_4_holds_in_a_loop_of_ones_own_with_no_call_at_all(build, in_a_graph
 def test_law_4_holds_in_our_own_training(jit_compile):
     model = tiny.half_masked(tiny.convolutional)
     trainer = tiny.trainer(model, keras.optimizers.AdamW(LearningRate(0.05), weight_decay=0.1), jit_compile=jit_compile)
-    seen = []
-    trainer.train(0, 12, order_seed=0, on_segment=lambda steps: seen.append(tiny.is_pruned_to_plus_zero(model)))
-    assert seen == [True] * 3
+    pauses, seen = Pauses(), []
+    pauses.most_steps = lambda step: 1
+    pauses.on_pause = lambda progress: seen.append(tiny.is_pruned_to_plus_zero(model))
+    trainer.train(0, 12, order_seed=0, pauses=pauses)
+    assert seen == [True] * 12
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +30,7 @@ from tf_lottery.topology import ONE_DEVICE, Topology
 
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 60.0  # with trainings that are to end: longer than an evaluation or a write, mostly
+_LINGER_SECONDS = 3.0
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
@@ -100,6 +102,8 @@ class Workers:
             for future in wait(begun, timeout=_PATIENCE_SECONDS).not_done:
                 watcher.on_note(f"{running[future]} did not answer; it goes on from the last state that was kept.")
             raise
+        if self._topology.strategy == "multi_worker":
+            time.sleep(_LINGER_SECONDS)  # who leaves the last meeting first must not be gone for those still in it
 
     def _perform(self, run: Run, waiting: list[Unit], running: dict[Future, Unit], watcher: Watcher) -> None:
         failed: dict[Unit, LotteryError] = {}
