@@ -9,7 +9,7 @@ import pytest
 import runs
 
 from tf_lottery import Run, keras_api
-from tf_lottery.experiment.find_tickets import units
+from tf_lottery.experiment.plan import units
 
 CONFIGS = sorted(path.stem for path in (runs.ROOT / "configs").glob("*.py"))
 DEVICES = {"default": ["--jobs=1"], "mirrored": ["--strategy=mirrored", "--devices=2"]}
@@ -26,4 +26,4 @@ def test_a_config_runs_to_its_report(tmp_path, config, strategy):
     assert all(run.is_done(unit) for unit in units(run.config))
     assert f"Report: {run.path / 'report' / 'index.html'}" in output
     assert (run.path / "report/index.html").exists()
-    assert run.environment()["replicas"] == len(DEVICES[strategy])
+    assert run.environments()[-1]["replicas"] == len(DEVICES[strategy])
