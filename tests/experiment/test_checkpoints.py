@@ -7,7 +7,7 @@ import runs
 import tiny
 
 from tf_lottery import data, files, models, ticket
-from tf_lottery.errors import ConfigError, RunError, StoppedError
+from tf_lottery.errors import RunError, StoppedError
 from tf_lottery.experiment import imp, opening
 from tf_lottery.experiment.cadence import Cadence
 from tf_lottery.experiment.checkpoints import Checkpoints
@@ -159,14 +159,3 @@ def test_the_state_of_another_training_is_not_used(tmp_path, whole):
         f"{newest} cannot be used and is removed (it belongs to another training): the training goes on from the state "
         "before it, or anew."
     ]
-
-
-@pytest.mark.parametrize("every", ["", "0it", "0min", "5", "5ep", "1.5min", "-1it", 5, None])
-def test_a_cadence_is_in_steps_or_minutes(every):
-    with pytest.raises(ConfigError, match=r"`checkpoint_every` is written \"500it\" .* or \"10min\" .*Received: "):
-        Cadence.parse(every)
-
-
-def test_a_cadence_reads_steps_and_minutes():
-    assert Cadence.parse("500it") == Cadence(steps=500)
-    assert Cadence.parse("10min") == Cadence(seconds=600.0)

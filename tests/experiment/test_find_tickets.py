@@ -2,19 +2,7 @@ import made_up
 import pytest
 
 from tf_lottery.errors import ConfigError, RunError
-from tf_lottery.experiment import find_tickets, plan
-from tf_lottery.experiment.config import Prune
-from tf_lottery.experiment.storage import Unit
-
-
-def test_the_plan_is_every_ticket_then_every_control():
-    units = plan.units(made_up.experiment(replicates=2, prune=Prune(levels=1), controls=("reinit",)))
-    assert units == [Unit(1, 0), Unit(2, 0), Unit(1, 1), Unit(2, 1), Unit(1, 1, "reinit"), Unit(2, 1, "reinit")]
-
-
-def test_a_unit_needs_the_ticket_of_the_level_before():
-    assert plan.needs(Unit(2, 0)) is None
-    assert plan.needs(Unit(2, 3)) == plan.needs(Unit(2, 3, "reinit")) == Unit(2, 2)
+from tf_lottery.experiment import find_tickets
 
 
 def test_a_finished_run_is_returned_without_a_worker(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ import pytest
 
 from tf_lottery.errors import PruningError, RunError, StoppedError
 from tf_lottery.experiment import plan, workers
-from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.experiment.workers import Workers
@@ -102,12 +101,6 @@ def test_who_is_to_stop_tells_all_trainings_and_waits_for_them(tmp_path, error):
     assert watcher.done == [Unit(1, 0), Unit(2, 0), Unit(3, 0)]
     assert made._executor.order == [*watcher.done, Unit(1, 1)]
     assert watcher.notes == ["Stopping: each training keeps its state and ends. Ctrl-C again stops at once."]
-
-
-def test_a_plan_counts_the_steps_of_each_training():
-    plan = Plan(total_steps=100, rewind_step=30, environment={})
-    steps = [plan.steps(unit) for unit in (Unit(1, 0), Unit(1, 2), Unit(1, 2, "random_mask"), Unit(1, 2, "reinit"))]
-    assert steps == [100, 70, 70, 100]
 
 
 def test_standard_error_is_silent_only_for_a_while(capfd):

@@ -26,7 +26,7 @@ from tf_lottery.training import progress
 
 FINISHED, UNDER_WAY, STEP = Unit(1, 0), Unit(1, 1), 100
 GROUP = {"w": (2,), "bias": (3,)}
-STATE = progress.shapes({"weights": GROUP, "optimizer": {"0000": (), "0001": (2,)}}, {"w": np.ones(2)}, replicas=2)
+STATE = progress.shapes({"weights": GROUP, "optimizer": {"0000": (), "0001": (2,)}}, {"w": (2,)}, replicas=2)
 few = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ODD = [

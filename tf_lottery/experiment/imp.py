@@ -129,7 +129,7 @@ def train_unit(run: Run, setup: Setup, unit: Unit, checkpoints: Checkpoints = NO
     if run.is_done(unit):
         return
     trainer, seeds = setup.trainer, seeding.of_unit(setup.config, unit)
-    masks = _prune(run, setup, unit, seeds) if unit.level else _ones(trainer)
+    masks = _prune(run, setup, unit, seeds) if unit.level else masks_lib.ones(setup.shapes["masks"])
     from_step, start = _rewind(run, setup, unit, masks, seeds)
     trainer.replicas.check()
     pauses = Keeper(run, unit, trainer, checkpoints, from_step)
@@ -158,10 +158,6 @@ def train_unit(run: Run, setup: Setup, unit: Unit, checkpoints: Checkpoints = NO
             optimizer=kept_states,
         )
     trainer.replicas.meet()  # the next unit reads what this one leaves
-
-
-def _ones(trainer: Trainer) -> dict[str, np.ndarray]:
-    return masks_lib.ones({name: mask.shape for name, mask in model_masks.get_masks(trainer.model).items()})
 
 
 def _prune(run: Run, setup: Setup, unit: Unit, seeds: Mapping[str, int]) -> dict[str, np.ndarray]:

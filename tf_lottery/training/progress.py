@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import TicketError
-from tf_lottery.ticket import Ticket
+from tf_lottery.ticket import Shapes, Ticket
 
 _GROUPS = ("weights", "optimizer")
 _SNAPSHOT = "snapshot "
@@ -102,17 +100,17 @@ def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
         raise TicketError(f"This is not the state of a training: {error!r}") from error
 
 
-def shapes(state: Mapping[str, Mapping[str, tuple[int, ...]]], masks: Arrays, replicas: int) -> dict[str, Any]:
+def shapes(state: Shapes, masks: Mapping[str, tuple[int, ...]], replicas: int) -> dict[str, Any]:
     """What `pack` can put into a ticket; see `ticket.unpack`.
 
     Args:
         state: The shapes of what `state.capture` returns.
-        masks: Of the model.
+        masks: The shapes of those of the model.
         replicas: How many train.
     """
     return {
         **state,
-        "masks": {name: np.shape(mask) for name, mask in masks.items()},
+        "masks": dict(masks),
         **{_SNAPSHOT + group: of_group for group, of_group in state.items()},
         _EARLY_STOP: state["weights"],
         _REPLICAS: {name: (replicas, *shape) for name, shape in state["weights"].items()},

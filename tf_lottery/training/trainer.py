@@ -143,10 +143,10 @@ class Trainer:
 
     @property
     def shapes(self) -> Shapes:
-        """Of all that a state from `keep` may hold."""
+        """Of all that a state from `keep` may hold; reads no values."""
         return progress_lib.shapes(
             state_lib.shapes(self.model, self.optimizer),
-            model_masks.get_masks(self.model),
+            {name: tuple(mask.shape) for name, (_, mask) in model_masks.masked_variables(self.model).items()},
             self.strategy.num_replicas_in_sync,
         )
 

@@ -1,0 +1,26 @@
+from tf_lottery.training.pauses import Pace
+
+
+def test_an_execution_takes_half_a_second_once_the_pace_is_known():
+    pace = Pace()
+    assert pace.steps == 1
+    seen = []
+    for _ in range(5):
+        pace.took(pace.steps, seconds=0.002 * pace.steps)
+        seen.append(pace.steps)
+    assert seen == [8, 64, 250, 250, 250]  # at most 8 times as many as before
+
+
+def test_a_slow_execution_shortens_the_next_to_one_step_at_least():
+    pace = Pace()
+    pace.steps = 100
+    pace.took(100, seconds=5.0)
+    assert pace.steps == 10
+    pace.took(10, seconds=60.0)
+    assert pace.steps == 1
+
+
+def test_an_execution_that_takes_no_time_at_all_is_no_division_by_it():
+    pace = Pace()
+    pace.took(1, seconds=0.0)
+    assert pace.steps == 8
