@@ -1,7 +1,8 @@
 """Makes a dataset ready, where TFDS_DATA_DIR says: python scripts/prepare_data.py cifar10
 
-Datasets: cifar10, cifar100, fashion_mnist, imagenet2012, mnist. Archives in TFDS_DATA_DIR's folder downloads/manual are
-used before anything is downloaded; those of ImageNet have to be put there by hand.
+Datasets: cifar10, cifar100, fashion_mnist (fashion_mnist_14 is made of it), imagenet2012, mnist. Archives in
+TFDS_DATA_DIR's folder downloads/manual are used before anything is downloaded; those of ImageNet have to be put there
+by hand.
 """
 
 from tf_lottery import command_line, data

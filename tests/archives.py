@@ -63,7 +63,7 @@ def cifar(monkeypatch, data_dir, name):
     return {split: (images[split].astype(np.uint8), labels[split]) for split in images}
 
 
-def mnist(monkeypatch, data_dir):
+def mnist(monkeypatch, data_dir, name="mnist"):
     """As `cifar`."""
     rng = np.random.default_rng(0)
     folder = data_dir / "downloads/manual"
@@ -78,7 +78,7 @@ def mnist(monkeypatch, data_dir):
         made[split] = images, labels
     monkeypatch.setattr(mnist_builders, "_TRAIN_EXAMPLES", MNIST_TRAIN)
     monkeypatch.setattr(mnist_builders, "_TEST_EXAMPLES", MNIST_TEST)
-    _register(monkeypatch, tfds.builder("mnist", data_dir=str(data_dir)), folder)
+    _register(monkeypatch, tfds.builder(name, data_dir=str(data_dir)), folder)
     return made
 
 

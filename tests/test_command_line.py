@@ -156,4 +156,4 @@ def test_a_report_can_be_built_of_any_run(tmp_path):
 def test_a_dataset_that_cannot_be_prepared_is_one_line(arguments):
     done = call("prepare_data", *arguments)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "Give the dataset to prepare, one of: cifar10, cifar100, fashion_mnist, imagenet2012, mnist (" in done.stderr
+    assert "Give the dataset to prepare, one of: cifar10, cifar100, fashion_mnist, fashion_mnist_14, " in done.stderr

@@ -39,7 +39,7 @@ def test_generating_a_dataset_leaves_the_global_random_state_alone():
 
 
 def test_an_unknown_dataset_lists_the_known_ones():
-    known = "cifar10, cifar100, digits, fashion_mnist, imagenet2012, mnist, mnist1d"
+    known = "cifar10, cifar100, digits, fashion_mnist, fashion_mnist_14, imagenet2012, mnist, mnist1d"
     with pytest.raises(DataError, match=f"Unknown dataset 'minst'. Known: {known}"):
         data.load("minst")
 

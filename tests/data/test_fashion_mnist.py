@@ -61,3 +61,6 @@ def test_the_genuine_builder_reads_what_the_package_holds(package, tmp_path, mon
     ours = np.rint(dataset.test.x * 255).astype(np.uint8).reshape(10_000, -1)
     assert sorted(map(bytes, ours)) == sorted(map(bytes, images))
     assert np.bincount(dataset.test.y).tolist() == [1000] * 10
+    small = small_images.fashion_mnist_14(str(tmp_path))
+    assert (len(small.train), len(small.validation), len(small.test)) == (10_000, 5_000, 10_000)
+    assert small.input_shape == (14, 14, 1)

@@ -13,6 +13,19 @@ def pairs(images, labels):
     return sorted((image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True))
 
 
+def undone(x, images):
+    """The mean and deviation of each channel by which `images` became `x`: extremes stay extremes."""
+    low, high, x_low, x_high = (
+        extreme(array, axis=(0, 1, 2)).astype(float) for array in (images, x) for extreme in (np.min, np.max)
+    )
+    deviation = (high - low) / (x_high - x_low)
+    return low - deviation * x_low, deviation
+
+
+def sums_of_2x2(images):
+    return sum(images[:, down::2, right::2].astype(int) for down in (0, 1) for right in (0, 1))
+
+
 @pytest.mark.parametrize(("name", "num_classes"), [("cifar10", 10), ("cifar100", 100)])
 def test_cifar_comes_out_as_it_went_in_standardised_by_its_training_images(tmp_path, monkeypatch, name, num_classes):
     made = archives.cifar(monkeypatch, tmp_path, name)
@@ -24,11 +37,7 @@ def test_cifar_comes_out_as_it_went_in_standardised_by_its_training_images(tmp_p
     splits = (dataset.train, dataset.validation, dataset.test)
     assert {split.x.dtype.name for split in splits} == {"float32"}
     assert {split.y.dtype.name for split in splits} == {"int32"}
-    # Standardising is affine in each channel: the extremes of the test images tell its two numbers.
-    low, high = (extreme(made["test"][0], axis=(0, 1, 2)).astype(float) for extreme in (np.min, np.max))
-    x_low, x_high = (extreme(dataset.test.x, axis=(0, 1, 2)).astype(float) for extreme in (np.min, np.max))
-    deviation = (high - low) / (x_high - x_low)
-    mean = low - deviation * x_low
+    mean, deviation = undone(dataset.test.x, made["test"][0])
     train, validation, test = (np.rint(split.x * deviation + mean).astype(np.uint8) for split in splits)
     np.testing.assert_allclose(train.mean((0, 1, 2)), mean, rtol=1e-4)
     np.testing.assert_allclose(train.std((0, 1, 2)), deviation, rtol=1e-4)
@@ -50,16 +59,42 @@ def test_mnist_comes_out_as_it_went_in_scaled_to_one(tmp_path, monkeypatch):
     assert pairs(np.rint(dataset.test.x * 255).astype(np.uint8), dataset.test.y) == pairs(*made["test"])
 
 
+def test_fashion_mnist_14_is_fewer_and_smaller_images_of_the_same_splits(tmp_path, monkeypatch):
+    made = archives.mnist(monkeypatch, tmp_path, "fashion_mnist")
+    monkeypatch.setattr(small_images, "FASHION_14_TRAIN", 30)
+    data.PREPARE["fashion_mnist_14"](str(tmp_path))
+    whole, small = small_images.fashion_mnist(str(tmp_path)), small_images.fashion_mnist_14(str(tmp_path))
+    assert (len(small.train), len(small.validation), len(small.test)) == (30, 4, 10)
+    assert (small.input_shape, small.num_classes) == ((14, 14, 1), 10)
+    mean, deviation = undone(small.test.x, sums_of_2x2(made["test"][0]))
+    found, expected = {}, {}
+    for split in small.examples:
+        ours, theirs = getattr(small, split), getattr(whole, split)
+        found[split] = pairs(np.rint(ours.x * deviation + mean).astype(int), ours.y)
+        expected[split] = pairs(sums_of_2x2(np.rint(255 * theirs.x)), theirs.y)
+    assert (found["validation"], found["test"]) == (expected["validation"], expected["test"])
+    assert len(set(found["train"])) == 30
+    assert set(found["train"]) < set(expected["train"])
+    np.testing.assert_allclose((small.train.x.mean(), small.train.x.std()), (0, 1), atol=1e-6)
+
+
 def test_the_official_sizes_are_split_as_the_paper_splits_them():
     assert round(60_000 * small_images.GREY_HELD_OUT) == 5_000
     assert round(50_000 * small_images.COLOUR_HELD_OUT) == 5_000
 
 
-def test_channel_statistics_are_those_of_numpy():
-    x = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3)).astype(np.float32)
+@pytest.mark.parametrize("greatest", [1, 255, 1020])
+def test_channel_statistics_are_those_of_numpy_in_whatever_order_the_images_come(greatest):
+    x = np.random.default_rng(0).integers(0, greatest + 1, (50, 8, 8, 3)).astype(np.float32)
     mean, deviation = small_images.channel_statistics(x)
     np.testing.assert_allclose(mean, x.mean((0, 1, 2), dtype=float), rtol=1e-6)
     np.testing.assert_allclose(deviation, x.std((0, 1, 2), dtype=float), rtol=1e-6)
+    np.testing.assert_array_equal(small_images.channel_statistics(x[::-1]), (mean, deviation))
+
+
+def test_a_small_image_has_the_sum_of_each_2x2_and_no_sum_overflows():
+    image = np.array([[1, 2, 255, 255], [3, 4, 255, 255]], np.uint8)[None, :, :, None]
+    assert small_images.sums_of_four(image)[0, ..., 0].tolist() == [[10, 1020]]
 
 
 def test_every_network_of_the_paper_finds_its_data():

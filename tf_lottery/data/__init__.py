@@ -14,6 +14,7 @@ SOURCES: dict[str, Callable[[], Dataset | Encoded]] = {
     "cifar100": small_images.cifar100,
     "digits": digits.load,
     "fashion_mnist": small_images.fashion_mnist,
+    "fashion_mnist_14": small_images.fashion_mnist_14,
     "imagenet2012": imagenet.load,
     "mnist": small_images.mnist,
     "mnist1d": mnist1d.load,
@@ -23,6 +24,7 @@ PREPARE: dict[str, Callable[[], str]] = {
     "cifar10": partial(prepared.prepare, "cifar10"),
     "cifar100": partial(prepared.prepare, "cifar100"),
     "fashion_mnist": small_images.prepare_fashion_mnist,
+    "fashion_mnist_14": small_images.prepare_fashion_mnist,
     "imagenet2012": imagenet.prepare,
     "mnist": partial(prepared.prepare, "mnist"),
 }

@@ -16,6 +16,7 @@ SHAPES: dict[str, tuple[tuple[int, ...], int]] = {
     "cifar100": ((32, 32, 3), 100),
     "digits": ((8, 8, 1), 10),
     "fashion_mnist": ((28, 28, 1), 10),
+    "fashion_mnist_14": ((14, 14, 1), 10),
     "mnist": ((28, 28, 1), 10),
     "mnist1d": ((40, 1), 10),
 }
