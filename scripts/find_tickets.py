@@ -8,8 +8,8 @@ import os
 from absl import flags
 
 from tf_lottery import command_line
-from tf_lottery.experiment.config import smoke
 from tf_lottery.experiment.find_tickets import find_tickets
+from tf_lottery.experiment.smoke import smoke
 from tf_lottery.report import page, terminal
 from tf_lottery.topology import Topology
 

@@ -63,7 +63,7 @@ def state(step):
         "optimizer": {"0000": np.array(step), "0001": np.ones(2)},
     }
     history = [{"step": 50, "train_loss": 0.1, "validation_loss": float("inf"), "validation_accuracy": 0.3}]
-    found = Progress(step, 0.25, 10, history, variables, 0.5, 50, variables["weights"])
+    found = Progress(step, 0.25, 10, history, {20: variables}, 0.5, 50, variables["weights"])
     return progress.pack(found, variables, TICKET.masks, {"bias": np.zeros((2, 3))})
 
 

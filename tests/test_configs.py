@@ -9,7 +9,8 @@ import pytest
 from tf_lottery import layers, model_masks, models
 from tf_lottery.core import schedules
 from tf_lottery.data import noise
-from tf_lottery.experiment import config as config_lib
+from tf_lottery.experiment import config as config_lib, validation
+from tf_lottery.experiment.smoke import smoke
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PATHS = sorted(CONFIGS.glob("*.py"))
@@ -72,7 +73,7 @@ def prunable_sizes(config):
 def test_a_config_is_a_possible_experiment_and_its_header_has_its_command(path):
     module = loaded(path.stem)
     config = module.get_config()
-    config_lib.check(config)
+    validation.check(config)
     header = module.__doc__
     assert f"find_tickets.py --config=configs/{path.name} --run_dir=runs/{path.stem}\n" in header
     assert config.data.name == "digits" or f"scripts/prepare_data.py {config.data.name} " in header
@@ -80,7 +81,7 @@ def test_a_config_is_a_possible_experiment_and_its_header_has_its_command(path):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_smoke_run_of_a_config_is_a_possible_experiment(name):
-    config_lib.check(config_lib.smoke(loaded(name).get_config()))
+    validation.check(smoke(loaded(name).get_config()))
 
 
 def test_every_row_of_the_paper_has_a_config():

@@ -20,7 +20,7 @@ FILES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in so
 
 # Places that name what they write by its file: with all that it can be, which a run below shows.
 COMPUTED = {
-    ("experiment/storage.py", "name.partition('.')[0]"): {"ticket", "optimizer", "history", "metrics"},
+    ("experiment/storage.py", "name.partition('.')[0]"): {"ticket", "optimizer", "history", "line", "metrics"},
     ("experiment/generations.py", "name"): {"config", "environment"},
 }
 # What changes files, or looks as if it did, outside files.py; and why it may.
@@ -97,14 +97,15 @@ def all_sites(function):
 def test_every_write_and_every_removal_has_its_name_in_the_registry_and_none_is_idle():
     assert all_sites("write") == set(failpoints.WRITTEN)
     assert all_sites("remove") == set(failpoints.REMOVED)
-    assert len(set(failpoints.names())) == len(failpoints.names()) == 6 * 14 + 2 * 3
+    assert len(set(failpoints.names())) == len(failpoints.names()) == 6 * 15 + 2 * 3
 
 
 def test_what_names_its_site_by_the_file_gives_just_the_names_of_the_registry(tmp_path, monkeypatch):
     reached = set()
     monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.add(f"{site}: {moment}"))
     config = made_up.experiment(replicates=1, controls=("random_mask", "reinit"))
-    run = made_up.run(tmp_path / "run", config, optimizer={"rewind": {"0000": np.zeros(1)}})
+    line = [{"share": 0.0, "test_error": 0.1, "test_loss": 0.2}]
+    run = made_up.run(tmp_path / "run", config, optimizer={"rewind": {"0000": np.zeros(1)}}, line=line)
     for step in (100, 200, 300):
         run.save_state(Unit(1, 3), step, made_up.TICKET)
     run.folder(Unit(1, 3)).joinpath(".ticket.tfl.tmp").touch()

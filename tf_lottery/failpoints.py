@@ -9,7 +9,8 @@ import signal
 
 VARIABLE = "TF_LOTTERY_FAILPOINT"
 WRITTEN = (  # what is written: the sites of `files.write`
-    *("config", "environment", "ticket", "optimizer", "history", "timing", "metrics", "manifest", "state", "report"),
+    *("config", "environment", "ticket", "optimizer", "history", "line", "timing"),
+    *("metrics", "manifest", "state", "report"),
     *("ticket file", "callback settings", "callback arrays", "callback records"),
 )
 REMOVED = ("old state", "leftover", "callback leftover")  # the sites of `files.remove`

@@ -5,7 +5,7 @@ a LotteryTicket that keeps its levels in a directory, `file` writes a ticket fil
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,8 @@ class Lines(Watcher):
     def __init__(self, directory: str):
         self._run = Run(Path(directory), EXPERIMENT)
 
-    def on_plan(self, todo: list[Unit], done: list[Unit], plan: Plan) -> None:
-        say(f"plan {len(todo)}")
+    def on_plan(self, work: Mapping[Unit, int], done: list[Unit], plan: Plan) -> None:
+        say(f"plan {len(work)}")
 
     def on_steps(self, unit: Unit, steps: int) -> None:
         say(f"steps {steps} {self._run.folder(unit)}")

@@ -33,7 +33,7 @@ class Process:
     """What a process does that trains; it can be killed at a step, or told to stop."""
 
     def __init__(self, path, cadence="1it", kill_at=None, stop_at=None, config=CONFIG):
-        self.run, self.setup = opening.open_run(path, config, {"replicas": 1}), imp.set_up(config)
+        self.run, self.setups = opening.open_run(path, config, {"replicas": 1}), imp.Setups(config)
         self.step, self.notes, self.kill_at = 0, [], kill_at
         self.checkpoints = Checkpoints(
             Cadence.parse(cadence) if isinstance(cadence, str) else cadence,
@@ -44,8 +44,8 @@ class Process:
 
     def train(self, *units):
         for unit in units:
-            self.step = self.setup.lengths.rewind if unit.level and not unit.control else 0
-            imp.train_unit(self.run, self.setup, unit, self.checkpoints)
+            self.step = self.setups.of("").lengths.rewind if unit.level and not unit.control else 0
+            imp.train_unit(self.run, self.setups, unit, self.checkpoints)
         return runs.digest(self.run.path)
 
     def _on_steps(self, steps):

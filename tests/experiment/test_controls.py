@@ -14,3 +14,42 @@ def test_a_random_mask_has_the_counts_of_each_layer_and_other_places():
 def test_a_random_mask_is_a_function_of_its_seed():
     first, again, other = (controls.random_mask(MASKS, seed)["a"].tolist() for seed in (1, 1, 2))
     assert first == again != other
+
+
+WEIGHTS = {"a": np.random.default_rng(0).normal(size=100), "b": -np.ones((5, 10)), "bias": np.arange(3.0)}
+DRAWN = {"a": np.random.default_rng(1).normal(size=100), "b": np.full((5, 10), 0.5), "bias": np.zeros(3)}
+
+
+def treated(control, seed=0):
+    return controls.treated(control, WEIGHTS, MASKS, seed, DRAWN)
+
+
+def test_reshuffled_weights_are_the_kept_ones_of_the_layer_in_other_places():
+    made, kept = treated("reshuffle")["a"], MASKS["a"]
+    assert sorted(made[kept]) == sorted(WEIGHTS["a"][kept])
+    assert not np.array_equal(made, WEIGHTS["a"])
+
+
+def test_constant_weights_have_the_deviation_of_the_layer_and_signs_of_both_kinds():
+    made = treated("constant")["a"]
+    assert np.unique(np.abs(made)) == [WEIGHTS["a"].std()]
+    assert 20 < (made > 0).sum() < 80
+
+
+def test_kept_signs_are_those_of_the_weights():
+    for control in ("reinit_signs", "reshuffle_signs", "constant_signs"):
+        made = treated(control)
+        assert np.array_equal(np.signbit(made["a"]), np.signbit(WEIGHTS["a"]))
+        assert np.signbit(made["b"]).all()
+    assert np.array_equal(np.abs(treated("reinit_signs")["a"]), np.abs(DRAWN["a"]))
+
+
+def test_what_has_no_mask_is_that_of_the_network_that_is_started_from():
+    assert treated("constant_signs")["bias"] is WEIGHTS["bias"]
+    assert treated("reinit")["bias"] is DRAWN["bias"]
+    assert treated("random_mask") == WEIGHTS
+
+
+def test_a_treatment_is_a_function_of_its_seed():
+    first, again, other = (treated("reshuffle", seed)["a"].tolist() for seed in (1, 1, 2))
+    assert first == again != other

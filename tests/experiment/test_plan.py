@@ -1,9 +1,21 @@
 import made_up
 
 from tf_lottery.experiment import plan
-from tf_lottery.experiment.config import Prune
+from tf_lottery.experiment.config import Prune, Stability
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
+
+SWEEP = made_up.experiment(
+    replicates=1,
+    prune=Prune(levels=1),
+    controls=(),
+    variants=(
+        "k=0: prune.rewind_to=0it",
+        "k=5: prune.rewind_to=5it",
+        "low: train.learning_rate=1e-4",
+        "k=9: prune.rewind_to=9it",
+    ),
+)
 
 
 def test_the_plan_is_every_ticket_then_every_control():
@@ -12,11 +24,39 @@ def test_the_plan_is_every_ticket_then_every_control():
 
 
 def test_a_unit_needs_the_ticket_of_the_level_before():
-    assert plan.needs(Unit(2, 0)) is None
-    assert plan.needs(Unit(2, 3)) == plan.needs(Unit(2, 3, "reinit")) == Unit(2, 2)
+    needs = plan.needs(made_up.experiment())
+    assert needs[Unit(2, 0)] is None
+    assert needs[Unit(2, 2)] == needs[Unit(2, 2, "reinit")] == Unit(2, 1)
+
+
+def test_further_data_orders_are_of_the_dense_network_and_of_tickets_and_random_masks_of_the_levels_asked_for():
+    config = made_up.experiment(replicates=1, stability=Stability(levels=(2, 7), orders=2))
+    further = [unit for unit in plan.units(config) if unit.order]
+    of_level_2 = [Unit(1, 2, control, order=order) for control in ("", "random_mask") for order in (1, 2)]
+    assert sorted(further) == sorted([Unit(1, 0, order=1), Unit(1, 0, order=2), *of_level_2])
+    assert plan.needs(config)[Unit(1, 2, "random_mask", order=2)] == Unit(1, 2, "random_mask")
+    assert not any(unit.order for unit in plan.units(made_up.experiment()))
+
+
+def test_variants_that_train_alike_have_their_dense_network_from_one_another():
+    needs = plan.needs(SWEEP)
+    dense = {unit.variant: unit for unit in needs if unit.level == 0}
+    assert [needs[dense[label]] for label in ("k=0", "k=5", "low", "k=9")] == [None, dense["k=0"], None, dense["k=5"]]
+    assert needs[Unit(1, 1, variant="k=9")] == dense["k=9"]
 
 
 def test_a_plan_counts_the_steps_of_each_training():
-    lengths = Plan(total_steps=100, rewind_step=30, environment={})
-    steps = [lengths.steps(unit) for unit in (Unit(1, 0), Unit(1, 2), Unit(1, 2, "random_mask"), Unit(1, 2, "reinit"))]
-    assert steps == [100, 70, 70, 100]
+    lengths = Plan({"": (100, 30)})
+    units = [Unit(1, 0), Unit(1, 2), Unit(1, 2, "random_mask"), Unit(1, 2, "reinit"), Unit(1, 0, order=1)]
+    assert [lengths.length(unit) for unit in units] == [100, 70, 70, 100, 70]
+
+
+def test_what_variants_share_is_work_once():
+    needs = plan.needs(SWEEP)
+    lengths = Plan({"k=0": (100, 0), "k=5": (100, 5), "low": (100, 0), "k=9": (100, 9)}, seconds_per_step=0.1, jobs=2)
+    work = lengths.work(needs, needs)
+    assert {unit.variant for unit in work if not unit.level} == {"k=0", "low"}
+    assert sum(work.values()) == 2 * 100 + 100 + 95 + 100 + 91
+    assert lengths.seconds(work) == sum(work.values()) * 0.1 / 2
+    later = [unit for unit in needs if unit.variant in ("k=5", "k=9")]  # added to the sweep when the others were done
+    assert [unit.variant for unit in lengths.work(later, needs) if not unit.level] == ["k=5"]

@@ -8,7 +8,8 @@ from tf_lottery.experiment.storage import Unit
 
 CONFIG = made_up.experiment()
 FRESH = dataclasses.replace(CONFIG, data_order="fresh")
-PURPOSES = {"initialisation", "dropout", "data_order", "augmentation", "criterion", "random_mask"}
+CONTROLS = {"random_mask", "treatment"}
+PURPOSES = {"initialisation", "dropout", "data_order", "augmentation", "criterion", *CONTROLS}
 
 
 def changed(first, second, config=CONFIG):
@@ -31,17 +32,28 @@ def test_replicates_share_nothing():
 
 
 def test_levels_repeat_the_dense_training_and_draw_masks_anew():
-    assert changed(Unit(1, 0), Unit(1, 1)) == changed(Unit(1, 1), Unit(1, 2)) == {"criterion", "random_mask"}
+    assert changed(Unit(1, 0), Unit(1, 1)) == changed(Unit(1, 1), Unit(1, 2)) == {"criterion", *CONTROLS}
 
 
 def test_a_fresh_data_order_is_one_of_order_and_augmentation_at_each_level_and_none_of_the_dense_network():
-    assert changed(Unit(1, 1), Unit(1, 2), FRESH) == {"data_order", "augmentation", "criterion", "random_mask"}
+    assert changed(Unit(1, 1), Unit(1, 2), FRESH) == {"data_order", "augmentation", "criterion", *CONTROLS}
     assert seeding.of_unit(FRESH, Unit(1, 0)) == seeding.of_unit(CONFIG, Unit(1, 0))
 
 
 def test_controls_differ_from_their_ticket_in_what_they_control():
     assert changed(Unit(1, 2), Unit(1, 2, "random_mask")) == set()
     assert changed(Unit(1, 2), Unit(1, 2, "reinit")) == {"initialisation"}
+
+
+def test_a_further_data_order_is_one_of_order_and_augmentation_the_same_at_all_levels():
+    for config in (CONFIG, FRESH):
+        assert changed(Unit(1, 0), Unit(1, 0, order=1), config) == {"data_order", "augmentation"}
+        assert changed(Unit(1, 2, order=1), Unit(1, 2, order=2), config) == {"data_order", "augmentation"}
+        assert changed(Unit(1, 0, order=1), Unit(1, 2, order=1), config) == {"criterion", *CONTROLS}
+
+
+def test_variants_share_all_seeds():
+    assert changed(Unit(1, 2), Unit(1, 2, variant="k=60")) == set()
 
 
 def test_every_reinitialisation_is_another():

@@ -221,9 +221,9 @@ def test_of_a_state_only_what_the_training_has_is_read(run):
     run.save_state(Unit(1, 0), 100, made_up.state(100))
     group = {"w": (2,), "bias": (3,)}
     shapes = {"weights": group, "optimizer": {"0000": (), "0001": (2,)}, "masks": {"w": (2,)}}
-    whole = progress.shapes({name: shapes[name] for name in ("weights", "optimizer")}, {"w": (2,)}, replicas=2)
+    whole = progress.shapes({name: shapes[name] for name in ("weights", "optimizer")}, [20], {"w": (2,)}, replicas=2)
     assert run.state(Unit(1, 0), 100, whole).metadata["step"] == 100
-    with pytest.raises(DamageError, match=r"is damaged: 'w' among the snapshot weights is unknown here\.$"):
+    with pytest.raises(DamageError, match=r"is damaged: 'w' among the snapshot 20 weights is unknown here\.$"):
         run.state(Unit(1, 0), 100, shapes)
     with pytest.raises(DamageError, match=r"is damaged: 'bias' among the replicas has shape \[2, 3\], expected"):
         run.state(Unit(1, 0), 100, whole | {"replicas": {"bias": (4, 3)}})

@@ -53,18 +53,18 @@ def pool(jobs, failing=(), error=PruningError, topology=ONE_DEVICE):
 
 def perform(pool, units, run):
     watcher = Done()
-    pool.perform(run, units, watcher)
+    pool.perform(run, units, plan.needs(run.config), watcher)
     return watcher.done
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_every_unit_is_done_once_and_after_what_it_needs(tmp_path, jobs):
     run = made_up.run(tmp_path / "run")
-    units = plan.units(run.config)
+    units, needs = plan.units(run.config), plan.needs(run.config)
     done = perform(pool(jobs), units, run)
     assert sorted(done) == sorted(units)
     for unit in done:
-        assert plan.needs(unit) is None or done.index(plan.needs(unit)) < done.index(unit)
+        assert needs[unit] is None or done.index(needs[unit]) < done.index(unit)
 
 
 def test_what_was_done_before_is_not_waited_for(tmp_path):
@@ -96,7 +96,7 @@ def test_who_is_to_stop_tells_all_trainings_and_waits_for_them(tmp_path, error):
     run = made_up.run(tmp_path / "run")
     made, watcher = pool(1, failing=[Unit(1, 1)], error=error), Done()
     with pytest.raises(error):
-        made.perform(run, plan.units(run.config), watcher)
+        made.perform(run, plan.units(run.config), plan.needs(run.config), watcher)
     assert made._stop.value == 1
     assert watcher.done == [Unit(1, 0), Unit(2, 0), Unit(3, 0)]
     assert made._executor.order == [*watcher.done, Unit(1, 1)]

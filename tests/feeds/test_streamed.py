@@ -188,7 +188,7 @@ def trainer(feed, *, batch_norm=False, **changes):
 def test_levels_of_any_length_share_one_trace(jit_compile):
     made = trainer(feed(), jit_compile=jit_compile)
     for start in (0, 3, 7):
-        outcome = made.train(start, T, order_seed=start % 2, snapshot_at=start + 1)
+        outcome = made.train(start, T, order_seed=start % 2, snapshots_at=[start + 1])
         model_masks.set_masks(made.model, tiny.half_masks(made.model, seed=start))
         assert all(np.isfinite(row["train_loss"]) for row in outcome.history)
     made.evaluate("test")
@@ -199,18 +199,18 @@ def test_levels_of_any_length_share_one_trace(jit_compile):
 @pytest.mark.parametrize("moved", [False, True])
 def test_training_from_the_snapshot_ends_with_the_bytes_of_the_dense_run(moved):
     made = trainer(feed(), batch_norm=True)
-    dense, k = made.train(0, T, order_seed=1, snapshot_at=7), 7
+    dense, k = made.train(0, T, order_seed=1, snapshots_at=[7]), 7
     end = made.capture()
     if moved:
         batches(made.feed, seed=2, start=6, stop=7)
         batches(made.feed, seed=1, start=4, stop=6)
-    state.restore(dense.snapshot, made.model, made.optimizer)
+    state.restore(dense.snapshots[k], made.model, made.optimizer)
     again = made.train(k, T, order_seed=1)
     rewound = made.capture()
     assert all(end[group][name].tobytes() == rewound[group][name].tobytes() for group in end for name in end[group])
     assert again.history[1:] == dense.history[1:]
     assert again.history[0]["validation_loss"] == dense.history[0]["validation_loss"]
-    state.restore(dense.snapshot, made.model, made.optimizer)
+    state.restore(dense.snapshots[k], made.model, made.optimizer)
     made.train(k, T, order_seed=2)
     assert any(made.capture()["weights"][name].tobytes() != end["weights"][name].tobytes() for name in end["weights"])
 

@@ -20,12 +20,13 @@ import runs
 
 from tf_lottery import failpoints
 from tf_lottery.experiment import opening, plan
-from tf_lottery.experiment.config import Prune
-from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.experiment.config import Prune, Stability
+from tf_lottery.experiment.storage import Run
 from tf_lottery.ticket import Ticket
 
-CONFIG = made_up.experiment(replicates=1, prune=Prune(levels=1), controls=())
-UNITS = plan.units(CONFIG)
+CONFIG = made_up.experiment(replicates=1, prune=Prune(levels=1), controls=(), stability=Stability((1,), orders=1))
+NEEDS = plan.needs(CONFIG)
+UNITS = [*NEEDS]
 STEPS = 3  # one more than there are states kept, so that an old one goes
 MASK = np.array([True, False, True])
 NAMES = [name for name in failpoints.names() if not name.startswith(("callback", "ticket file"))]
@@ -49,11 +50,12 @@ def train(run, unit):
         weights = np.where(MASK, 3 * weights + step, 0)
         run.save_state(unit, step, Ticket({"w": MASK}, {"final": {"w": weights}}))
     rewound = {} if unit.level else {"rewind": {"slot": np.arange(3.0)}}
-    made_up.save(run, unit, ticket=Ticket({"w": MASK}, {"final": {"w": weights}}), optimizer=rewound)
+    line = [{"share": 0.5, "test_error": 0.1, "test_loss": 0.2}] if unit.order else []
+    made_up.save(run, unit, ticket=Ticket({"w": MASK}, {"final": {"w": weights}}), optimizer=rewound, line=line)
 
 
 def start(run, unit):
-    return run.ticket(Unit(unit.replicate, unit.level - 1)).weights["final"]["w"] if unit.level else np.ones(3)
+    return run.ticket(needed).weights["final"]["w"] if (needed := NEEDS[unit]) else np.ones(3)
 
 
 def is_killed(path, failpoint="", times=1):

@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from tf_lottery import sealed, ticket
 from tf_lottery.errors import DamageError, LotteryError, RunError, TicketError
-from tf_lottery.experiment import config as config_lib, generations, opening
+from tf_lottery.experiment import config as config_lib, generations, opening, validation
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.ticket import Ticket
 from tf_lottery.training import progress
 
 FINISHED, UNDER_WAY, STEP = Unit(1, 0), Unit(1, 1), 100
 GROUP = {"w": (2,), "bias": (3,)}
-STATE = progress.shapes({"weights": GROUP, "optimizer": {"0000": (), "0001": (2,)}}, {"w": (2,)}, replicas=2)
+STATE = progress.shapes({"weights": GROUP, "optimizer": {"0000": (), "0001": (2,)}}, [20], {"w": (2,)}, replicas=2)
 few = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ODD = [
@@ -167,7 +167,7 @@ def test_forged_json_is_read_or_a_typed_error(run, name, data):
     content = changed(data.draw, sealed.unseal((run.path / name).read_bytes()))
     found = read(run, name, sealed.seal(content or {"a": 1}))
     if name == "config.json" and not isinstance(found, LotteryError):
-        config_lib.check(found)
+        validation.check(found)
 
 
 @few

@@ -166,9 +166,9 @@ def test_law_6_retraining_from_step_k_with_all_ones_masks_ends_as_the_dense_run(
     model = layers.make_prunable(MODELS[build]())
     schedule = LearningRate(0.05, drops=(5, 9), warmup=4)
     trainer = tiny.trainer(model, keras.optimizers.Adam(schedule), jit_compile=jit_compile)
-    dense = trainer.train(0, 12, order_seed=1, snapshot_at=k)
+    dense = trainer.train(0, 12, order_seed=1, snapshots_at=[k])
     end = state.capture(model, trainer.optimizer)
-    state.restore(dense.snapshot, model, trainer.optimizer)
+    state.restore(dense.snapshots[k], model, trainer.optimizer)
     again = trainer.train(k, 12, order_seed=1)
     assert same_bits(end, state.capture(model, trainer.optimizer))
     losses = {row["step"]: row["validation_loss"] for row in dense.history}
@@ -179,7 +179,7 @@ def test_law_6_retraining_from_step_k_with_all_ones_masks_ends_as_the_dense_run(
 def test_law_3_a_level_starts_at_the_masked_weights_of_step_k_bit_for_bit(build):
     model = layers.make_prunable(MODELS[build]())
     trainer = tiny.trainer(model, OPTIMIZERS["averages"]())
-    snapshot = trainer.train(0, 12, order_seed=1, snapshot_at=3).snapshot
+    snapshot = trainer.train(0, 12, order_seed=1, snapshots_at=[3]).snapshots[3]
     model_masks.set_masks(model, masks := tiny.half_masks(model))
     state.restore(snapshot, model, trainer.optimizer)
     for name, weight in state.weights(model).items():
@@ -199,7 +199,7 @@ def test_law_6_the_snapshot_changes_nothing():
     trainer.train(0, 12, order_seed=1)
     without = state.capture(model, trainer.optimizer)
     state.restore(start, model, trainer.optimizer)
-    trainer.train(0, 12, order_seed=1, snapshot_at=5)
+    trainer.train(0, 12, order_seed=1, snapshots_at=[5])
     assert same_bits(without, state.capture(model, trainer.optimizer))
 
 

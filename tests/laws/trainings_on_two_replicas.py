@@ -72,9 +72,9 @@ def pruned(trainer, seed=0):
     return trainer
 
 
-def trained(trainer, start=0, snapshot_at=None, pauses=NO_PAUSES):
+def trained(trainer, start=0, snapshots_at=(), pauses=NO_PAUSES):
     with trainer.strategy.scope():
-        outcome = trainer.train(start, T, order_seed=1, snapshot_at=snapshot_at, pauses=pauses)
+        outcome = trainer.train(start, T, order_seed=1, snapshots_at=snapshots_at, pauses=pauses)
         trainer.replicas.check()
         return outcome, trainer.capture(), trainer.evaluate("test")
 
@@ -91,10 +91,10 @@ def two_replicas_train_as_one(kind, averages):
     results = []
     for strategy in (ONE, TWO):
         made = pruned(trainer(strategy, kind, lambda: optimizer(averages)))
-        results.append(trained(made, snapshot_at=K))
+        results.append(trained(made, snapshots_at=[K]))
     (one, one_end, one_test), (two, two_end, two_test) = results
     assert farthest(one_end["weights"], two_end["weights"]) < 1e-5
-    assert farthest(one.snapshot["weights"], two.snapshot["weights"]) < 1e-5
+    assert farthest(one.snapshots[K]["weights"], two.snapshots[K]["weights"]) < 1e-5
     assert farthest(one_end["optimizer"], two_end["optimizer"]) < 1e-5
     assert abs(one_test["loss"] - two_test["loss"]) < 1e-5
     for row, other in zip(one.history, two.history, strict=True):
@@ -103,9 +103,9 @@ def two_replicas_train_as_one(kind, averages):
 
 def a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one(kind):
     made = trainer(TWO, kind)
-    dense, end, _ = trained(made, snapshot_at=K)
+    dense, end, _ = trained(made, snapshots_at=[K])
     with TWO.scope():
-        state.restore(dense.snapshot, made.model, made.optimizer)
+        state.restore(dense.snapshots[K], made.model, made.optimizer)
         made.replicas.check()
     again = trained(made, start=K)[1]
     assert all(end[group][name].tobytes() == again[group][name].tobytes() for group in end for name in end[group])
@@ -128,34 +128,34 @@ class Stopping(Pauses):
 
 def stopped_between_evaluations_a_training_ends_with_the_same_bytes(kind):
     """Also where replicas differ for a while: BatchNorm's statistics are their own until the next evaluation."""
-    expected = trained(trainer(TWO, kind), snapshot_at=K)
+    expected = trained(trainer(TWO, kind), snapshots_at=[K])
     made = trainer(TWO, kind)
     with TWO.scope():
         pauses = Stopping(made, 1, at=6)
         with pytest.raises(StoppedError):
-            made.train(0, T, order_seed=1, snapshot_at=K, pauses=pauses)
+            made.train(0, T, order_seed=1, snapshots_at=[K], pauses=pauses)
         assert bool(pauses.kept.weights.get("replicas")) == (kind != "plain")
         for rows in pauses.kept.weights.get("replicas", {}).values():
             assert rows.shape[0] == 2
             assert (rows[0] != rows[1]).any()
         other = trainer(TWO, kind)
         other.train(2, 5, order_seed=3)
-        ended = trained(other, other.go_on(pauses.kept), snapshot_at=K)
+        ended = trained(other, other.go_on(pauses.kept), snapshots_at=[K])
     assert same_ends(ended, expected)
 
 
 def where_a_training_pauses_changes_no_bit(kind):
     made = trainer(TWO, kind)
-    expected = trained(made, snapshot_at=K)
+    expected = trained(made, snapshots_at=[K])
     made = trainer(TWO, kind)
-    assert same_ends(trained(made, snapshot_at=K, pauses=Stopping(made, 1)), expected)
+    assert same_ends(trained(made, snapshots_at=[K], pauses=Stopping(made, 1)), expected)
 
 
 def same_ends(first, second):
     (one, one_end, one_test), (two, two_end, two_test) = first, second
     assert one.history == two.history
     assert one_test == two_test
-    pairs = [(one_end, two_end), (one.snapshot, two.snapshot)]
+    pairs = [(one_end, two_end), (one.snapshots[K], two.snapshots[K])]
     pairs.append(({"": one.early_stop_weights}, {"": two.early_stop_weights}))
     return all(
         array.tobytes() == other[group][name].tobytes()

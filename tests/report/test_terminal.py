@@ -18,7 +18,7 @@ def output(monkeypatch, **settings):
 
 def watch(run):
     with terminal.Progress() as progress:
-        progress.on_plan(UNITS, [], Plan(200, 0, {}))
+        progress.on_plan(dict.fromkeys(UNITS, 200), [], Plan({"": (200, 0)}))
         for unit in UNITS:
             progress.on_steps(unit, 200)
             progress.on_done(run, unit)
@@ -45,7 +45,7 @@ def test_in_a_terminal_there_is_one_bar_with_the_time_left(monkeypatch, tmp_path
 def test_what_was_done_before_is_counted(monkeypatch):
     stream = output(monkeypatch)
     with terminal.Progress() as progress:
-        progress.on_plan(UNITS[:1], UNITS[1:], Plan(200, 0, {}))
+        progress.on_plan({UNITS[0]: 200}, UNITS[1:], Plan({"": (200, 0)}))
     assert stream.getvalue() == "1 trainings to do, 1 done before; 200 optimizer steps in all.\n"
 
 

@@ -12,3 +12,8 @@ def test_a_process_that_has_started_cannot_be_configured_otherwise():
     tf.constant(1.0)
     with pytest.raises(ConfigError, match="already runs in this process; 7 threads cannot be set"):
         process.configure(threads=7, deterministic_ops=False)
+
+
+def test_to_start_is_to_have_devices():
+    process.start()
+    assert tf.config.list_logical_devices()

@@ -13,9 +13,9 @@ from tf_lottery.training.trainer import stops
 
 
 def test_training_stops_at_the_multiples_and_at_the_snapshot():
-    assert stops(0, 10, 4, also=3) == [3, 4, 8, 10]
+    assert stops(0, 10, 4, also=[3, 5]) == [3, 4, 5, 8, 10]
     assert stops(5, 8, 4) == [8]
-    assert stops(0, 8, 4, also=8) == [4, 8]
+    assert stops(0, 8, 4, also=[8]) == [4, 8]
     assert stops(4, 4, 4) == [4]
 
 
@@ -57,7 +57,7 @@ def test_evaluation_covers_a_last_part_of_another_size(monkeypatch):
 
 
 def test_history_has_a_row_an_evaluation_and_early_stopping_is_its_first_minimum():
-    outcome = tiny.trainer(layers.make_prunable(tiny.dense()), steps=10).train(0, 10, order_seed=0, snapshot_at=3)
+    outcome = tiny.trainer(layers.make_prunable(tiny.dense()), steps=10).train(0, 10, order_seed=0, snapshots_at=[3])
     assert [row["step"] for row in outcome.history] == [4, 8, 10]
     losses = [row["validation_loss"] for row in outcome.history]
     assert outcome.early_stop_loss == min(losses)
@@ -92,10 +92,10 @@ class Seen(Pauses):
 
 def test_training_pauses_where_it_stops_and_wherever_it_is_asked_to():
     trainer, every, each = tiny.trainer(layers.make_prunable(tiny.dense())), Seen(), Seen(most=1)
-    trainer.train(1, 12, order_seed=0, snapshot_at=2, pauses=every)
+    trainer.train(1, 12, order_seed=0, snapshots_at=[2], pauses=every)
     assert {2, 4, 8, 12} <= set(every.steps)
     assert every.steps == sorted(set(every.steps))
-    trainer.train(1, 12, order_seed=0, snapshot_at=2, pauses=each)
+    trainer.train(1, 12, order_seed=0, snapshots_at=[2], pauses=each)
     assert each.steps == list(range(2, 13))
 
 
@@ -103,7 +103,7 @@ def test_training_pauses_where_it_stops_and_wherever_it_is_asked_to():
 def test_levels_of_any_length_share_one_trace(jit_compile):
     trainer = tiny.trainer(layers.make_prunable(tiny.dense()), jit_compile=jit_compile)
     for start in (0, 3, 7):
-        trainer.train(start, 12, order_seed=start, snapshot_at=start + 1)
+        trainer.train(start, 12, order_seed=start, snapshots_at=[start + 1])
         model_masks.set_masks(trainer.model, tiny.half_masks(trainer.model, seed=start))
     assert trainer._run.experimental_get_tracing_count() == 1
     assert trainer._measure.experimental_get_tracing_count() == 1

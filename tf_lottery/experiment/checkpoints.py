@@ -1,7 +1,7 @@
 """The state of a training under way: when it is kept, and how the training goes on from it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,17 +37,27 @@ NO_CHECKPOINTS = Checkpoints()
 class Keeper(Pauses):
     """Keeps the state of one training while it goes on, and stops it when told to."""
 
-    def __init__(self, run: Run, unit: Unit, trainer: Any, checkpoints: Checkpoints, from_step: int):
+    def __init__(
+        self,
+        run: Run,
+        unit: Unit,
+        trainer: Any,
+        checkpoints: Checkpoints,
+        from_step: int,
+        snapshots_at: Collection[int] = (),
+    ):
         self._run, self._unit, self._trainer, self._checkpoints = run, unit, trainer, checkpoints
+        self._snapshots_at = snapshots_at
         self._reported, self._kept_at = from_step, time.monotonic()
         self._seconds_before, self._started = 0.0, self._kept_at
 
     def restored(self) -> Progress | None:
         """Sets model and optimizer to the newest state that is whole; None if there is none."""
-        shapes = self._trainer.shapes
+        shapes = self._trainer.shapes(self._snapshots_at)
         for step in self._run.steps(self._unit):
             try:
                 progress = self._trainer.go_on(self._run.state(self._unit, step, shapes))
+                self._check_snapshots(progress)
             except (DamageError, TicketError, ModelError) as error:
                 self._checkpoints.on_note(
                     f"{self._run.state_path(self._unit, step)} cannot be used and is removed ({_reason(error)}): the "
@@ -87,6 +97,12 @@ class Keeper(Pauses):
         if is_stopped:
             place = f"{self._unit} was stopped at step {progress.step}"
             raise StoppedError(f"{place} with its state kept; the same command goes on from there.")
+
+    def _check_snapshots(self, progress: Progress) -> None:
+        """A variant that was added to a sweep may need a step that the training has passed."""
+        passed = {step for step in self._snapshots_at if step <= progress.step}
+        if missing := sorted(passed - set(progress.snapshots)):
+            raise TicketError(f"it does not hold step {missing[0]}, which was asked for since")
 
     def _is_due(self, step: int) -> bool:
         cadence = self._checkpoints.cadence

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_lottery.errors import ConfigError, DamageError
-from tf_lottery.experiment import config as config_lib, locks, opening
+from tf_lottery.experiment import locks, opening, plan as plan_lib, validation
 from tf_lottery.experiment.cadence import Cadence
 from tf_lottery.experiment.config import Experiment
-from tf_lottery.experiment.plan import units
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.watcher import NOBODY, Watcher
 from tf_lottery.experiment.workers import Workers
@@ -56,7 +55,7 @@ def find_tickets(
         LotteryError: config, data, model or directory cannot be used, or other processes use them; then nothing was
             written. Or a level could not be pruned; then all that does not build on it is done and stored.
     """
-    config_lib.check(config)
+    validation.check(config)
     topology.check()
     cadence = Cadence.parse(checkpoint_every)
     if jobs < 1 or (jobs > 1 and not topology.is_alone):
@@ -82,9 +81,9 @@ def find_tickets(
                 workers.meet()
             if not topology.is_chief:
                 run = opening.opened_by_chief(run_dir, config)
-            todo = [unit for unit in mine if not run.is_done(unit)]
-            watcher.on_plan(todo, [unit for unit in mine if unit not in todo], plan)
-            workers.perform(run, todo, watcher)
+            todo, needs = [unit for unit in mine if not run.is_done(unit)], plan_lib.needs(run.config)
+            watcher.on_plan(plan.work(todo, needs), [unit for unit in mine if unit not in todo], plan)
+            workers.perform(run, todo, needs, watcher)
     return run
 
 
@@ -104,7 +103,7 @@ def _mine(config: Experiment, only_replicates: Sequence[int]) -> list[Unit]:
         raise ConfigError(
             f"`only_replicates` must be among 1 to {config.replicates}. Received: {', '.join(map(str, unknown))}"
         )
-    return [unit for unit in units(config) if not only_replicates or unit.replicate in only_replicates]
+    return [unit for unit in plan_lib.units(config) if not only_replicates or unit.replicate in only_replicates]
 
 
 @contextlib.contextmanager

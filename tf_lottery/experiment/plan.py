@@ -1,10 +1,16 @@
 """The trainings of an experiment, in the order in which they are best done, and how long they are."""
 
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tf_lottery.experiment import variants
 from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.controls import REINITIALISED
 from tf_lottery.experiment.storage import Unit
+
+Needs = Mapping[Unit, Unit | None]
 
 
 @dataclass(frozen=True)
@@ -12,29 +18,82 @@ class Plan:
     """What was found out about an experiment.
 
     Attributes:
-        total_steps: T.
-        rewind_step: k.
+        steps: T and k of each variant, by label.
         environment: Versions and device, for the record.
+        seconds_per_step: About how long an optimizer step takes with its share of evaluations; None if not measured.
+        jobs: Trainings side by side.
     """
 
-    total_steps: int
-    rewind_step: int
-    environment: dict[str, Any]
+    steps: Mapping[str, tuple[int, int]]
+    environment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seconds_per_step: float | None = None
+    jobs: int = 1
 
-    def steps(self, unit: Unit) -> int:
+    def length(self, unit: Unit) -> int:
         """Optimizer steps that `unit` trains for."""
-        starts_at_zero = unit.level == 0 or unit.control == "reinit"
-        return self.total_steps - (0 if starts_at_zero else self.rewind_step)
+        total, rewind = self.steps[unit.variant]
+        return total - (0 if starts_at_zero(unit) else rewind)
+
+    def seconds(self, work: Mapping[Unit, int]) -> float | None:
+        """About how long all of it takes; None if that is not known. Lines and random masks take a little more."""
+        return None if self.seconds_per_step is None else sum(work.values()) * self.seconds_per_step / self.jobs
+
+    def work(self, todo: Collection[Unit], needs: Needs) -> dict[Unit, int]:
+        """The trainings behind the units `todo`, with their optimizer steps: what variants share is done once."""
+        todo = set(todo)
+        return {unit: self.length(unit) for unit in needs if unit in todo and not _comes_with(unit, needs, todo)}
+
+
+def starts_at_zero(unit: Unit) -> bool:
+    """Whether a training starts at step 0 whatever k is."""
+    return unit.control in REINITIALISED or (unit.level == 0 and not unit.order)
+
+
+def needs(config: Experiment) -> dict[Unit, Unit | None]:
+    """All trainings of an experiment, tickets first, each with the one that must be done before it.
+
+    A level needs the ticket of the level before; a further data order the training in the first one. Of variants that
+    share a dense network, each has it from the one before, or trains it for all that come after.
+    """
+    members = variants.members(config)
+    every = {unit: _needed(unit) for label, member in members.items() for unit in _units(label, member)}
+    before: dict[tuple[int, str], Unit] = {}
+    for label, member in members.items():
+        for replicate in range(1, member.replicates + 1):
+            dense, place = Unit(replicate, 0, variant=label), (replicate, variants.dense_network(member))
+            every[dense] = before.get(place)
+            before[place] = dense
+    places = {label: place for place, label in enumerate(members)}
+
+    def urgency(unit: Unit) -> tuple[Any, ...]:
+        return unit.order > 0, unit.control != "", unit.level, places[unit.variant], unit.replicate
+
+    return {unit: every[unit] for unit in sorted(every, key=urgency)}
 
 
 def units(config: Experiment) -> list[Unit]:
     """All trainings, tickets first: they are what the others wait for."""
-    replicates, levels = range(1, config.replicates + 1), range(config.prune.levels + 1)
-    tickets = [Unit(replicate, level) for level in levels for replicate in replicates]
-    pruned = [unit for unit in tickets if unit.level]
-    return tickets + [Unit(unit.replicate, unit.level, control) for unit in pruned for control in config.controls]
+    return list(needs(config))
 
 
-def needs(unit: Unit) -> Unit | None:
-    """The training whose result `unit` starts from: the ticket of the level before."""
-    return Unit(unit.replicate, unit.level - 1) if unit.level else None
+def _units(label: str, member: Experiment) -> Iterator[Unit]:
+    measured = {level for level in member.stability.levels if level <= member.prune.levels}
+    orders = range(1, member.stability.orders + 1) if measured else ()
+    for replicate in range(1, member.replicates + 1):
+        for level in range(member.prune.levels + 1):
+            for control in ("", *member.controls) if level else ("",):
+                unit = Unit(replicate, level, control, label)
+                yield unit
+                if not level or (level in measured and control in ("", "random_mask")):
+                    yield from (dataclasses.replace(unit, order=order) for order in orders)
+
+
+def _needed(unit: Unit) -> Unit | None:
+    if unit.order:
+        return dataclasses.replace(unit, order=0)
+    return Unit(unit.replicate, unit.level - 1, variant=unit.variant) if unit.level else None
+
+
+def _comes_with(unit: Unit, needs: Needs, todo: Collection[Unit]) -> bool:
+    """Whether a dense network is that of another variant which is trained now."""
+    return unit.level == 0 and not unit.order and needs[unit] in todo

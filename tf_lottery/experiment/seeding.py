@@ -2,6 +2,7 @@
 
 from tf_lottery.core import seeds
 from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.controls import REINITIALISED
 from tf_lottery.experiment.storage import Unit
 
 
@@ -10,16 +11,17 @@ def of_unit(config: Experiment, unit: Unit) -> dict[str, int]:
 
     Returns:
         `"initialisation"` of the weights, `"dropout"` (of all layers that draw while they train), `"data_order"` and
-        `"augmentation"` (with `data_order="fresh"` others at each level), `"criterion"` (of the random one) and
-        `"random_mask"`. A replicate shares them, but for what its levels and its `"reinit"` control draw anew.
+        `"augmentation"` (with `data_order="fresh"` others at each level; those of a further data order are the same at
+        all levels), `"criterion"` (of the random one), `"random_mask"` and `"treatment"` (of the controls). A replicate
+        shares them, with all variants, but for what its levels and its reinitialised controls draw anew.
     """
 
     def derive(purpose: str, *place: str | int) -> int:
         return seeds.derive(config.seed, "replicate", unit.replicate, purpose, *place)
 
     is_fresh = config.data_order == "fresh" and unit.level
-    fresh = ("level", unit.level) if is_fresh else ()
-    is_new = unit.control == "reinit"
+    fresh = ("order", unit.order) if unit.order else ("level", unit.level) if is_fresh else ()
+    is_new = unit.control in REINITIALISED
     return {
         "initialisation": derive("reinit", unit.level) if is_new else derive("initialisation"),
         "dropout": derive("dropout"),
@@ -27,4 +29,5 @@ def of_unit(config: Experiment, unit: Unit) -> dict[str, int]:
         "augmentation": derive("augmentation", *fresh),
         "criterion": derive("criterion", unit.level),
         "random_mask": derive("random_mask", unit.level),
+        "treatment": derive("treatment", unit.level),
     }

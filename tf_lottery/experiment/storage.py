@@ -5,6 +5,8 @@
                   level_00/ {history.csv, metrics.json, ticket.tfl, optimizer.tfl, timing.json, manifest.json}
                   level_01/ {state_0000000200.tfl, state_0000000300.tfl}     (a training under way)
                   controls/random_mask/level_05/ …   controls/reinit/ …
+                  data_order_1/level_05/ {…, line.csv}   data_order_1/controls/random_mask/level_05/ …
+                  (of a sweep, one such folder for each variant)
               report/ {tickets.csv, *.png, index.html, report.lock}
 
 A training is done when its `manifest.json` is there: it is written last, holds size and SHA-256 of the files beside it,
@@ -29,7 +31,7 @@ import pandas as pd
 from tf_lottery import files, sealed, ticket as ticket_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import DamageError, RunError
-from tf_lottery.experiment import config as config_lib, generations, locks
+from tf_lottery.experiment import config as config_lib, generations, locks, validation, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.ticket import Shapes, Ticket
 
@@ -45,15 +47,21 @@ class Unit:
     Attributes:
         replicate: 1, 2, …
         level: Number of prunings before it; 0 is dense.
-        control: `"random_mask"`, `"reinit"`, or `""` for the ticket itself.
+        control: `"random_mask"`, `"reinit"`, …, or `""` for the ticket itself.
+        variant: Of a sweep, the label of its variant.
+        order: 0 for the experiment's own data order; 1, 2, … for further ones.
     """
 
     replicate: int
     level: int
     control: str = ""
+    variant: str = ""
+    order: int = 0
 
     def __str__(self) -> str:
-        return f"replicate {self.replicate}, level {self.level}{f', {self.control}' if self.control else ''}"
+        order = f"data order {self.order}" if self.order else ""
+        parts = (f"replicate {self.replicate}", self.variant, f"level {self.level}", self.control, order)
+        return ", ".join(part for part in parts if part)
 
 
 class Run:
@@ -66,7 +74,8 @@ class Run:
 
     def __init__(self, path: Path, config: Experiment):
         self.path, self.config = path, config
-        self._experiment = config_lib.fingerprint(config)
+        members = variants.members(config)
+        self._experiments = {label: config_lib.fingerprint(member) for label, member in members.items()}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Run":
@@ -85,7 +94,7 @@ class Run:
         fields = generations.read(path, "config")
         with _reading(path / "config.json"):
             config = config_lib.from_fields(fields)
-            config_lib.check(config)
+            validation.check(config)
         return cls(path, config)
 
     def is_done(self, unit: Unit) -> bool:
@@ -100,6 +109,7 @@ class Run:
         metrics: Mapping[str, Any],
         seconds: float,
         optimizer: Mapping[str, Arrays],
+        line: Sequence[Mapping[str, float]] = (),
     ) -> None:
         """Stores a finished training; afterwards `is_done(unit)`.
 
@@ -110,6 +120,7 @@ class Run:
             metrics: What `Run.metrics` returns.
             seconds: How long it took.
             optimizer: Optimizer states that later levels start from, in groups like the ticket's; may be empty.
+            line: Rows of `Run.line`; of a further data order.
 
         Raises:
             RunError: it is done already: results are never overwritten. Or a file cannot be written.
@@ -118,7 +129,9 @@ class Run:
         folder = self.folder(unit)
         if self.is_done(unit):
             raise RunError(f"{folder} is done; results are never written twice.")
-        contents = {"history.csv": pd.DataFrame(history).to_csv(index=False).encode(), "metrics.json": _json(metrics)}
+        contents = {"history.csv": _csv(history), "metrics.json": _json(metrics)}
+        if line:
+            contents["line.csv"] = _csv(line)
         if optimizer:
             contents["optimizer.tfl"] = ticket_lib.pack(Ticket({}, optimizer))
         contents["ticket.tfl"] = ticket_lib.pack(ticket)
@@ -142,6 +155,10 @@ class Run:
     def history(self, unit: Unit) -> pd.DataFrame:
         """One row an evaluation: step, train_loss, validation_loss, validation_accuracy."""
         return self._parsed(unit, "history.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+
+    def line(self, unit: Unit) -> pd.DataFrame:
+        """Of a further data order: error along the line from the first order's weights, see `connectivity.along`."""
+        return self._parsed(unit, "line.csv", lambda content: pd.read_csv(io.BytesIO(content)))
 
     def metrics(self, unit: Unit) -> dict[str, Any]:
         """What the training reached; see `imp.train_unit` for the fields."""
@@ -238,7 +255,8 @@ class Run:
 
     def folder(self, unit: Unit) -> Path:
         """Where the files of a training are."""
-        branch = Path("controls", unit.control) if unit.control else Path()
+        order = f"data_order_{unit.order}" if unit.order else ""
+        branch = Path(unit.variant, order, *(("controls", unit.control) if unit.control else ()))
         return self.path / f"replicate_{unit.replicate}" / branch / f"level_{unit.level:02d}"
 
     def lock_path(self, replicate: int) -> Path:
@@ -261,7 +279,7 @@ class Run:
 
     def _identity(self, unit: Unit) -> dict[str, Any]:
         """What a file says that belongs to this training and no other."""
-        return asdict(unit) | {"experiment": self._experiment}
+        return asdict(unit) | {"experiment": self._experiments[unit.variant]}
 
     def _check_identity(self, unit: Unit, content: Mapping[str, Any]) -> None:
         if any(content.get(name) != value for name, value in self._identity(unit).items()):
@@ -321,6 +339,10 @@ def _fault(read: Any) -> str:
 
 def _entry(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _csv(rows: Sequence[Mapping[str, float]]) -> bytes:
+    return pd.DataFrame(rows).to_csv(index=False).encode()
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

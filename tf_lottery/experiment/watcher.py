@@ -1,5 +1,7 @@
 """What a program can be told while an experiment goes on."""
 
+from collections.abc import Mapping
+
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
 
@@ -7,8 +9,8 @@ from tf_lottery.experiment.storage import Run, Unit
 class Watcher:
     """Sees how an experiment goes on; this one looks away."""
 
-    def on_plan(self, todo: list[Unit], done: list[Unit], plan: Plan) -> None:
-        """Called once, before the first training."""
+    def on_plan(self, work: Mapping[Unit, int], done: list[Unit], plan: Plan) -> None:
+        """Called once, before the first training, with the optimizer steps of each that is to be done."""
 
     def on_steps(self, unit: Unit, steps: int) -> None:
         """Called again and again, with the steps done since the last call; at first those that were kept."""

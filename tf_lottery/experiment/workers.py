@@ -6,6 +6,7 @@ belong to the experiment, not to the program that started it.
 
 import contextlib
 import ctypes
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -23,7 +24,7 @@ from typing import Any
 from tf_lottery.errors import LotteryError, RunError, StoppedError
 from tf_lottery.experiment.cadence import EVERY_TEN_MINUTES, Cadence
 from tf_lottery.experiment.config import Experiment
-from tf_lottery.experiment.plan import Plan, needs
+from tf_lottery.experiment.plan import Needs, Plan
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.topology import ONE_DEVICE, Topology
@@ -70,19 +71,20 @@ class Workers:
             ) from error
 
     def plan(self) -> Plan:
-        """Loads data and model once and says what is ahead; raises LotteryError where they do not fit."""
-        return self._executor.submit(_plan).result()
+        """Loads data and models once and says what is ahead; raises LotteryError where they do not fit."""
+        return dataclasses.replace(self._executor.submit(_plan).result(), jobs=self._jobs)
 
     def meet(self) -> None:
         """Waits until the workers on all machines have come here."""
         self._executor.submit(_meet).result()
 
-    def perform(self, run: Run, todo: Iterable[Unit], watcher: Watcher) -> None:
+    def perform(self, run: Run, todo: Iterable[Unit], needs: Needs, watcher: Watcher) -> None:
         """Trains units, each after the one it needs.
 
         Args:
             run: Where they are stored.
             todo: Those not done yet, the most urgent first.
+            needs: What each of them needs, from `plan.needs`.
             watcher: Told of steps and trainings done.
 
         Raises:
@@ -92,7 +94,7 @@ class Workers:
         """
         running: dict[Future, Unit] = {}
         try:
-            self._perform(run, list(todo), running, watcher)
+            self._perform(run, list(todo), needs, running, watcher)
         except (KeyboardInterrupt, StoppedError):
             watcher.on_note("Stopping: each training keeps its state and ends. Ctrl-C again stops at once.")
             self._stop.value = 1
@@ -105,13 +107,16 @@ class Workers:
         if self._topology.strategy == "multi_worker":
             time.sleep(_LINGER_SECONDS)  # who leaves the last meeting first must not be gone for those still in it
 
-    def _perform(self, run: Run, waiting: list[Unit], running: dict[Future, Unit], watcher: Watcher) -> None:
+    def _perform(
+        self, run: Run, waiting: list[Unit], needs: Needs, running: dict[Future, Unit], watcher: Watcher
+    ) -> None:
         failed: dict[Unit, LotteryError] = {}
         while waiting or running:
-            for unit in [unit for unit in waiting if needs(unit) in failed]:
+            for unit in [unit for unit in waiting if needs[unit] in failed]:
                 waiting.remove(unit)
-                failed[unit] = failed[needs(unit)]
-            ready = [unit for unit in waiting if needs(unit) not in {*waiting, *running.values()}]
+                failed[unit] = failed[needs[unit]]
+            pending = {*waiting, *running.values()}
+            ready = [unit for unit in waiting if needs[unit] not in pending]
             for unit in ready[: self._jobs - len(running)]:
                 waiting.remove(unit)
                 running[self._executor.submit(_train, run.path, unit)] = unit
@@ -149,7 +154,7 @@ def _failure(future: Future) -> LotteryError | None:
     return None
 
 
-_worker: dict[str, Any] = {}  # of a worker process: its config, its queue of news, and its setup once that is made
+_worker: dict[str, Any] = {}  # of a worker process: its config, its queue of news, and its setups once they are made
 
 
 def _start(config: Experiment, topology: Topology, cadence: Cadence, news: Any, stop: Any) -> None:
@@ -166,9 +171,9 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _setup() -> tuple[Any, Any]:
-    """The module `imp`, which takes seconds to import, and its setup; made when first asked for."""
-    if "setup" not in _worker:
+def _setups() -> tuple[Any, Any]:
+    """The module `imp`, which takes seconds to import, and its setups; made when first asked for."""
+    if "setups" not in _worker:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with _silent_stderr():
             from tf_lottery import distribution
@@ -181,8 +186,9 @@ def _setup() -> tuple[Any, Any]:
             if not topology.is_alone:
                 _worker["scope"] = contextlib.ExitStack()  # entered for as long as the process lives
                 _worker["scope"].enter_context(distribution.make(topology).scope())
-            _worker["setup"] = imp, imp.set_up(_worker["config"])
-    return _worker["setup"]
+            process.start()
+            _worker["setups"] = imp, imp.Setups(_worker["config"])
+    return _worker["setups"]
 
 
 @contextlib.contextmanager
@@ -199,24 +205,28 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def _plan() -> Plan:
-    lengths = _setup()[1].lengths
-    from tf_lottery.experiment import environment
+    _, setups = _setups()
+    from tf_lottery.experiment import environment, variants
 
-    return Plan(lengths.total, lengths.rewind, environment.describe(_worker["topology"].strategy))
+    made = {label: setups.of(label) for label in variants.labels(setups.config)}
+    steps = {label: (setup.lengths.total, setup.lengths.rewind) for label, setup in made.items()}
+    pace = next(iter(made.values())).trainer.seconds_per_step() if setups.config.variants else None
+    return Plan(steps, environment.describe(_worker["topology"].strategy), pace)
 
 
 def _meet() -> None:
-    _, setup = _setup()
+    _, setups = _setups()
     from tf_lottery import distribution
+    from tf_lottery.experiment import variants
 
     with distribution.lost_workers():
-        setup.trainer.replicas.meet()
+        setups.of(variants.labels(setups.config)[0]).trainer.replicas.meet()
 
 
 def _train(path: Path, unit: Unit) -> None:
     if _worker["stop"].value:
         raise StoppedError(f"{unit} was not begun.")
-    imp, setup = _setup()
+    imp, setups = _setups()
     from tf_lottery import distribution
     from tf_lottery.experiment.checkpoints import Checkpoints
 
@@ -228,4 +238,4 @@ def _train(path: Path, unit: Unit) -> None:
         stores=_worker["topology"].is_chief,
     )
     with distribution.lost_workers():
-        imp.train_unit(Run(path, setup.config), setup, unit, checkpoints)
+        imp.train_unit(Run(path, setups.config), setups, unit, checkpoints)

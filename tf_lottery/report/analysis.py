@@ -1,15 +1,20 @@
 """Run directories in, rows out; and what the rows allow to claim."""
 
+import dataclasses
 from typing import Any
 
 import pandas as pd
 
 from tf_lottery.errors import DamageError
-from tf_lottery.experiment import drift, plan
+from tf_lottery.experiment import drift, plan, variants
+from tf_lottery.experiment.controls import CONTROLS
 from tf_lottery.experiment.storage import Run, Unit
 
 TICKET = "ticket"
-LABELS = {TICKET: "ticket", "random_mask": "random mask", "reinit": "reinit"}  # of the branches, for people
+# Of the branches, for people.
+LABELS = {TICKET: "ticket"} | {
+    control: control.replace("_signs", ", signs kept").replace("_", " ") for control in CONTROLS
+}
 MEASURES = ("density", "early_stop_test_accuracy", "early_stop_step", "test_accuracy")
 MIN_REPLICATES = 3
 
@@ -19,20 +24,26 @@ WINNING, LESS_ACCURATE, LATER, NOT_SHOWN = "winning", "less accurate", "later", 
 def rows(run: Run) -> pd.DataFrame:
     """One row a finished training whose ticket and dense network are finished too.
 
-    Columns: replicate, level, branch (`"ticket"`, `"random_mask"`, `"reinit"`), density and accuracies (shares, 0-1),
-    steps (optimizer steps from the start of training), then `density:<weight name>` for each weight.
+    Columns: variant (its label, `""` where there are none), replicate, level, branch (a key of `LABELS`), density and
+    accuracies (shares, 0-1), steps (optimizer steps from the start of training), then `density:<weight name>` for each
+    weight. Further data orders are no rows: they are samples of `stability.rows`.
     """
     records = []
     for unit in plan.units(run.config):
-        comparable = (unit, Unit(unit.replicate, unit.level), Unit(unit.replicate, 0))
-        if all(run.is_done(needed) for needed in comparable):
+        ticket = Unit(unit.replicate, unit.level, variant=unit.variant)
+        comparable = (unit, ticket, dataclasses.replace(ticket, level=0))
+        if not unit.order and all(run.is_done(needed) for needed in comparable):
             metrics = run.metrics(unit)
             by_weight = {f"density:{name}": value for name, value in metrics.pop("density_by_weight").items()}
             metrics.pop("seeds", None)
-            place = {"replicate": unit.replicate, "level": unit.level, "branch": unit.control or TICKET}
-            records.append(place | metrics | by_weight)
+            place = {"variant": unit.variant, "replicate": unit.replicate, "level": unit.level}
+            records.append(place | {"branch": unit.control or TICKET} | metrics | by_weight)
     frame = pd.DataFrame(records)
-    return frame.sort_values(["branch", "level", "replicate"], ignore_index=True) if len(frame) else frame
+    if frame.empty:
+        return frame
+    variant = pd.Categorical(frame.variant, variants.labels(run.config))  # in the order of the config
+    frame = frame.assign(variant=variant).sort_values(["variant", "branch", "level", "replicate"], ignore_index=True)
+    return frame.astype({"variant": str})
 
 
 def environments(run: Run) -> list[dict[str, Any]]:

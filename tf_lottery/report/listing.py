@@ -49,9 +49,11 @@ def show_run(path: str) -> None:
         RunError: there is none.
     """
     run = overview.overview(Run.load(_directory(path)))
-    table = _table("replicate", "level", "control", "state", right=("density", "test accuracy", "seconds"))
+    sweep = ("variant",) * bool(run.run.config.variants)
+    right = ("density", "test accuracy", "seconds")
+    table = _table("replicate", *sweep, "level", "control", "state", right=right)
     for training in run.trainings:
-        _add(table, *_cells(training))
+        _add(table, *_cells(training, *(training.unit.variant for _ in sweep)))
     terminal.say(f"{run.run.path}: {text.description(run.run.config)}")
     terminal.console(_ONE_LINE_EACH).print(table)
     for fault in run.faults:
@@ -85,11 +87,13 @@ def _directory(path: str) -> Path:
     return folder
 
 
-def _cells(training: Training) -> list[str]:
+def _cells(training: Training, *variant: str) -> list[str]:
     unit, metrics = training.unit, training.metrics
     reached = [f"{metrics['density']:.1%}", f"{metrics['early_stop_test_accuracy']:.2%}"] if metrics else ["", ""]
     seconds = "" if training.seconds is None else f"{training.seconds:.1f}"
-    return [str(unit.replicate), str(unit.level), unit.control, training.state, *reached, seconds]
+    order = f"data order {unit.order}" if unit.order else ""
+    branch = ", ".join(part for part in (unit.control, order) if part)
+    return [str(unit.replicate), *variant, str(unit.level), branch, training.state, *reached, seconds]
 
 
 def _trainings(run: Overview) -> str:
@@ -102,12 +106,7 @@ def _steps(run: Overview) -> str:
 
 def _time_left(run: Overview) -> str:
     seconds = run.seconds_left
-    if seconds is None:
-        return "unknown"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return "unknown" if seconds is None else text.duration(seconds)
 
 
 def _table(*left: str, right: tuple[str, ...]) -> Table:

@@ -9,7 +9,8 @@ from typing import Any
 
 from tf_lottery.core import steps
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import generations, locks, plan
+from tf_lottery.experiment import generations, locks, plan, variants
+from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
 
@@ -80,23 +81,22 @@ class Overview:
     @property
     def plan(self) -> Plan | None:
         """The lengths of its trainings; None while they are known neither from results nor from the config."""
-        total, rewind = self._total, self._rewind
-        return None if total is None or rewind is None else Plan(total, rewind, {})
+        steps = {label: self._steps(label, member) for label, member in variants.members(self.run.config).items()}
+        return Plan(steps) if all(None not in found for found in steps.values()) else None
 
     @property
     def steps(self) -> tuple[int, int] | None:
         """The optimizer steps that are done, kept states included, and all of them; None if that is not known."""
         if (lengths := self.plan) is None:
             return None
-        done = total = 0
+        done, needs = 0, plan.needs(self.run.config)
+        work = lengths.work(needs, needs)
         for training in self.trainings:
-            length = lengths.steps(training.unit)
-            total += length
             if training.is_done:
-                done += length
+                done += work.get(training.unit, 0)
             elif training.step is not None:
-                done += training.step - (lengths.total_steps - length)
-        return done, total
+                done += training.step - (lengths.steps[training.unit.variant][0] - lengths.length(training.unit))
+        return done, sum(work.values())
 
     @property
     def seconds_left(self) -> float | None:
@@ -112,16 +112,15 @@ class Overview:
         done, total = counted
         return statistics.median(paces) * (total - done)
 
-    @property
-    def _total(self) -> int | None:
-        found = [training.metrics["to_step"] for training in self.trainings if training.metrics]
-        return found[0] if found else _written(self.run.config.train.steps)
-
-    @property
-    def _rewind(self) -> int | None:
-        rewound = [training for training in self.trainings if training.unit.level and training.unit.control != "reinit"]
-        found = [training.metrics["from_step"] for training in rewound if training.metrics]
-        return found[0] if found else _written(self.run.config.prune.rewind_to)
+    def _steps(self, label: str, member: Experiment) -> tuple[int | None, int | None]:
+        """T and k of a variant."""
+        reached = [each for each in self.trainings if each.metrics and each.unit.variant == label]
+        totals = [each.metrics["to_step"] for each in reached]
+        rewinds = [each.metrics["from_step"] for each in reached if not plan.starts_at_zero(each.unit)]
+        return (
+            totals[0] if totals else _written(member.train.steps),
+            rewinds[0] if rewinds else _written(member.prune.rewind_to),
+        )
 
 
 def find(path: Path) -> Iterator[Path]:

@@ -66,7 +66,7 @@ def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
         cells_meaning=html.escape(text.CELLS_MEANING),
         verdict_meaning=html.escape(text.VERDICT_MEANING),
         config=_definitions(config_lib.fields(run.config)),
-        warnings=_warning(text.exactness(environments)) + _warning(text.completeness(run.config, frame)),
+        warnings=_warning(text.exactness(environments)) + _warning(text.completeness(run)),
         environments=_environments(environments),
     )
 

@@ -1,6 +1,7 @@
 """What a person sees in the terminal: one progress display for a whole experiment, the table at its end."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -45,21 +46,24 @@ class Progress(Watcher):
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
 
-    def on_plan(self, todo: list[Unit], done: list[Unit], plan: Plan) -> None:
-        total = sum(plan.steps(unit) for unit in todo)
-        self._todo, self._finished = len(todo), 0
+    def on_plan(self, work: Mapping[Unit, int], done: list[Unit], plan: Plan) -> None:
+        total, seconds = sum(work.values()), plan.seconds(work)
+        self._work, self._finished = work, 0
         self._bar.update(self._task, total=total, description=self._count())
         kept = f", {len(done)} done before" if done else ""
         replicas = plan.environment.get("replicas", 1)
         devices = f", each on {replicas} devices" if replicas > 1 else ""
+        about = "" if seconds is None else f": about {text.duration(seconds)}, with {plan.jobs} side by side"
         self._console.print(
-            f"{len(todo)} trainings to do{kept}; {total:,} optimizer steps in all{devices}.", highlight=False
+            f"{len(work)} trainings to do{kept}; {total:,} optimizer steps in all{devices}{about}.", highlight=False
         )
 
     def on_steps(self, unit: Unit, steps: int) -> None:
         self._bar.update(self._task, advance=steps, place=str(unit))
 
     def on_done(self, run: Run, unit: Unit) -> None:
+        if unit not in self._work:
+            return  # a dense network that another variant has trained
         self._finished += 1
         self._bar.update(self._task, description=self._count())
         if not self._console.is_terminal:
@@ -75,7 +79,7 @@ class Progress(Watcher):
         self._console.print(note, markup=False, highlight=False, soft_wrap=True)
 
     def _count(self) -> str:
-        return f"{self._finished}/{self._todo} trainings"
+        return f"{self._finished}/{len(self._work)} trainings"
 
 
 def show(run: Run, page: Path) -> None:
@@ -88,7 +92,7 @@ def show(run: Run, page: Path) -> None:
     for together in groups:
         out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
     out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
-    for warning in (text.exactness(analysis.environments(run)), text.completeness(run.config, frame)):
+    for warning in (text.exactness(analysis.environments(run)), text.completeness(run)):
         if warning:
             out.print(warning, style="bold red", markup=False, highlight=False)
     out.print(text.headline(frame), style="bold", markup=False, highlight=False)

@@ -7,7 +7,9 @@ from typing import Any
 import pandas as pd
 
 from tf_lottery.experiment import drift, plan
-from tf_lottery.experiment.config import CONTROLS, Experiment
+from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.controls import CONTROLS
+from tf_lottery.experiment.storage import Run
 from tf_lottery.report import analysis
 from tf_lottery.report.analysis import LABELS
 
@@ -73,9 +75,10 @@ def description(config: Experiment) -> str:
     )
 
 
-def completeness(config: Experiment, frame: pd.DataFrame) -> str:
+def completeness(run: Run) -> str:
     """The sentence that an unfinished run carries; `""` for a finished one."""
-    done, total = len(frame), len(plan.units(config))
+    units = plan.units(run.config)
+    done, total = sum(map(run.is_done, units)), len(units)
     return (
         "" if done == total else f"Unfinished: {done} of {total} trainings; means are of the replicates that are done."
     )
@@ -100,6 +103,14 @@ def exactness(environments: Sequence[Mapping[str, Any]]) -> str:
     changes = [f"{name}={_sequence(values)}" for name, values in drift.differences(known).items()]
     lost = ["the record of the one before is damaged"] if len(known) < len(environments) else []
     return f"Not bit-exact: the run went on in another environment: {'; '.join(lost + changes)}."
+
+
+def duration(seconds: float) -> str:
+    """For people: `"45 s"`, `"12 min"`, `"3 h 05 min"`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _sequence(values: Sequence[Any]) -> str:

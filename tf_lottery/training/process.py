@@ -29,3 +29,8 @@ def configure(threads: int, *, deterministic_ops: bool, one_device: bool = True)
     if deterministic_ops:
         tf.config.experimental.enable_op_determinism()
     keras_api.make_randomness_restorable()
+
+
+def start() -> None:
+    """Has TensorFlow look for devices, and say what it has to say of those that it misses, now rather than later."""
+    tf.config.list_logical_devices()

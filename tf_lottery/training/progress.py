@@ -1,6 +1,6 @@
 """How far a training is: with the state of model and optimizer, all that it needs to go on as if nothing had been."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ class Progress:
         losses: Sum of the training losses since the last evaluation, a float32 number.
         counted: Of how many steps.
         history: One row an evaluation: step, train_loss, validation_loss, validation_accuracy.
-        snapshot: The full state at the step asked for, or None.
+        snapshots: The full states at the steps asked for, as far as it has come there.
         early_stop_loss: The lowest validation loss.
         early_stop_step: Its step; the first one of equals.
         early_stop_weights: The variables that were evaluated at that step, by name.
@@ -34,7 +34,7 @@ class Progress:
     losses: float = 0.0
     counted: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
-    snapshot: Mapping[str, Arrays] | None = None
+    snapshots: dict[int, Mapping[str, Arrays]] = field(default_factory=dict)
     early_stop_loss: float = float("inf")
     early_stop_step: int = 0
     early_stop_weights: Arrays = field(default_factory=dict)
@@ -56,8 +56,8 @@ def pack(progress: Progress, state: Mapping[str, Arrays], masks: Arrays, by_repl
         by_replica: What differs between replicas, one row each, by name; see `Replicas.own_values`.
     """
     groups = dict(state)
-    if progress.snapshot is not None:
-        groups |= {_SNAPSHOT + group: arrays for group, arrays in progress.snapshot.items()}
+    for step, snapshot in progress.snapshots.items():
+        groups |= {_snapshot(step, group): arrays for group, arrays in snapshot.items()}
     if progress.early_stop_weights:
         groups[_EARLY_STOP] = progress.early_stop_weights
     if by_replica:
@@ -89,7 +89,7 @@ def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
             float.fromhex(metadata["losses"]),
             _whole(metadata["counted"]),
             history,
-            {group: groups[_SNAPSHOT + group] for group in _GROUPS} if _SNAPSHOT + _GROUPS[0] in groups else None,
+            {step: {group: groups[_snapshot(step, group)] for group in _GROUPS} for step in _snapshots(groups)},
             float.fromhex(metadata["early_stop_loss"]),
             _whole(metadata["early_stop_step"]),
             groups.get(_EARLY_STOP, {}),
@@ -100,21 +100,33 @@ def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
         raise TicketError(f"This is not the state of a training: {error!r}") from error
 
 
-def shapes(state: Shapes, masks: Mapping[str, tuple[int, ...]], replicas: int) -> dict[str, Any]:
+def shapes(
+    state: Shapes, snapshots_at: Collection[int], masks: Mapping[str, tuple[int, ...]], replicas: int
+) -> dict[str, Any]:
     """What `pack` can put into a ticket; see `ticket.unpack`.
 
     Args:
         state: The shapes of what `state.capture` returns.
+        snapshots_at: The steps that snapshots are asked for at.
         masks: The shapes of those of the model.
         replicas: How many train.
     """
     return {
         **state,
         "masks": dict(masks),
-        **{_SNAPSHOT + group: of_group for group, of_group in state.items()},
+        **{_snapshot(step, group): of_group for step in snapshots_at for group, of_group in state.items()},
         _EARLY_STOP: state["weights"],
         _REPLICAS: {name: (replicas, *shape) for name, shape in state["weights"].items()},
     }
+
+
+def _snapshot(step: int, group: str) -> str:
+    return f"{_SNAPSHOT}{step} {group}"
+
+
+def _snapshots(groups: Mapping[str, Arrays]) -> list[int]:
+    """The steps of the snapshots among the groups."""
+    return sorted({int(name.split()[1]) for name in groups if name.startswith(_SNAPSHOT)})
 
 
 def _number(name: str, text: str) -> float:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from tf_lottery.training import progress as progress_lib
 from tf_lottery.training.objective import CROSS_ENTROPY, Objective, cross_entropy
 from tf_lottery.training.pauses import NO_PAUSES, Pace, Pauses
 from tf_lottery.training.progress import Progress
+
+_MEASURED_SECONDS = 0.3
 
 
 class Trainer:
@@ -87,7 +89,7 @@ class Trainer:
         order_seed: int,
         augmentation_seed: int | None = None,
         *,
-        snapshot_at: int | None = None,
+        snapshots_at: Collection[int] = (),
         pauses: Pauses = NO_PAUSES,
     ) -> Progress:
         """Trains up to step `to_step`, from the state that model and optimizer are in.
@@ -97,7 +99,7 @@ class Trainer:
             to_step: Where to end.
             order_seed: Which data order to follow.
             augmentation_seed: Which draws of the augmentation to follow. Default: `order_seed`.
-            snapshot_at: A step at which to keep the full state.
+            snapshots_at: Steps at which to keep the full state.
             pauses: Called now and then.
 
         Returns:
@@ -108,20 +110,33 @@ class Trainer:
         """
         progress = start if isinstance(start, Progress) else Progress.start(start)
         seeds = order_seed, order_seed if augmentation_seed is None else augmentation_seed
-        if snapshot_at == progress.step and progress.snapshot is None:
-            progress.snapshot = self.capture()
-        for stop in stops(progress.step, to_step, self.evaluate_every, snapshot_at):
+        if progress.step in snapshots_at and progress.step not in progress.snapshots:
+            progress.snapshots[progress.step] = self.capture()
+        for stop in stops(progress.step, to_step, self.evaluate_every, snapshots_at):
             while progress.step < stop:
                 self._execute(progress, min(stop - progress.step, pauses.most_steps(progress.step)), seeds)
                 if progress.step < stop:
                     pauses.on_pause(progress)
             self.replicas.unify()
-            if stop == snapshot_at:
-                progress.snapshot = self.capture()
+            if stop in snapshots_at:
+                progress.snapshots[stop] = self.capture()
             if stop % self.evaluate_every == 0 or stop == to_step:
                 self._evaluate_into(progress)
             pauses.on_pause(progress)
         return progress
+
+    def seconds_per_step(self) -> float:
+        """About how long a step takes, with its share of an evaluation. Leaves the model with other weights."""
+        progress, most_steps, seconds = Progress.start(0), min(self.evaluate_every, self.steps), 0.0
+        self._execute(progress, 1, (0, 0))  # traced and compiled
+        self.evaluate("validation")
+        started = time.monotonic()
+        while seconds < _MEASURED_SECONDS:
+            self._execute(progress, most_steps, (0, 0))
+            (seconds,) = self.replicas.mean([time.monotonic() - started])  # all workers must stop together
+        evaluated = time.monotonic()
+        self.evaluate("validation")
+        return seconds / (progress.step - 1) + (time.monotonic() - evaluated) / self.evaluate_every
 
     def keep(self, progress: Progress) -> Ticket:
         """All that `go_on` needs: model, optimizer, masks and progress. With several workers all call it."""
@@ -141,11 +156,11 @@ class Trainer:
         self.replicas.set_own_values(own)
         return progress
 
-    @property
-    def shapes(self) -> Shapes:
+    def shapes(self, snapshots_at: Collection[int] = ()) -> Shapes:
         """Of all that a state from `keep` may hold; reads no values."""
         return progress_lib.shapes(
             state_lib.shapes(self.model, self.optimizer),
+            snapshots_at,
             {name: tuple(mask.shape) for name, (_, mask) in model_masks.masked_variables(self.model).items()},
             self.strategy.num_replicas_in_sync,
         )
@@ -252,8 +267,8 @@ class Trainer:
         return tf.reduce_sum(losses), tf.math.count_nonzero(hits), tf.math.count_nonzero(is_example)
 
 
-def stops(from_step: int, to_step: int, every: int, also: int | None = None) -> list[int]:
+def stops(from_step: int, to_step: int, every: int, also: Collection[int] = ()) -> list[int]:
     """Where training from one step to another has something to do: multiples of `every`, `also`, and the end."""
     multiples = range(from_step - from_step % every + every, to_step, every)
-    inside = {*multiples, also} if also is not None and from_step < also < to_step else {*multiples}
+    inside = {*multiples, *(step for step in also if from_step < step < to_step)}
     return [*sorted(inside), to_step]

@@ -1,0 +1,78 @@
+import pytest
+
+from tf_lottery.errors import ConfigError
+from tf_lottery.experiment import validation
+from tf_lottery.experiment.config import Experiment, Train, fields, from_fields
+from tf_lottery.experiment.validation import check
+from tf_lottery.training import optimizers
+
+
+def test_the_defaults_make_sense():
+    check(Experiment())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("seed", -1, "`seed` must be a whole number of at least 0. Received: -1"),
+        ("replicates", 0, "`replicates` must be a whole number of at least 1"),
+        ("replicates", True, "`replicates` must be a whole number"),
+        ("prune.levels", -1, "`prune.levels` must be a whole number of at least 0. Received: -1"),
+        ("prune.fraction", 25, "For 25 percent write 0.25"),
+        ("prune.fraction", 1.0, r"must be in \[0, 1\)"),
+        ("prune.rates", ("output",), 'written "regex=share"'),
+        ("prune.rates", ("output=0.1",), "`prune.rates` needs prune.scope=layerwise. Received: prune.scope=global"),
+        ("prune.exclude", ("(",), "cannot be read"),
+        ("prune.scope", "globl", "must be one of global, layerwise. Received: 'globl'. Did you mean 'global'?"),
+        ("prune.criterion", "size", "must be one of magnitude, small_final"),
+        ("prune.rewind", "lr", "must be one of weights, learning_rate, none"),
+        ("prune.rewind_to", "5e", 'written "500it"'),
+        ("data.name", "minst", "must be one of cifar10, .*, mnist, mnist1d"),
+        ("data_order", "random", "must be one of replay, fresh"),
+        ("controls", ("shuffle",), "must be one of random_mask, reinit"),
+        ("controls", "reinit", r"`controls` must be a tuple of texts, as in \('reinit',\). Received: 'reinit'"),
+        ("controls", ("reinit", "reinit"), "must name each control once"),
+        ("train.optimizer", "adm", "Did you mean 'adam'?"),
+        ("train.learning_rate", float("nan"), "`train.learning_rate` must be a number. Received: nan"),
+        ("train.learning_rate", 10**400, "`train.learning_rate` must be a number"),
+        ("train.learning_rate", -1.0, "`train.learning_rate` must be at least 2e-38"),
+        ("train.learning_rate", 1e-46, "`train.learning_rate` must be at least 2e-38"),
+        ("train.learning_rate", 1e39, "`train.learning_rate` must be a number"),
+        ("train.final_learning_rate", 1.0, "`train.final_learning_rate` must not be above train.learning_rate"),
+        ("train.threads", 2**31, "`train.threads` must be at most 1024"),
+        ("train.jit_compile", "no", "`train.jit_compile` must be True or False. Received: 'no'"),
+        ("train.drops", "50", "`train.drops` must be a tuple of texts"),
+        ("prune.rates", (5,), "`prune.rates` must be a tuple of texts"),
+        ("prune.exclude", "^output/", "`prune.exclude` must be a tuple of texts"),
+        ("prune.fraction", "1/5", "`prune.fraction` must be a number. Received: '1/5'"),
+        ("prune.criterion", [], "`prune.criterion` must be text in quotes"),
+        ("controls", None, "`controls` must be a tuple of texts"),
+        ("model.name", 5, "`model.name` must be text in quotes"),
+        ("train.drop_factor", 0.0, "`train.drop_factor` must be at least 2e-38"),
+        ("train.momentum", 1.0, r"`train.momentum` must be in \[0, 1\)"),
+        ("train.drops", ("1.5ep",), 'written "500it"'),
+        ("train.warmup", "-1it", 'written "500it"'),
+        ("train.steps", "0it", "`train.steps` must be at least one step. Received: '0it'"),
+        ("train.evaluate_every", "0ep", "`train.evaluate_every` must be at least one step"),
+        ("train.batch_size", 0, "`train.batch_size` must be a whole number of at least 1"),
+        ("train.threads", 0, "`train.threads` must be a whole number of at least 1"),
+    ],
+)
+def test_impossible_values_are_refused_with_what_is_possible(field, value, message):
+    flat = fields(Experiment()) | {field: value}
+    with pytest.raises(ConfigError, match=message):
+        check(from_fields(flat))
+
+
+def test_part_of_a_config_cannot_be_something_else():
+    with pytest.raises(ConfigError, match=r"`prune` must be Prune\(...\). Received: None"):
+        check(Experiment(prune=None))
+
+
+def test_every_known_optimizer_can_be_made():
+    assert set(validation.OPTIMIZERS) == set(optimizers.OPTIMIZERS)
+
+
+def test_drops_and_a_linear_decay_exclude_each_other():
+    with pytest.raises(ConfigError, match=r"`train.drops` needs train.decay='drops'. Received: train.decay='linear'"):
+        check(Experiment(train=Train(decay="linear", drops=("5it",))))

@@ -1,0 +1,51 @@
+"""Any experiment at a size that shows in a minute whether it runs."""
+
+import dataclasses
+
+from tf_lottery.core import steps
+from tf_lottery.experiment import variants
+from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.lengths import EVERY
+
+_BATCH = 8
+_PIXELS = 75  # the least that Inception-v3 takes
+
+
+def smoke(config: Experiment, devices: int = 1) -> Experiment:
+    """The same experiment at a size that shows in a minute whether it runs: 6 steps on a little noise, 1 level.
+
+    Args:
+        config: Its other sizes are not looked at.
+        devices: How many share a batch, which is at least 8.
+    """
+    small = _small(config, max(devices, 1))
+    members = {label: _small(member, max(devices, 1)) for label, member in variants.members(config).items() if label}
+    texts = tuple(variants.text(label, member, small) for label, member in members.items())
+    return dataclasses.replace(small, variants=texts)
+
+
+def _small(config: Experiment, devices: int) -> Experiment:
+    train, prune, stability = config.train, config.prune, config.stability
+    levels = min(prune.levels, 1)
+    return dataclasses.replace(
+        config,
+        replicates=1,
+        data=dataclasses.replace(config.data, made_up=True, image_size=min(config.data.image_size, _PIXELS)),
+        train=dataclasses.replace(
+            train,
+            steps="6it",
+            evaluate_every="3it",
+            batch_size=-(-_BATCH // devices) * devices,
+            warmup="2it" if steps.to_steps(train.warmup, 1) else "0it",
+            drops=tuple("every 2it" if drop.startswith(EVERY) else "4it" for drop in train.drops[:1]),
+        ),
+        prune=dataclasses.replace(
+            prune, levels=levels, rewind_to="2it" if steps.to_steps(prune.rewind_to, 1) else "0it"
+        ),
+        stability=dataclasses.replace(
+            stability,
+            levels=tuple({min(level, levels) for level in stability.levels}),
+            orders=min(stability.orders, 1),
+            points=min(stability.points, 3),
+        ),
+    )

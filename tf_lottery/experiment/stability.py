@@ -1,0 +1,109 @@
+"""How stable the networks of a run are: to pruning, to data order, and on the line between two data orders.
+
+The definitions are those of Frankle et al. 2019 (arXiv 1903.01611, section on stability), on the stored weights at the
+end of training; all copies of a network start from the state of step k.
+
+- *Stability to data order*: one subnetwork, two data orders (which augmentation is part of).
+- *Stability to pruning*: the full network and the subnetwork, one data order, compared on the weights that are kept.
+- The *barrier* of linear mode connectivity (Frankle et al. 2020, arXiv 1912.05671): see `training.connectivity`.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from tf_lottery.core import stability
+from tf_lottery.experiment import plan, variants
+from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.ticket import Ticket
+
+DATA_ORDER, PRUNING = "data_order", "pruning"
+_PLACE = ("variant", "replicate", "level", "control")
+_MEASURES = {"distance": stability.distance, "angle": stability.angle}
+
+Stored = Callable[[Unit], Ticket]
+
+
+def rows(run: Run) -> pd.DataFrame:
+    """One row a pair of networks and a weight, of what is done.
+
+    Columns: variant, replicate, level, control (`""` for the ticket, or for the dense network at level 0), kind
+    (`"data_order"` or `"pruning"`), sample (the data orders compared, as in `"0-2"`, or the one of both, as in `"1"`),
+    weight (its name, or `"all"` for those with a mask together), distance (L2), angle (degrees).
+    """
+    stored = lru_cache(maxsize=64)(run.ticket)
+    found = [
+        place | {"weight": weight} | {name: values[weight] for name, values in measured.items()}
+        for place, measured in _pairs(run, stored)
+        for weight in measured["distance"]
+    ]
+    columns = [*_PLACE, "kind", "sample", "weight", *_MEASURES]
+    return pd.DataFrame(found, columns=columns)
+
+
+def lines(run: Run) -> pd.DataFrame:
+    """One row a point of a line between the first data order and another, of what is done.
+
+    Columns: variant, replicate, level, control, order (of the second end), share (of the second end, 0-1), test_error
+    (0-1), test_loss.
+    """
+    found = [run.line(unit).assign(**_place(unit), order=unit.order) for unit in _reordered(run)]
+    columns = [*_PLACE, "order", "share", "test_error", "test_loss"]
+    return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+
+
+def barriers(points: pd.DataFrame) -> pd.DataFrame:
+    """One row a line: variant, replicate, level, control, order, error_barrier (0-1), loss_barrier.
+
+    Args:
+        points: From `lines`.
+    """
+    measures = ["test_error", "test_loss"]
+    found = points.groupby([*_PLACE, "order"], sort=False)[measures].agg(lambda values: stability.barrier([*values]))
+    return found.set_axis(["error_barrier", "loss_barrier"], axis=1).reset_index()
+
+
+def _pairs(run: Run, stored: Stored) -> Iterator[tuple[dict[str, Any], dict[str, dict[str, float]]]]:
+    """Every pair of networks that are compared: where it stands, and its measures by weight."""
+    units = [unit for unit in plan.units(run.config) if run.is_done(unit)]
+    copies = {unit: [unit] for unit in units if not unit.order}
+    for unit in units:
+        if unit.order:
+            copies[dataclasses.replace(unit, order=0)].append(unit)
+    for unit, found in copies.items():
+        if len(found) == 1:
+            continue
+        for first, second in itertools.combinations(found, 2):
+            sample = {"kind": DATA_ORDER, "sample": f"{first.order}-{second.order}"}
+            yield _place(unit) | sample, _measured(stored, first, second)
+        for copy in found if unit.level else ():
+            full = Unit(unit.replicate, 0, variant=unit.variant, order=copy.order)
+            if full in units and _follows(run, copy):
+                sample = {"kind": PRUNING, "sample": str(copy.order)}
+                yield _place(unit) | sample, _measured(stored, full, copy)
+
+
+def _follows(run: Run, unit: Unit) -> bool:
+    """Whether a training sees the batches that the full network of its `order` saw."""
+    return unit.order > 0 or variants.of(run.config, unit.variant).data_order == "replay"
+
+
+def _measured(stored: Stored, first: Unit, second: Unit) -> dict[str, dict[str, float]]:
+    """On the masks of the second: those of the first are the same, or keep everything."""
+    ends = [stored(unit).weights["final"] for unit in (first, second)]
+    masks = stored(second).masks
+    return {name: stability.by_weight(measure, *ends, masks) for name, measure in _MEASURES.items()}
+
+
+def _place(unit: Unit) -> dict[str, Any]:
+    return {name: getattr(unit, name) for name in _PLACE}
+
+
+def _reordered(run: Run) -> list[Unit]:
+    """The trainings in further data orders that a line leads to."""
+    every = [unit for unit in plan.units(run.config) if unit.order and run.is_done(unit)]
+    return [unit for unit in every if variants.of(run.config, unit.variant).stability.points]

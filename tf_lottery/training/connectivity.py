@@ -1,0 +1,104 @@
+"""Linear mode connectivity: error and loss on the line between two networks (Frankle et al. 2020, arXiv 1912.05671).
+
+Two copies of a network, trained from one state in two data orders, are *stable* when error hardly rises between them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lottery import naming, state
+from tf_lottery.core.masks import Arrays
+from tf_lottery.keras_api import keras
+from tf_lottery.training.trainer import Trainer
+
+_EXAMPLES = 2048  # that BatchNorm statistics are computed from
+
+
+class Connectivity:
+    """Measures a trainer's model along lines; traced once.
+
+    Args:
+        trainer: Whose model, data and devices are used. The model is left with other weights.
+    """
+
+    def __init__(self, trainer: Trainer):
+        self._trainer = trainer
+        self._forward = tf.function(self._train_mode, autograph=False)
+        self._statistics = _moving_statistics(trainer.model)
+
+    def along(
+        self, first: Arrays, second: Arrays, *, points: int, fresh_statistics: bool, seeds: tuple[int, int]
+    ) -> list[dict[str, float]]:
+        """Error and loss on the test set at evenly spaced points of the line.
+
+        Args:
+            first, second: All variables at both ends, by name; the model keeps its masks. What is no float, such as the
+                state of a random generator, is that of `first`.
+            points: How many, both ends among them.
+            fresh_statistics: Whether the moving statistics of BatchNorm are computed anew at each point, as means over
+                the batches of 2,048 training examples. Else they too are interpolated, and those between two networks
+                belong to neither.
+            seeds: Of the data order and the augmentation of these batches.
+
+        Returns:
+            One row a point: share (of `second`, 0-1), test_error (0-1), test_loss.
+        """
+        batches = self._batches(seeds) if fresh_statistics and self._statistics else []
+        rows = []
+        for share in np.linspace(0, 1, points):
+            state.set_weights(between(first, second, share), self._trainer.model)
+            if batches:
+                self._refresh(batches)
+            measured = self._trainer.evaluate("test", averaged=False)
+            rows.append({"share": share.item(), "test_error": 1 - measured["accuracy"], "test_loss": measured["loss"]})
+        return rows
+
+    def _batches(self, seeds: tuple[int, int]) -> list[Any]:
+        feed = self._trainer.feed
+        found = []
+        for step in range(-(-_EXAMPLES // feed.batch_size)):
+            with feed.errors():
+                found.append(feed.take(feed.segment(*seeds, step, step + 1), tf.constant(0)))
+        return found
+
+    def _refresh(self, batches: Sequence[Any]) -> None:
+        """Sets each moving statistic to its mean over the batches."""
+        sums = dict.fromkeys(self._statistics, 0.0)
+        for batch in batches:
+            for variable, _ in self._statistics.values():
+                variable.assign(tf.zeros_like(variable))
+            self._trainer.strategy.run(self._forward, args=batch)
+            self._trainer.replicas.unify()
+            for name, (variable, momentum) in self._statistics.items():
+                sums[name] += variable.numpy() / (1 - momentum)  # what one batch has added to nothing
+        for name, (variable, _) in self._statistics.items():
+            variable.assign(sums[name] / len(batches))
+
+    def _train_mode(self, *taken: Any) -> None:
+        x, _ = self._trainer.feed.examples_of(*taken)
+        self._trainer.model(x, training=True)
+
+
+def between(first: Arrays, second: Arrays, share: float) -> dict[str, np.ndarray]:
+    """(1 - share) * first + share * second, in the dtypes of `first`; what is no float stays as in `first`."""
+    return {
+        name: ((1 - share) * array + share * second[name]).astype(array.dtype) if _is_float(array) else array
+        for name, array in first.items()
+    }
+
+
+def _moving_statistics(model: Any) -> Mapping[str, tuple[Any, float]]:
+    """The moving means and variances of BatchNorm, each with its momentum."""
+    return {
+        f"{name}/{part}": (getattr(layer, f"moving_{part}"), layer.momentum)
+        for name, layer in naming.named_layers(model).items()
+        if isinstance(layer, keras.layers.BatchNormalization)
+        for part in ("mean", "variance")
+    }
+
+
+def _is_float(array: np.ndarray) -> bool:
+    return np.issubdtype(array.dtype, np.floating) or array.dtype.name == "bfloat16"
