@@ -13,7 +13,7 @@ import numpy as np
 
 from tf_lottery import data, models
 from tf_lottery.data.dataset import Dataset, Split
-from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
+from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
 from tf_lottery.experiment.find_tickets import find_tickets
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
@@ -23,11 +23,13 @@ from tf_lottery.ticket import Ticket, save_ticket
 
 CLASSES = 3
 EXPERIMENT = Experiment(
-    replicates=2,
+    replicates=1,
     model=Model("conv_2"),  # any known name: it stands for the network below
     data=Data("crash", augment="flip_and_crop"),
     train=Train("sgd", 0.05, momentum=0.9, batch_size=8, steps="30it", evaluate_every="6it"),
     prune=Prune(levels=2, fraction=0.3, rewind_to="10it"),
+    stability=Stability(levels=(1,), orders=1, points=3),
+    variants=("k=10:", "k=20: prune.rewind_to=20it; stability.levels=(); controls=()"),  # of one dense network
 )
 
 

@@ -46,6 +46,11 @@ def rows(run: Run) -> pd.DataFrame:
     return frame.astype({"variant": str})
 
 
+def by_variant(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each variant by its label, in the order of the config; one entry, `""`, where there are none."""
+    return dict(iter(frame.groupby("variant", sort=False)))
+
+
 def environments(run: Run) -> list[dict[str, Any]]:
     """What a run was made on, see `Run.environments`; `drift.DAMAGED` alone where the record of it is damaged."""
     try:
@@ -55,7 +60,7 @@ def environments(run: Run) -> list[dict[str, Any]]:
 
 
 def spread(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean, min, max and count of each measure over the replicates, by branch and level.
+    """Mean, min, max and count of each measure over the replicates of one variant, by branch and level.
 
     The index is (branch, level); the columns are (measure, statistic).
     """
@@ -63,7 +68,7 @@ def spread(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(frame: pd.DataFrame) -> pd.Series:
-    """Whether the tickets of each level above 0 are winning tickets.
+    """Whether the tickets of each level above 0 of one variant are winning tickets.
 
     A winning ticket (Frankle & Carbin 2019, section 1) reaches its lowest validation loss no later than the dense
     network (j' <= j) and is then at least as accurate on the test set (a' >= a), with far fewer weights. Each ticket is

@@ -47,28 +47,50 @@ def _contents(run: Run) -> dict[str, bytes]:
     frame = analysis.rows(run)
     if frame.empty:
         raise RunError(f"{run.path} has no finished training yet: there is nothing to report.")
-    images = {f"{name}.png": plots.png(draw, frame) for name, (draw, _) in _FIGURES.items()}
-    page = render(run, frame, images)
+    frames = analysis.by_variant(frame)
+    images = {
+        _file(label, name): plots.png(draw, rows)
+        for label, rows in frames.items()
+        for name, (draw, _) in _FIGURES.items()
+    }
+    page = render(run, frames, images)
     tickets = frame.to_csv(index=False)
     return {**images, "tickets.csv": tickets.encode(), "index.html": page.encode()}
 
 
-def render(run: Run, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
+def render(run: Run, frames: Mapping[str, pd.DataFrame], images: Mapping[str, bytes]) -> str:
     """The page as HTML, with the images inside."""
     environments = analysis.environments(run)
     template = Template((resources.files("tf_lottery.report") / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=html.escape(f"Lottery tickets: {text.subject(run.config)}"),
         description=html.escape(text.description(run.config)),
-        headline=html.escape(text.headline(frame)),
-        figures="\n".join(_figure(name, images[f"{name}.png"], caption) for name, (_, caption) in _FIGURES.items()),
-        table=_table(text.table(frame)),
+        results="\n".join(_results(label, rows, images) for label, rows in frames.items()),
         cells_meaning=html.escape(text.CELLS_MEANING),
         verdict_meaning=html.escape(text.VERDICT_MEANING),
         config=_definitions(config_lib.fields(run.config)),
         warnings=_warning(text.exactness(environments)) + _warning(text.completeness(run)),
         environments=_environments(environments),
     )
+
+
+def _file(label: str, name: str) -> str:
+    return f"{label}_{name}.png" if label else f"{name}.png"
+
+
+def _results(label: str, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
+    """Headline, figures and table; of a variant behind its label."""
+    figures = "\n".join(_figure(name, images[_file(label, name)], caption) for name, (_, caption) in _FIGURES.items())
+    headline = html.escape(text.headline(frame))
+    results = f"""<p class="headline">{headline}</p>
+<div class="figures">
+{figures}
+</div>
+<h2>Levels</h2>
+<div class="scroll">{_table(text.table(frame))}</div>"""
+    if not label:
+        return results
+    return f"<details><summary><b>{html.escape(label)}</b>: {headline}</summary>\n{results}\n</details>"
 
 
 def _figure(name: str, image: bytes, caption: str) -> str:

@@ -85,17 +85,23 @@ class Progress(Watcher):
 def show(run: Run, page: Path) -> None:
     """Prints what came out: the table of levels, the headline, and where the page is."""
     frame = analysis.rows(run)
-    table = text.table(frame)
+    frames = analysis.by_variant(frame)
     out = console()
     out.print(text.description(run.config), markup=False, highlight=False)
     groups = [list(text.MEASURES)] if out.width >= _WIDTH_OF_ONE_TABLE else [[group] for group in text.MEASURES]
-    for together in groups:
-        out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
+    for label, rows in frames.items():
+        table = text.table(rows)
+        if label:
+            out.print(f"\n{label}", style="bold", markup=False, highlight=False)
+        for together in groups:
+            out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
     out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
     for warning in (text.exactness(analysis.environments(run)), text.completeness(run)):
         if warning:
             out.print(warning, style="bold red", markup=False, highlight=False)
-    out.print(text.headline(frame), style="bold", markup=False, highlight=False)
+    for label, rows in frames.items():
+        headline = text.headline(rows)
+        out.print(f"{label}: {headline}" if label else headline, style="bold", markup=False, highlight=False)
     out.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
