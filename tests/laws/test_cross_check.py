@@ -30,7 +30,7 @@ FRACTIONS = st.decimals(0, "0.99", places=2).map(str)
 @pytest.mark.parametrize(
     ("scope", "expected"), [("global", reference), ("layerwise", reference_layerwise)], ids=["global", "layerwise"]
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     shapes=SHAPES,
     seed=st.integers(0, 2**32 - 1),

@@ -15,7 +15,7 @@ import zlib
 import made_up
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from tf_lottery import sealed, ticket
 from tf_lottery.errors import DamageError, LotteryError, RunError, TicketError
@@ -27,7 +27,7 @@ from tf_lottery.training import progress
 FINISHED, UNDER_WAY, STEP = Unit(1, 0), Unit(1, 1), 100
 GROUP = {"w": (2,), "bias": (3,)}
 STATE = progress.shapes({"weights": GROUP, "optimizer": {"0000": (), "0001": (2,)}}, [20], {"w": (2,)}, replicas=2)
-few = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=150)
 
 ODD = [
     *(0, -1, 2**31, 2**63, 2**70, 10**400, -0.0, 0.5, 1e308, True, None, "", "w", "weights", "0x1p-1", "nan", "inf"),
