@@ -48,7 +48,7 @@ def rows(run: Run) -> pd.DataFrame:
 
 def by_variant(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of each variant by its label, in the order of the config; one entry, `""`, where there are none."""
-    return dict(iter(frame.groupby("variant", sort=False)))
+    return {} if frame.empty else dict(iter(frame.groupby("variant", sort=False)))
 
 
 def environments(run: Run) -> list[dict[str, Any]]:

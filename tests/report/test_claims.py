@@ -1,0 +1,195 @@
+"""Claims of made-up runs, against SciPy on the numbers of which they are made."""
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from tf_lottery.experiment import stability
+from tf_lottery.experiment.config import Prune, Stability
+from tf_lottery.report import analysis, claims
+
+MEASURED = ["variant", "replicate", "level", "control"]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    return made_up.sweep(tmp_path_factory.mktemp("claims") / "run")
+
+
+@pytest.fixture(scope="module")
+def found(sweep):
+    return comparisons(sweep)
+
+
+def comparisons(run):
+    barriers = stability.barriers(stability.lines(run))
+    return claims.comparisons(analysis.rows(run), stability.rows(run), barriers)
+
+
+def claim(found, statement, **place):
+    rows = found[found.statement.str.contains(statement, regex=False)]
+    for name, value in place.items():
+        rows = rows[rows[name] == value]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def numbers(run, variant, level, control="", measure="test_accuracy"):
+    return np.array([run.metrics(made_up.unit(r, level, control, variant))[measure] for r in (1, 2, 3)])
+
+
+def agrees(row, first, second):
+    """Whether a row is the paired t-test of these."""
+    differences = np.array(first) - np.array(second)
+    expected = scipy.stats.ttest_rel(first, second)
+    interval = expected.confidence_interval(0.95)
+    assert row.n == len(differences)
+    assert (row["mean"], row.low, row.high) == pytest.approx((differences.mean(), differences.min(), differences.max()))
+    assert (row.interval_low, row.interval_high) == pytest.approx((interval.low, interval.high))
+    assert row.p == pytest.approx(expected.pvalue)
+    assert row.effect == pytest.approx(differences.mean() / differences.std(ddof=1))
+    return True
+
+
+@pytest.mark.parametrize("control", ["random_mask", "reinit"])
+def test_a_ticket_is_compared_with_the_controls_of_its_replicates(sweep, found, control):
+    row = claim(found, f"than “{analysis.LABELS[control]}”", measure="test_accuracy", variant="k=0", level=2)
+    ticket, rivals = 100 * numbers(sweep, "k=0", 2), 100 * numbers(sweep, "k=0", 2, control)
+    assert agrees(row, ticket, rivals)
+    assert (row.value, row.reference) == pytest.approx((ticket.mean(), rivals.mean()))
+    assert row.verdict == "shown"
+
+
+def test_a_ticket_is_compared_with_its_dense_network_within_the_margin_that_the_claim_names(sweep, found):
+    row = claim(found, "dense network (margin: 0.2 percentage points)", variant="k=60", level=1)
+    assert agrees(row, 100 * numbers(sweep, "k=60", 1), 100 * numbers(sweep, "k=60", 0))
+    assert row.verdict == "contradicted"
+    assert row.interval_high < -0.2
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ((0.001, 0.002, 0.003), "shown"),
+        ((-0.00182, -0.0018, -0.00178), "shown"),  # within the margin
+        ((-0.00222, -0.0022, -0.00218), "contradicted"),
+        ((-0.004, 0.0, 0.004), "not shown"),
+        ((0.01, 0.01), "not shown"),
+        ((0.01,), "not shown"),
+    ],
+)
+def test_a_ticket_within_the_margin_is_as_good_as_dense_and_fewer_than_three_replicates_show_nothing(
+    tmp_path, differences, verdict
+):
+    config = made_up.experiment(replicates=len(differences), prune=Prune(levels=1))
+    accuracy = {unit: 0.9 + differences[unit - 1] for unit in range(1, len(differences) + 1)}
+    run = made_up.run(tmp_path / "run", config, lambda unit: (accuracy[unit.replicate] if unit.level else 0.9, 100))
+    assert claim(comparisons(run), "no less accurate").verdict == verdict
+
+
+def test_earlier_is_better(sweep, found):
+    row = claim(found, "earlier than the dense network", variant="k=0", level=2)
+    measure = "early_stop_step"
+    assert agrees(row, numbers(sweep, "k=0", 0, measure=measure), numbers(sweep, "k=0", 2, measure=measure))
+
+
+def test_a_variant_is_compared_with_the_first_that_is_as_sparse(sweep, found):
+    row = claim(found, "than that of k=0", level=2)
+    assert row.variant == "k=60"
+    assert agrees(row, 100 * numbers(sweep, "k=60", 2), 100 * numbers(sweep, "k=0", 2))
+    assert row.claim == "The ticket at 64.0% is more accurate than that of k=0."
+
+
+def test_variants_that_are_not_as_sparse_are_not_compared_and_levels_need_not_be_the_same(sweep):
+    frame = analysis.rows(sweep)
+    of_60 = frame.variant == "k=60"
+    none = pd.DataFrame()
+    other = claims.comparisons(frame.assign(kept=frame.kept.where(~of_60, frame.kept + 50)), none, none)
+    assert not other.statement.str.contains("than that of").any()
+    once = frame[~(of_60 & (frame.level == 1))]
+    once = once.assign(level=once.level.where(~((once.variant == "k=60") & (once.level == 2)), 1))
+    row = claim(claims.comparisons(once, none, none), "than that of k=0")
+    assert (row.variant, row.level) == ("k=60", 1)
+    assert agrees(row, 100 * numbers(sweep, "k=60", 2), 100 * numbers(sweep, "k=0", 2))
+
+
+@pytest.mark.parametrize("kind", ["data_order", "pruning"])
+@pytest.mark.parametrize("measure", ["angle", "distance"])
+def test_stability_is_the_mean_of_the_samples_of_a_replicate_beside_that_of_the_random_mask(
+    sweep, found, kind, measure
+):
+    row = claim(found, f"stable to {kind.replace('_', ' ')} than “random mask” ({measure})", variant="k=60")
+    samples = stability.rows(sweep).query("variant == 'k=60' and weight == 'all' and level == 2 and kind == @kind")
+    means = {
+        control: np.array([rows[measure].to_numpy().mean() for _, rows in of_control.groupby("replicate")])
+        for control, of_control in samples.groupby("control")
+    }
+    ticket, rivals = means[""], means["random_mask"]
+    assert (row.value, row.reference) == pytest.approx((ticket.mean(), rivals.mean()))
+    assert row.ratio == pytest.approx(rivals.mean() / ticket.mean())
+    change = np.log if measure == "distance" else np.array
+    assert agrees(row, change(rivals), change(ticket))
+
+
+def test_equal_networks_have_no_ratio_and_show_nothing(sweep):
+    rows = stability.rows(sweep).assign(distance=0.0, angle=0.0)
+    found = claims.comparisons(analysis.rows(sweep), rows, pd.DataFrame())
+    found = found[found.measure.isin(claims.STABILITY)]
+    assert found.ratio.isna().all()
+    assert (found.verdict == "not shown").all()
+
+
+def barriers(sweep, *values):
+    """Those of the tickets of level 2 of k=0, one a replicate."""
+    place = {"variant": "k=0", "level": 2, "control": "", "order": 1}
+    rows = pd.DataFrame(
+        [place | {"replicate": number, "error_barrier": value} for number, value in enumerate(values, 1)]
+    )
+    return claim(claims.comparisons(analysis.rows(sweep), pd.DataFrame(), rows), "error barrier below 2 percentage")
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ((0.005, 0.006, 0.007), "shown"),
+        ((0.10, 0.12, 0.11), "contradicted"),
+        ((0.0, 0.02, 0.04), "not shown"),
+        ((0.0, 0.0), "not shown"),
+        ((0.0, float("nan"), 0.0), "not shown"),
+    ],
+)
+def test_a_network_is_stable_where_its_barrier_is_below_two_percentage_points(sweep, values, verdict):
+    assert barriers(sweep, *values).verdict == verdict
+
+
+def test_the_barrier_is_compared_by_a_test_of_one_sample(sweep):
+    row, expected = barriers(sweep, 0.005, 0.006, 0.008), scipy.stats.ttest_1samp([0.5, 0.6, 0.8], 2)
+    assert (row.value, row.reference, row["mean"]) == pytest.approx((1.9 / 3, 2, 2 - 1.9 / 3))
+    assert row.p == pytest.approx(expected.pvalue)
+    assert row.claim == "The ticket at 64.0% has an error barrier below 2 percentage points between data orders."
+
+
+def test_dense_networks_and_random_masks_have_barriers_too(found):
+    subjects = found[found.measure == "error_barrier"].claim.str.extract(r"^The (.*?)(?: at| has)")[0]
+    assert subjects.value_counts().to_dict() == {"ticket": 2, "random mask": 2, "dense network": 2}
+
+
+def test_a_replicate_that_lacks_one_of_both_does_not_count(sweep):
+    frame = analysis.rows(sweep)
+    frame = frame[~((frame.branch == "random_mask") & (frame.replicate == 1))]
+    row = claim(claims.comparisons(frame, pd.DataFrame(), pd.DataFrame()), "random mask", variant="k=0", level=1)
+    assert (row.n, row.verdict) == (2, "not shown")
+
+
+def test_every_claim_is_a_sentence_of_its_own_in_its_variant(found):
+    assert not found.duplicated(["variant", "claim"]).any()
+    assert found.claim.str.fullmatch(r"The .*\.").all()
+    assert tuple(found.columns) == claims.COLUMNS
+
+
+def test_nothing_done_is_nothing_claimed(tmp_path):
+    config = made_up.experiment(prune=Prune(levels=0), stability=Stability())
+    assert comparisons(made_up.run(tmp_path / "run", config)).empty
+    assert claims.comparisons(pd.DataFrame(), pd.DataFrame(), pd.DataFrame()).empty

@@ -1,0 +1,195 @@
+"""What a run allows to claim: each comparison of the paper that its trainings allow, with a verdict.
+
+Everything is compared in pairs, within replicates; see `statistics`. Differences are in favour of the claim: a positive
+one speaks for it, whether more is better (accuracy) or less (steps, distance, angle, barrier).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tf_lottery.core.stability import ALL
+from tf_lottery.experiment.controls import CONTROLS
+from tf_lottery.report import analysis, statistics
+from tf_lottery.report.analysis import LABELS, TICKET
+from tf_lottery.report.statistics import Comparison
+
+STABLE = 0.02  # an error barrier below it is none: Frankle et al. 2020 (arXiv 1912.05671)
+EQUALLY_SPARSE = 0.001  # tickets whose numbers of kept weights differ by less than this share are compared
+COLUMNS = (
+    *("claim", "variant", "level", "density", "statement", "measure", "unit", "value", "reference", "ratio"),
+    *("n", "mean", "low", "high", "interval_low", "interval_high", "p", "effect", "verdict"),
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is compared: in which unit, whether more of it is better (1) or less (-1), and what of it is subtracted."""
+
+    unit: str
+    sign: int = 1
+    scale: float = 1.0
+    transform: Callable[[pd.Series], pd.Series] = abs  # nothing here is below zero
+
+
+STABILITY = {
+    "data_order_angle": Measure("degrees", sign=-1),
+    "data_order_distance": Measure("log ratio", sign=-1, transform=np.log),
+    "pruning_angle": Measure("degrees", sign=-1),
+    "pruning_distance": Measure("log ratio", sign=-1, transform=np.log),
+}
+MEASURES = STABILITY | {
+    "test_accuracy": Measure("percentage points", scale=100),
+    "early_stop_step": Measure("steps", sign=-1),
+    "error_barrier": Measure("percentage points", sign=-1, scale=100),
+}
+
+
+@dataclass(frozen=True)
+class _Question:
+    statement: str
+    measure: str
+    values: pd.Series
+    references: pd.Series
+    decide: Callable[[Comparison], str] = statistics.greater
+    subject: str = TICKET
+
+
+def comparisons(frame: pd.DataFrame, stability_rows: pd.DataFrame, barriers: pd.DataFrame) -> pd.DataFrame:
+    """One row a comparison that the finished trainings allow.
+
+    For each ticket: is it no less accurate than the dense network (within `statistics.MATCHING`), more accurate than
+    each control and than the ticket of the first variant that is as sparse, earlier at its lowest validation loss than
+    the dense network, more stable than the random mask; and has it, or the dense network, an error barrier below
+    `STABLE`? Accuracies are those at the end of training. Samples of one replicate count as their mean.
+
+    Args:
+        frame: From `analysis.rows`.
+        stability_rows: From `experiment.stability.rows`; may be empty.
+        barriers: From `experiment.stability.barriers`; may be empty.
+
+    Returns:
+        Columns: claim (a sentence), variant, level, density (0-1), statement (what the claim says of a ticket), measure
+        (a key of `MEASURES`), unit, value and reference (means of what is compared over the replicates that have both;
+        distances as they are), ratio (reference / value, of stability), n (replicates), then of the differences in
+        favour of the claim, in `unit`: mean, low and high (least and greatest), interval_low and interval_high (95%
+        confidence of the mean), p (paired t-test, two-sided, not corrected for the number of comparisons), effect
+        (d_z); verdict (`"shown"`, `"contradicted"`, `"not shown"`). "log ratio": the natural logarithm of
+        reference / value.
+    """
+    frames = analysis.by_variant(frame)
+    found = []
+    for label, rows in frames.items():
+        densities = rows[rows.branch == TICKET].groupby("level").density.mean()
+        for level, density in densities.items():
+            questions = [
+                *(_of_accuracy(rows, level) if level else ()),
+                *(_of_variants(frames, label, level) if level else ()),
+                *(_of_speed(rows, level) if level else ()),
+                *_of_stability(_at(stability_rows, label, level)),
+                *_of_barriers(_at(barriers, label, level), level),
+            ]
+            place = {"variant": label, "level": level, "density": density}
+            found += [_row(place, question) for question in questions]
+    return pd.DataFrame(found, columns=[*COLUMNS])
+
+
+def _of_accuracy(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
+    ticket, dense = _values(rows, TICKET, level), _values(rows, TICKET, 0)
+    margin = 100 * statistics.MATCHING
+    yield _Question(
+        f"is no less accurate than the dense network (margin: {margin:g} percentage points)",
+        "test_accuracy",
+        ticket,
+        dense,
+        lambda comparison: statistics.no_worse(comparison, margin),
+    )
+    for control in CONTROLS:
+        if not (rivals := _values(rows, control, level)).empty:
+            yield _Question(f"is more accurate than “{LABELS[control]}”", "test_accuracy", ticket, rivals)
+
+
+def _of_variants(frames: Mapping[str, pd.DataFrame], label: str, level: int) -> Iterator[_Question]:
+    """Against the ticket of the first variant that keeps as many weights, at whatever level."""
+    kept = _kept(frames[label])[level]
+    for other, rows in frames.items():
+        if other == label:
+            return
+        differences = (_kept(rows).drop(0, errors="ignore") - kept).abs()
+        if not differences.empty and differences.min() <= EQUALLY_SPARSE * kept:
+            ticket, rivals = (_values(frames[label], TICKET, level), _values(rows, TICKET, differences.idxmin()))
+            yield _Question(f"is more accurate than that of {other}", "test_accuracy", ticket, rivals)
+            return
+
+
+def _of_speed(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
+    steps = (_values(rows, TICKET, at, "early_stop_step") for at in (level, 0))
+    yield _Question("reaches its lowest validation loss earlier than the dense network", "early_stop_step", *steps)
+
+
+def _of_stability(rows: pd.DataFrame) -> Iterator[_Question]:
+    if rows.empty or not rows.level.any():
+        return
+    for name in STABILITY:
+        kind, _, measure = name.rpartition("_")
+        samples = rows[(rows.weight == ALL) & (rows.kind == kind)]
+        if not samples.empty:
+            ticket, rivals = (_means(samples[samples.control == branch], measure) for branch in ("", "random_mask"))
+            what = kind.replace("_", " ")
+            statement = f"is more stable to {what} than “{LABELS['random_mask']}” ({measure})"
+            yield _Question(statement, name, ticket, rivals)
+
+
+def _of_barriers(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
+    statement = f"has an error barrier below {100 * STABLE:g} percentage points between data orders"
+    for control, samples in () if rows.empty else rows.groupby("control"):
+        barrier = _means(samples, "error_barrier")
+        subject = LABELS[control or TICKET] if level else "dense network"
+        yield _Question(statement, "error_barrier", barrier, pd.Series(STABLE, barrier.index), subject=subject)
+
+
+def _row(place: Mapping[str, Any], question: _Question) -> dict[str, Any]:
+    measure = MEASURES[question.measure]
+    common = question.values.index.intersection(question.references.index)
+    value, reference = (
+        measure.scale * series.loc[common].astype(float) for series in (question.values, question.references)
+    )
+    means = {"value": value.mean(skipna=False), "reference": reference.mean(skipna=False)}
+    with np.errstate(divide="ignore", invalid="ignore"):  # a distance of 0
+        ratio = np.divide(means["reference"], means["value"]) if question.measure in STABILITY else np.nan
+        first, second = [measure.transform(series) for series in (value, reference)][:: measure.sign]
+    found = statistics.compare(first, second)
+    at = f" at {place['density']:.1%}" if place["level"] else ""
+    return {
+        **place,
+        "claim": f"The {question.subject}{at} {question.statement}.",
+        "statement": question.statement if question.subject == TICKET else f"{question.subject}: {question.statement}",
+        "measure": question.measure,
+        "unit": measure.unit,
+        **means,
+        "ratio": ratio,
+        **{name: getattr(found, name) for name in ("n", "mean", "low", "high", "p", "effect")},
+        "interval_low": found.interval[0],
+        "interval_high": found.interval[1],
+        "verdict": question.decide(found),
+    }
+
+
+def _values(rows: pd.DataFrame, branch: str, level: int, measure: str = "test_accuracy") -> pd.Series:
+    return rows[(rows.branch == branch) & (rows.level == level)].set_index("replicate")[measure]
+
+
+def _kept(rows: pd.DataFrame) -> pd.Series:
+    return rows[rows.branch == TICKET].groupby("level").kept.mean()
+
+
+def _at(rows: pd.DataFrame, variant: str, level: int) -> pd.DataFrame:
+    return rows if rows.empty else rows[(rows.variant == variant) & (rows.level == level)]
+
+
+def _means(samples: pd.DataFrame, measure: str) -> pd.Series:
+    """One value a replicate: its samples share networks."""
+    return samples.groupby("replicate")[measure].agg(lambda values: values.mean(skipna=False))
