@@ -313,6 +313,7 @@ def _metrics(masks: Arrays, from_step: int, trainer: Trainer, progress: Progress
         "from_step": from_step,
         "to_step": trainer.steps,
         "evaluated_weights": "averages" if trainer.averages else "raw",
+        "validation_accuracy": progress.history[-1]["validation_accuracy"],
         "test_accuracy": at_end["accuracy"],
         "test_loss": at_end["loss"],
         "early_stop_step": progress.early_stop_step,
