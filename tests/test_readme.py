@@ -11,8 +11,8 @@ import tiny
 
 from tf_lottery import data, keras_api, layers, model_masks, models, state
 from tf_lottery.experiment import opening
-from tf_lottery.experiment.config import check
 from tf_lottery.experiment.storage import Unit
+from tf_lottery.experiment.validation import check
 from tf_lottery.report import text
 from tf_lottery.ticket import Ticket
 
@@ -45,6 +45,10 @@ def test_the_library_example_finds_tickets_and_compares_them(capsys, tmp_path, m
 
 def test_the_config_example_is_a_possible_experiment():
     check(run(example("get_config"))["get_config"]())
+
+
+def test_the_example_of_a_sweep_is_a_possible_experiment():
+    check(run(example("variants="))["sweep"])
 
 
 def test_the_way_from_a_run_back_to_keras_leads_to_the_stored_weights(tmp_path, monkeypatch):
