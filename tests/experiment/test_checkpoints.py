@@ -12,6 +12,7 @@ from tf_lottery.experiment import imp, opening
 from tf_lottery.experiment.cadence import Cadence
 from tf_lottery.experiment.checkpoints import Checkpoints
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
+from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
 
 CONFIG = Experiment(
@@ -33,7 +34,7 @@ class Process:
     """What a process does that trains; it can be killed at a step, or told to stop."""
 
     def __init__(self, path, cadence="1it", kill_at=None, stop_at=None, config=CONFIG):
-        self.run, self.setups = opening.open_run(path, config, {"replicas": 1}), imp.Setups(config)
+        self.run, self.setups = opening.open_run(path, config, {"replicas": 1}), Setups(config)
         self.step, self.notes, self.kill_at = 0, [], kill_at
         self.checkpoints = Checkpoints(
             Cadence.parse(cadence) if isinstance(cadence, str) else cadence,

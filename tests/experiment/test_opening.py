@@ -4,7 +4,8 @@ import made_up
 import pytest
 
 from tf_lottery.errors import DamageError, RunError
-from tf_lottery.experiment import generations, opening
+from tf_lottery.experiment import generations, opening, plan
+from tf_lottery.experiment.config import Stability
 from tf_lottery.experiment.storage import Run
 
 OTHER = {"python": "4.x", "packages": {"keras": "3.x"}, "switches": {"TF_ENABLE_ONEDNN_OPTS": "0"}}
@@ -125,3 +126,24 @@ def test_a_run_that_has_moved_goes_on(tmp_path):
     shutil.move(tmp_path / "old", tmp_path / "new")
     assert go_on(tmp_path / "new", made_up.ENVIRONMENT).environments() == [made_up.ENVIRONMENT]
     assert Run.load(tmp_path / "new").config == made_up.experiment()
+
+
+def test_variants_are_added_to_a_sweep_and_never_redefined(tmp_path):
+    first = made_up.experiment(variants=("k=0:",))
+    opening.open_run(tmp_path / "run", first, made_up.ENVIRONMENT)
+    more = made_up.experiment(variants=("k=9: prune.rewind_to=9it",))
+    opened = opening.open_run(tmp_path / "run", more, made_up.ENVIRONMENT)
+    assert opened.config.variants == ("k=9: prune.rewind_to=9it", "k=0:")
+    for variants in (("k=9: prune.rewind_to=8it",), ()):
+        with pytest.raises(RunError, match="belongs to another experiment: variants="):
+            opening.open_run(tmp_path / "run", made_up.experiment(variants=variants), made_up.ENVIRONMENT)
+    opening.open_run(tmp_path / "alone", made_up.experiment(), made_up.ENVIRONMENT)
+    with pytest.raises(RunError, match="belongs to another experiment: variants="):
+        opening.open_run(tmp_path / "alone", first, made_up.ENVIRONMENT)
+
+
+def test_measures_of_stability_are_added_to_a_run(tmp_path):
+    run = made_up.run(tmp_path / "run")
+    more = made_up.experiment(stability=Stability(levels=(2,)))
+    assert opening.open_run(tmp_path / "run", more, made_up.ENVIRONMENT).config.stability.levels == (2,)
+    assert [unit.order for unit in plan.units(more) if not run.is_done(unit)] == [1, 2] * 9

@@ -9,6 +9,7 @@ import tiny
 from tf_lottery import data, models
 from tf_lottery.experiment import imp, opening, plan, stability
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
+from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Run, Unit
 
 T = 12
@@ -33,7 +34,7 @@ def experiment(rewind_to="5it", **changes):
 
 
 def found(path, config, setups=None):
-    run, setups = opening.open_run(path, config, {}), setups or imp.Setups(config)
+    run, setups = opening.open_run(path, config, {}), setups or Setups(config)
     for unit in plan.units(run.config):
         imp.train_unit(run, setups, unit)
     return run
@@ -87,7 +88,7 @@ def test_variants_that_train_alike_are_trained_densely_once(tmp_path, monkeypatc
 
 
 def test_a_sweep_killed_between_the_variants_of_one_dense_network_stores_the_others(tmp_path, sweep):
-    config, setups = sweep.config, imp.Setups(sweep.config)
+    config, setups = sweep.config, Setups(sweep.config)
     run = opening.open_run(tmp_path / "run", config, {})
     save = Run.save
 

@@ -31,7 +31,7 @@ def find_tickets(
     Each replicate trains the dense network (level 0), then prunes, rewinds to step k and trains again, level after
     level (Frankle et al. 2019, Algorithm 1). Everything is stored in `run_dir`; what is done there is not done again,
     a training under way goes on from its last kept state, to the same bytes, and a run of the same experiment with
-    fewer levels, replicates or controls is extended.
+    fewer levels, replicates, controls, variants or measures of stability is extended.
 
     The trainings run in processes of their own: a script that calls this needs `if __name__ == "__main__":`.
 

@@ -1,7 +1,7 @@
 """Run directories made, opened again and extended: only for the same experiment in the same environment."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
         return None
     stored, asked = config_lib.fields(Run.load(path).config), config_lib.fields(config)
     different = [name for name in asked if stored[name] != asked[name] and name not in EXTENDABLE]
+    if _redefined(stored["variants"], asked["variants"]):
+        different.append("variants")
     if different:
         differences = "; ".join(f"{name}={stored[name]} (run), {name}={asked[name]} (asked for)" for name in different)
         raise RunError(
@@ -59,7 +61,7 @@ def open_run(
 ) -> Run:
     """Makes a new run directory, or opens one of the same experiment to go on with it.
 
-    A run only grows: more levels, replicates or controls extend it, fewer leave it as it is.
+    A run only grows: more of what is `EXTENDABLE` extends it, less leaves it as it is.
 
     Args:
         path: The directory.
@@ -125,6 +127,12 @@ def _other_environment(path: Path, before: Mapping[str, Any], now: Mapping[str, 
         f"{path} was made in another environment, which can change results: {differences}. Go on in that one, choose "
         "another --run_dir, or accept it with --allow_drift: the report then says that the run is not bit-exact."
     )
+
+
+def _redefined(stored: Sequence[str], asked: Sequence[str]) -> bool:
+    """Whether a label means something else than before, or the variants are none, or were."""
+    before, now = ({text.partition(":")[0].strip(): text for text in texts} for texts in (stored, asked))
+    return bool(before) != bool(now) or any(now[label] != before[label] for label in now.keys() & before.keys())
 
 
 def _is_foreign(path: Path) -> bool:

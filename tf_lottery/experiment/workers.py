@@ -177,7 +177,7 @@ def _setups() -> tuple[Any, Any]:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with _silent_stderr():
             from tf_lottery import distribution
-            from tf_lottery.experiment import imp
+            from tf_lottery.experiment import imp, setups
             from tf_lottery.training import process
 
             train, topology = _worker["config"].train, _worker["topology"]
@@ -187,7 +187,7 @@ def _setups() -> tuple[Any, Any]:
                 _worker["scope"] = contextlib.ExitStack()  # entered for as long as the process lives
                 _worker["scope"].enter_context(distribution.make(topology).scope())
             process.start()
-            _worker["setups"] = imp, imp.Setups(_worker["config"])
+            _worker["setups"] = imp, setups.Setups(_worker["config"])
     return _worker["setups"]
 
 

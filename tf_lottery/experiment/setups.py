@@ -1,0 +1,150 @@
+"""What the trainings of an experiment share: model, data, optimizer, traced once; variants share what they can."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lottery import data, distribution, keras_api, layers, model_masks, models, naming, prunable, state
+from tf_lottery.core import pruning, schedules
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import ConfigError
+from tf_lottery.experiment import lengths as lengths_lib, variants
+from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.lengths import Lengths
+from tf_lottery.feeds.make import make_feed
+from tf_lottery.keras_api import keras
+from tf_lottery.ticket import Shapes
+from tf_lottery.training import optimizers
+from tf_lottery.training.connectivity import Connectivity
+from tf_lottery.training.objective import Objective
+from tf_lottery.training.optimizers import LearningRate
+from tf_lottery.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all trainings of an experiment without variants share."""
+
+    config: Experiment
+    trainer: Trainer
+    connectivity: Connectivity
+    lengths: Lengths
+    fraction_at: schedules.Schedule
+
+    @property
+    def shapes(self) -> Shapes:
+        """Of all that the files of a training may hold."""
+        of_state = self.trainer.shapes()
+        weights, optimizer = of_state["weights"], of_state["optimizer"]
+        return {"masks": of_state["masks"], "rewind": weights | optimizer, "final": weights | optimizer}
+
+    def initial_weights(self, initialisation: int, dropout: int) -> dict[str, np.ndarray]:
+        """The weights of a new model when the process is seeded with one, its random states when with the other."""
+        weights, random_states = self._new_variables(initialisation), self._random_states()
+        drawn = self._new_variables(dropout) if random_states else {}
+        return weights | {name: drawn[name] for name in random_states}
+
+    def _new_variables(self, seed: int) -> dict[str, np.ndarray]:
+        keras.utils.set_random_seed(seed)
+        feed = self.trainer.feed
+        return state.weights(models.build(self.config.model.name, feed.input_shape, feed.num_classes))
+
+    def _random_states(self) -> list[str]:
+        variables = naming.named_variables(self.trainer.model)
+        return [name for name, variable in variables.items() if keras_api.is_random_state(variable)]
+
+
+class Setups:
+    """The setups of all variants, made when they are asked for, once a process, so that nothing is traced twice.
+
+    Use it, and `train_unit`, in the scope of the strategy to train with.
+    """
+
+    def __init__(self, config: Experiment):
+        self.config = config
+        self._members = variants.members(config)
+        self._dense = {label: variants.dense_network(member) for label, member in self._members.items()}
+        self._made: dict[str, Setup] = {}
+
+    def of(self, label: str) -> Setup:
+        """The setup of a variant; of the experiment for `""`.
+
+        Raises:
+            LotteryError: data, model, devices and config do not fit each other.
+        """
+        if label not in self._made:
+            alike = next((self._made[other] for other in self.alike(label) if other in self._made), None)
+            self._made[label] = _adapted(alike, self._members[label]) if alike else _set_up(self._members[label])
+        return self._made[label]
+
+    def alike(self, label: str) -> list[str]:
+        """The variants that have the dense network of this one, itself among them."""
+        return [other for other, dense in self._dense.items() if dense == self._dense[label]]
+
+
+def _set_up(config: Experiment) -> Setup:
+    """Loads the data, builds model and optimizer, and checks what can only be checked with them."""
+    train, prune = config.train, config.prune
+    distribution.check_batch_size(train.batch_size, tf.distribute.get_strategy())
+    keras.mixed_precision.set_global_policy(train.precision)
+    dataset = data.load(config.data.name, made_up=config.data.made_up)
+    lengths = lengths_lib.lengths(config, dataset.examples["train"])
+    feed = make_feed(
+        dataset,
+        augment=config.data.augment,
+        image_size=config.data.image_size,
+        batch_size=train.batch_size,
+        longest=min(lengths.evaluate_every, lengths.total),
+        steps=lengths.total,
+        threads=train.threads,
+    )
+    plain = models.build(config.model.name, feed.input_shape, dataset.num_classes)
+    decayed = list(prunable.prunable_weights(plain).values())
+    model = layers.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in prune.exclude])
+    trainer = Trainer(
+        model,
+        feed,
+        optimizer=_optimizer(config, lengths),
+        steps=lengths.total,
+        evaluate_every=lengths.evaluate_every,
+        objective=Objective(train.label_smoothing, train.auxiliary_weight, train.weight_decay),
+        decayed=decayed,
+        jit_compile=train.jit_compile,
+    )
+    return Setup(config, trainer, Connectivity(trainer), lengths, _schedule(config, model_masks.get_masks(model)))
+
+
+def _adapted(setup: Setup, config: Experiment) -> Setup:
+    """The setup of a variant that has the dense network of another: the same model, pruned or rewound otherwise."""
+    lengths = lengths_lib.lengths(config, setup.trainer.feed.examples)
+    fraction_at = _schedule(config, model_masks.get_masks(setup.trainer.model))
+    return dataclasses.replace(setup, config=config, lengths=lengths, fraction_at=fraction_at)
+
+
+def _optimizer(config: Experiment, lengths: Lengths) -> Any:
+    train = config.train
+    rate = LearningRate(
+        train.learning_rate,
+        lengths.drops,
+        train.drop_factor,
+        lengths.warmup,
+        train.final_learning_rate,
+        linear_until=lengths.total if train.decay == "linear" else 0,
+        last=lengths.total - 1,  # fine-tuning goes on at the rate that training ended with
+    )
+    settings = optimizers.Settings(train.momentum, train.nesterov, train.epsilon, train.average)
+    return optimizers.make(train.optimizer, rate, settings, scale_loss=train.precision == "mixed_float16")
+
+
+def _schedule(config: Experiment, masks: Arrays) -> schedules.Schedule:
+    """The share to remove at each level; raises ConfigError where a layer would end up empty."""
+    prune = config.prune
+    if prune.scope == "global":
+        return schedules.constant(prune.fraction)
+    fraction_at = schedules.with_rates(prune.fraction, prune.rates, masks)
+    if emptied := pruning.first_emptied(masks, fraction_at, prune.levels):
+        raise ConfigError(f"Level {emptied[0]} would remove all of {emptied[1]!r}: ask for fewer `prune.levels`.")
+    return fraction_at
