@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -235,3 +236,18 @@ def is_running(pid):
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
     except OSError:
         return False
+
+
+def test_a_sweep_says_beforehand_how_long_it_takes_and_is_reported_by_variant(tmp_path):
+    variants = "('k=0:', 'k=2: prune.rewind_to=2it; controls=()')"
+    arguments = (f"--config.variants={variants}", "--config.stability.levels=(1,)", "--config.replicates=1", "--jobs=1")
+    said = runs.find_tickets(tmp_path / "run", "--smoke", *arguments)
+    # One dense network; of k=0 a ticket and two controls, in a further order dense, ticket, random mask; of k=2 three.
+    plan = r"^10 trainings to do; \d+ optimizer steps in all: about \d+ s, with 1 side by side\.$"
+    assert re.search(plan, said, re.MULTILINE)
+    assert "10/10 trainings" in said
+    page = (tmp_path / "run/report/index.html").read_text()
+    assert "k=0" in page
+    assert "k=2" in page
+    again = runs.find_tickets(tmp_path / "run", "--smoke", *arguments)
+    assert "trainings to do" not in again

@@ -193,3 +193,15 @@ def test_regularizers_that_a_model_brings_along_count():
         tiny.trainer(each, keras.optimizers.SGD(LearningRate(0.1))).train(0, 1, order_seed=0)
     difference = state.weights(plain)["dense/kernel"] - state.weights(model)["dense/kernel"]
     np.testing.assert_allclose(difference, 0.1 * 2 * 0.01 * before, rtol=0, atol=1e-7)  # Keras' "l2" is L2(0.01)
+
+
+def test_measuring_the_pace_leaves_no_trace_in_the_trainings_after_it():
+    model = layers.make_prunable(tiny.convolutional())
+    trainer = tiny.trainer(model)
+    start = trainer.capture()
+    trainer.train(0, 12, order_seed=1)
+    expected = state.weights(model)
+    assert 0 < trainer.seconds_per_step() < 10
+    state.restore(start, model, trainer.optimizer)
+    trainer.train(0, 12, order_seed=1)
+    assert all(array.tobytes() == expected[name].tobytes() for name, array in state.weights(model).items())
