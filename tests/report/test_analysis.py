@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tf_lottery.experiment import drift, generations, opening
+from tf_lottery.experiment.config import Prune
 from tf_lottery.report import analysis
 
 DENSE = (0.90, 100)
@@ -88,3 +89,23 @@ def test_the_environments_of_a_run_are_known_or_damaged(tmp_path):
     for path in generations.paths(run.path, "environment"):
         path.write_text("{}")
     assert analysis.environments(run) == [drift.DAMAGED]
+
+
+def steps(tmp_path, *texts, prune=None, **changes):
+    config = made_up.sweep_of(texts, replicates=1, **({"prune": prune} if prune else {}), **changes)
+    run = made_up.sweep(tmp_path / "run", config)
+    return analysis.rewind_steps(config, analysis.rows(run))
+
+
+def test_variants_that_differ_in_the_rewind_step_alone_are_drawn_against_it(tmp_path):
+    texts = ("k=60: prune.rewind_to=60it", "k=0:", "slow: train.learning_rate=0.1", "k=2: prune.rewind_to=2it")
+    found = steps(tmp_path, *texts)
+    assert found.k.to_dict() == {"k=60": 60, "k=0": 0, "k=2": 2}
+    assert found.total.tolist() == [200] * 3
+
+
+def test_without_two_rewind_steps_nothing_is_drawn_against_them(tmp_path):
+    assert steps(tmp_path, "fast:", "slow: train.learning_rate=0.1; prune.rewind_to=9it").empty
+    assert steps(tmp_path / "dense", *made_up.SWEEP, prune=Prune(levels=0)).empty
+    plain = made_up.run(tmp_path / "plain")
+    assert analysis.rewind_steps(plain.config, analysis.rows(plain)).empty

@@ -14,11 +14,6 @@ MEASURED = ["variant", "replicate", "level", "control"]
 
 
 @pytest.fixture(scope="module")
-def sweep(tmp_path_factory):
-    return made_up.sweep(tmp_path_factory.mktemp("claims") / "run")
-
-
-@pytest.fixture(scope="module")
 def found(sweep):
     return comparisons(sweep)
 

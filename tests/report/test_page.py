@@ -7,45 +7,98 @@ import pandas as pd
 import pytest
 
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import generations, opening
-from tf_lottery.experiment.config import Data, Experiment
-from tf_lottery.report import page
+from tf_lottery.experiment import generations, opening, plan, stability
+from tf_lottery.experiment.config import Data, Experiment, Prune, Stability
+from tf_lottery.experiment.storage import Run
+from tf_lottery.report import findings, overlaps, page, tables
+from tf_lottery.report.figures import look
 
 FIGURES = ("accuracy_at_early_stopping", "accuracy_at_the_end", "early_stopping", "density_by_layer")
+
+
+@pytest.fixture(scope="module")
+def page_of_sweep(tmp_path_factory):
+    return page.write(made_up.sweep(tmp_path_factory.mktemp("page") / "run"))
 
 
 def headings(html):
     return re.findall(r"<h2>(.*)</h2>", html)
 
 
-def test_the_report_is_a_page_four_figures_and_a_table(tmp_path):
+def test_the_report_of_a_plain_run_is_a_page_its_figures_and_its_tables(tmp_path):
     path = page.write(made_up.run(tmp_path / "run"))
-    assert sorted(file.name for file in path.parent.iterdir()) == [
-        "accuracy_at_early_stopping.png",
-        "accuracy_at_the_end.png",
-        "density_by_layer.png",
-        "early_stopping.png",
-        "index.html",
-        "report.lock",
-        "tickets.csv",
-    ]
+    assert sorted(file.name for file in path.parent.iterdir()) == sorted(
+        [
+            *(f"{name}.png" for name in (*FIGURES, "overlap")),
+            *("comparisons.csv", "index.html", "overlaps.csv", "report.lock", "tables.md", "tickets.csv"),
+        ]
+    )
     assert len(pd.read_csv(path.parent / "tickets.csv")) == 21
+    assert len(pd.read_csv(path.parent / "comparisons.csv")) == 2 * 4
 
 
-def test_the_page_holds_its_figures_and_asks_no_network(tmp_path):
-    path = page.write(made_up.run(tmp_path / "run"))
-    html = path.read_text()
-    images = re.findall(r'src="([^"]*)"', html)
-    for image, name in zip(images, FIGURES, strict=True):
-        assert (
-            base64.b64decode(image.removeprefix("data:image/png;base64,")) == (path.parent / f"{name}.png").read_bytes()
-        )
-    assert re.findall(r'href="([^"]*)"', html) == ["tickets.csv"]
+def test_a_page_holds_its_figures_links_its_tables_and_asks_no_network(page_of_sweep):
+    html, folder = page_of_sweep.read_text(), page_of_sweep.parent
+    images = [base64.b64decode(image.partition(",")[2]) for image in re.findall(r'src="([^"]*)"', html)]
+    assert sorted(images) == sorted(path.read_bytes() for path in folder.glob("*.png"))
+    linked = re.findall(r'href="([^"]*)"', html)
+    assert sorted(linked) == sorted(path.name for path in folder.iterdir() if path.suffix in (".csv", ".md"))
+    assert len(linked) == 6
     assert "http" not in re.sub(r'src="[^"]*"', "", html)
-    assert "winning tickets keep 64.0%" in html
 
 
-def test_the_page_is_well_formed(tmp_path):
+def test_a_plain_page_begins_with_the_headline_and_the_figures_of_levels(tmp_path):
+    html = page.write(made_up.run(tmp_path / "run")).read_text()
+    assert html.index("winning tickets keep 64.0%") < html.index("<figure>")
+    assert re.findall(r'alt="([^"]*)"', html)[:4] == [name.replace("_", " ") for name in FIGURES]
+
+
+def test_the_page_of_a_sweep_compares_the_variants_then_shows_each(page_of_sweep):
+    html = page_of_sweep.read_text()
+    assert headings(html) == ["Claims", "Stability", "Variants", "Files", "Experiment", "Environment"]
+    assert html.index("✓ shown: the ticket is more accurate than that of k=0: k=60 at 80, 64%") < html.index("<figure>")
+    summaries = re.findall("<summary>(.*)</summary>", html)
+    assert [summary.partition(":")[0] for summary in summaries] == ["All 32 comparisons in numbers", "k=0", "k=60"]
+    assert (page_of_sweep.parent / "k=60_early_stopping.png").exists()
+
+
+def test_claims_are_coloured_by_verdict_and_say_it_without_colour_too(page_of_sweep):
+    found = re.findall(r'<td class="(shown|contradicted|not-shown)">(.)', page_of_sweep.read_text())
+    assert {symbol for _, symbol in found} == {"✓", "✗", "○"}
+    assert set(found) == {("shown", "✓"), ("contradicted", "✗"), ("not-shown", "○")}
+    assert "p-values are not corrected for their number" in page_of_sweep.read_text()
+
+
+def test_the_tables_beside_the_page_hold_what_was_found(page_of_sweep):
+    folder = page_of_sweep.parent
+    run = Run.load(folder.parent)
+    for name, expected in (("stability", stability.rows(run)), ("lines", stability.lines(run))):
+        pd.testing.assert_frame_equal(pd.read_csv(folder / f"{name}.csv").fillna({"control": ""}), expected)
+    assert len(pd.read_csv(folder / "overlaps.csv")) == len(overlaps.rows(run))
+    assert (folder / "tables.md").read_text() == tables.document(findings.read(run))
+
+
+@pytest.mark.parametrize("levels", [0, 1])
+def test_one_replicate_and_few_levels_are_enough_for_a_page(tmp_path, levels):
+    stability = Stability(levels=(1,), orders=1, points=2)
+    config = made_up.experiment(replicates=1, prune=Prune(levels=levels), stability=stability)
+    html = page.write(made_up.sweep(tmp_path / "run", config)).read_text()
+    assert "✓" not in re.sub("<p>.*?</p>", "", html)
+    assert ("Claims" in headings(html)) == (levels > 0)
+
+
+def test_an_unfinished_sweep_has_a_page_at_every_moment(tmp_path, monkeypatch):
+    monkeypatch.setattr(look, "png", lambda draw: bytes(len(draw().axes)))
+    config = made_up.sweep_of(replicates=1, stability=Stability(levels=(1,), orders=1, points=2), prune=Prune(levels=1))
+    units = plan.units(config)
+    run = opening.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
+    for number, unit in enumerate(units, 1):
+        made_up.sweep(run.path, config, [unit])
+        html = page.write(run).read_text()
+        assert ("Unfinished" in html) == (number < len(units))
+
+
+def test_the_page_is_well_formed(tmp_path, page_of_sweep):
     class Checker(HTMLParser):
         def handle_starttag(self, tag, attrs):
             if tag not in ("meta", "img"):
@@ -55,8 +108,9 @@ def test_the_page_is_well_formed(tmp_path):
             assert open_tags.pop() == tag
 
     open_tags = []
-    Checker().feed(page.write(made_up.run(tmp_path / "run")).read_text())
-    assert open_tags == []
+    for path in (page.write(made_up.run(tmp_path / "run")), page_of_sweep):
+        Checker().feed(path.read_text())
+        assert open_tags == []
 
 
 def test_only_winning_levels_are_marked_as_such(tmp_path):
@@ -87,7 +141,7 @@ def test_what_an_environment_says_cannot_break_the_page(tmp_path):
 def test_a_bit_exact_run_has_one_environment_and_no_warning(tmp_path):
     html = page.write(made_up.run(tmp_path / "run")).read_text()
     assert "bit-exact" not in html
-    assert headings(html) == ["Levels", "Experiment", "Environment"]
+    assert headings(html) == ["Levels", "Claims", "Files", "Experiment", "Environment"]
     assert "<dl><dt>python</dt><dd>3.x</dd><dt>packages.keras</dt><dd>3.x</dd></dl>" in html
 
 
@@ -98,7 +152,7 @@ def test_a_run_that_went_on_in_another_environment_says_so_and_shows_both(tmp_pa
     assert (
         '<p class="warning">Not bit-exact: the run went on in another environment: packages.keras=3.x, then 4.x.</p>'
     ) in html
-    assert headings(html) == ["Levels", "Experiment", "Environment 1", "Environment 2"]
+    assert headings(html) == ["Levels", "Claims", "Files", "Experiment", "Environment 1", "Environment 2"]
     assert "<dd>4.x</dd>" in html
 
 

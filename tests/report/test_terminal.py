@@ -75,3 +75,22 @@ def test_a_run_that_is_not_bit_exact_says_so(monkeypatch, tmp_path):
     opening.open_run(run.path, run.config, {"python": "4.x", "packages": {"keras": "3.x"}}, allow_drift=True)
     terminal.show(run, page.write(run))
     assert "Not bit-exact: the run went on in another environment: python=3.x, then 4.x." in stream.getvalue()
+
+
+def test_what_is_shown_or_contradicted_is_printed_after_the_tables(monkeypatch, tmp_path):
+    stream = output(monkeypatch)
+    run = made_up.sweep(tmp_path / "run")
+    terminal.show(run, page.write(run))
+    lines = stream.getvalue().splitlines()
+    start = lines.index("Claims, paired over replicates, at the end of training:")
+    assert lines[start + 4] == "✓ shown: the ticket is more accurate than that of k=0: k=60 at 80, 64%"
+    assert not any("not shown: the" in line for line in lines[start:])
+
+
+def test_conclusions_fill_no_more_than_a_screen(monkeypatch, tmp_path):
+    stream = output(monkeypatch)
+    monkeypatch.setattr(terminal.tables, "conclusions", lambda comparisons: ["line"] * 40)
+    run = made_up.run(tmp_path / "run")
+    terminal.show(run, page.write(run))
+    assert stream.getvalue().count("line\n") == 16
+    assert "… and 24 more, on the page." in stream.getvalue()

@@ -1,12 +1,14 @@
 """Run directories in, rows out; and what the rows allow to claim."""
 
 import dataclasses
+import json
 from typing import Any
 
 import pandas as pd
 
 from tf_lottery.errors import DamageError
 from tf_lottery.experiment import drift, plan, variants
+from tf_lottery.experiment.config import Experiment, fields
 from tf_lottery.experiment.controls import CONTROLS
 from tf_lottery.experiment.storage import Run, Unit
 
@@ -17,6 +19,8 @@ LABELS = {TICKET: "ticket"} | {
 }
 MEASURES = ("density", "early_stop_test_accuracy", "early_stop_step", "test_accuracy")
 MIN_REPLICATES = 3
+
+_WITH_K = ("prune.rewind_to", "stability.")  # what variants that are drawn against k may differ in
 
 WINNING, LESS_ACCURATE, LATER, NOT_SHOWN = "winning", "less accurate", "later", "not shown"
 
@@ -49,6 +53,27 @@ def rows(run: Run) -> pd.DataFrame:
 def by_variant(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of each variant by its label, in the order of the config; one entry, `""`, where there are none."""
     return {} if frame.empty else dict(iter(frame.groupby("variant", sort=False)))
+
+
+def rewind_steps(config: Experiment, frame: pd.DataFrame) -> pd.DataFrame:
+    """The variants that differ in the rewind step alone, most of them if there are several such groups.
+
+    Args:
+        config: The experiment.
+        frame: From `rows`.
+
+    Returns:
+        By label, k and T (`total`) in steps, of variants with a ticket; empty if there are not two different k.
+    """
+    tickets = frame[(frame.branch == TICKET) & (frame.level > 0)]
+    steps = tickets.groupby("variant", sort=False)[["from_step", "to_step"]].first().set_axis(["k", "total"], axis=1)
+    groups: dict[str, list[str]] = {}
+    for label, member in variants.members(config).items():
+        alike = {name: value for name, value in fields(member).items() if not name.startswith(_WITH_K)}
+        groups.setdefault(json.dumps(alike), []).append(label)
+    found = [steps[steps.index.isin(group)] for group in groups.values()]
+    most = max(found, key=lambda group: group.k.nunique())
+    return most if most.k.nunique() > 1 else most[:0]
 
 
 def environments(run: Run) -> list[dict[str, Any]]:

@@ -17,10 +17,11 @@ from tf_lottery.report import analysis, statistics
 from tf_lottery.report.analysis import LABELS, TICKET
 from tf_lottery.report.statistics import Comparison
 
+LOG_RATIO = "log ratio"
 STABLE = 0.02  # an error barrier below it is none: Frankle et al. 2020 (arXiv 1912.05671)
 EQUALLY_SPARSE = 0.001  # tickets whose numbers of kept weights differ by less than this share are compared
 COLUMNS = (
-    *("claim", "variant", "level", "density", "statement", "measure", "unit", "value", "reference", "ratio"),
+    *("claim", "variant", "level", "density", "subject", "statement", "measure", "unit", "value", "reference", "ratio"),
     *("n", "mean", "low", "high", "interval_low", "interval_high", "p", "effect", "verdict"),
 )
 
@@ -37,13 +38,14 @@ class Measure:
 
 STABILITY = {
     "data_order_angle": Measure("degrees", sign=-1),
-    "data_order_distance": Measure("log ratio", sign=-1, transform=np.log),
+    "data_order_distance": Measure(LOG_RATIO, sign=-1, transform=np.log),
     "pruning_angle": Measure("degrees", sign=-1),
-    "pruning_distance": Measure("log ratio", sign=-1, transform=np.log),
+    "pruning_distance": Measure(LOG_RATIO, sign=-1, transform=np.log),
 }
-MEASURES = STABILITY | {
+MEASURES = {
     "test_accuracy": Measure("percentage points", scale=100),
     "early_stop_step": Measure("steps", sign=-1),
+    **STABILITY,
     "error_barrier": Measure("percentage points", sign=-1, scale=100),
 }
 
@@ -72,7 +74,8 @@ def comparisons(frame: pd.DataFrame, stability_rows: pd.DataFrame, barriers: pd.
         barriers: From `experiment.stability.barriers`; may be empty.
 
     Returns:
-        Columns: claim (a sentence), variant, level, density (0-1), statement (what the claim says of a ticket), measure
+        Columns: claim (a sentence), variant, level, density (0-1), subject and
+        statement (of the claim), measure
         (a key of `MEASURES`), unit, value and reference (means of what is compared over the replicates that have both;
         distances as they are), ratio (reference / value, of stability), n (replicates), then of the differences in
         favour of the claim, in `unit`: mean, low and high (least and greatest), interval_low and interval_high (95%
@@ -166,7 +169,8 @@ def _row(place: Mapping[str, Any], question: _Question) -> dict[str, Any]:
     return {
         **place,
         "claim": f"The {question.subject}{at} {question.statement}.",
-        "statement": question.statement if question.subject == TICKET else f"{question.subject}: {question.statement}",
+        "subject": question.subject,
+        "statement": question.statement,
         "measure": question.measure,
         "unit": measure.unit,
         **means,

@@ -1,6 +1,5 @@
-"""The report of a run: `tickets.csv`, the figures, and a self-contained `index.html`."""
+"""The report of a run: figures, tables, and a self-contained `index.html` that shows them."""
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -10,24 +9,21 @@ from typing import Any
 
 import pandas as pd
 
-from tf_lottery.errors import RunError
 from tf_lottery.experiment import config as config_lib, drift
 from tf_lottery.experiment.storage import Run
-from tf_lottery.report import analysis, plots, text
+from tf_lottery.report import analysis, findings as findings_lib, markup, tables, text
+from tf_lottery.report.figures import catalogue
+from tf_lottery.report.figures.catalogue import Drawn
+from tf_lottery.report.findings import Findings
 
-_FIGURES = {
-    "accuracy_at_early_stopping": (
-        plots.accuracy_at_early_stopping,
-        "Lines are means, bands run from the lowest to the highest replicate. The controls: “random mask” keeps as "
-        "many weights in each layer, chosen at random; “reinit” keeps the ticket's weights, newly initialised.",
-    ),
-    "accuracy_at_the_end": (plots.accuracy_at_the_end, "The same when training has gone on to its last step."),
-    "early_stopping": (
-        plots.early_stopping,
-        "Lower is faster. The validation set alone decides where this step is; where it is the last one, the loss was "
-        "still falling when training ended.",
-    ),
-    "density_by_layer": (plots.density_by_layer, "How much of each weight the tickets keep."),
+# What there is to fetch beside the page, and what it holds.
+_FILES = {
+    "tickets.csv": "every training",
+    tables.COMPARISONS: "every comparison",
+    "stability.csv": "every pair of networks, weight by weight",
+    "lines.csv": "every point of every line",
+    "overlaps.csv": "every pair of masks",
+    "tables.md": "the tables of this page in Markdown",
 }
 
 
@@ -44,86 +40,120 @@ def write(run: Run) -> Path:
 
 
 def _contents(run: Run) -> dict[str, bytes]:
-    frame = analysis.rows(run)
-    if frame.empty:
-        raise RunError(f"{run.path} has no finished training yet: there is nothing to report.")
-    frames = analysis.by_variant(frame)
-    images = {
-        _file(label, name): plots.png(draw, rows)
-        for label, rows in frames.items()
-        for name, (draw, _) in _FIGURES.items()
+    findings = findings_lib.read(run)
+    of_run = catalogue.of_run(findings)
+    of_variants = {label: catalogue.of_variant(rows) for label, rows in findings.by_variant.items()}
+    images = {f"{name}.png": drawn.image for name, drawn in of_run.items()}
+    for label, figures in of_variants.items():
+        images |= {f"{label}_{name}.png".removeprefix("_"): drawn.image for name, drawn in figures.items()}
+    files = _tables(findings)
+    page = render(run, findings, of_run, of_variants, [*files])
+    return {**images, **{name: content.encode() for name, content in files.items()}, "index.html": page.encode()}
+
+
+def _tables(findings: Findings) -> dict[str, str]:
+    """The tables by file name; the trainings and the comparisons even where there are none."""
+    frames = {"tickets": findings.trainings, "comparisons": findings.comparisons}
+    others = {"stability": findings.stability, "lines": findings.lines, "overlaps": findings.overlaps}
+    frames |= {name: frame for name, frame in others.items() if not frame.empty}
+    return {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()} | {
+        "tables.md": tables.document(findings)
     }
-    page = render(run, frames, images)
-    tickets = frame.to_csv(index=False)
-    return {**images, "tickets.csv": tickets.encode(), "index.html": page.encode()}
 
 
-def render(run: Run, frames: Mapping[str, pd.DataFrame], images: Mapping[str, bytes]) -> str:
-    """The page as HTML, with the images inside."""
+def render(
+    run: Run,
+    findings: Findings,
+    of_run: Mapping[str, Drawn],
+    of_variants: Mapping[str, Mapping[str, Drawn]],
+    files: Sequence[str],
+) -> str:
+    """The page as HTML, with the images inside.
+
+    Args:
+        run: What it is of.
+        findings: What the run has so far.
+        of_run: Its figures; see `catalogue.of_run`.
+        of_variants: Those of each variant, by label; see `catalogue.of_variant`.
+        files: The names of the tables beside the page.
+    """
     environments = analysis.environments(run)
     template = Template((resources.files("tf_lottery.report") / "page.html").read_text(encoding="utf-8"))
+    results = _sweep if run.config.variants else _single
     return template.substitute(
         title=html.escape(f"Lottery tickets: {text.subject(run.config)}"),
         description=html.escape(text.description(run.config)),
-        results="\n".join(_results(label, rows, images) for label, rows in frames.items()),
-        cells_meaning=html.escape(text.CELLS_MEANING),
-        verdict_meaning=html.escape(text.VERDICT_MEANING),
-        config=_definitions(config_lib.fields(run.config)),
-        warnings=_warning(text.exactness(environments)) + _warning(text.completeness(run)),
+        warnings=markup.warning(text.exactness(environments)) + markup.warning(text.completeness(run)),
+        results=results(findings, of_run, of_variants),
+        files="".join(f'<li><a href="{name}">{name}</a>: {_FILES[name]}</li>' for name in files),
+        config=markup.definitions(config_lib.fields(run.config)),
         environments=_environments(environments),
     )
 
 
-def _file(label: str, name: str) -> str:
-    return f"{label}_{name}.png" if label else f"{name}.png"
-
-
-def _results(label: str, frame: pd.DataFrame, images: Mapping[str, bytes]) -> str:
-    """Headline, figures and table; of a variant behind its label."""
-    figures = "\n".join(_figure(name, images[_file(label, name)], caption) for name, (_, caption) in _FIGURES.items())
-    headline = html.escape(text.headline(frame))
-    results = f"""<p class="headline">{headline}</p>
-<div class="figures">
-{figures}
-</div>
-<h2>Levels</h2>
-<div class="scroll">{_table(text.table(frame))}</div>"""
-    if not label:
-        return results
-    return f"<details><summary><b>{html.escape(label)}</b>: {headline}</summary>\n{results}\n</details>"
-
-
-def _figure(name: str, image: bytes, caption: str) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(image).decode()}"
-    caption = f"<figcaption>{html.escape(caption)}</figcaption>"
-    return f'<figure><img src="{source}" alt="{name.replace("_", " ")}">{caption}</figure>'
-
-
-def _table(frame: pd.DataFrame) -> str:
-    groups = frame.columns.get_level_values(0)
-    spans = "".join(f'<th colspan="{(groups == group).sum()}">{html.escape(group)}</th>' for group in groups.unique())
-    names = "".join(f"<th>{html.escape(name)}</th>" for name in frame.columns.get_level_values(1))
-    body = "".join(
-        f'<tr class="{line["", "verdict"].replace(" ", "-")}">'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in line)
-        + "</tr>\n"
-        for _, line in frame.iterrows()
+def _single(findings: Findings, of_run: Mapping[str, Drawn], of_variants: Mapping[str, Mapping[str, Drawn]]) -> str:
+    ((label, rows),) = findings.by_variant.items()
+    return "\n".join(
+        [
+            markup.paragraph(text.headline(rows), "headline"),
+            markup.figures({**of_variants[label], **of_run}),
+            "<h2>Levels</h2>",
+            _levels(rows),
+            *_stability(findings),
+            *_claims(findings),
+        ]
     )
-    return f'<table>\n<thead><tr class="groups">{spans}</tr>\n<tr>{names}</tr></thead>\n<tbody>\n{body}</tbody></table>'
 
 
-def _warning(sentence: str) -> str:
-    return f'<p class="warning">{html.escape(sentence)}</p>' if sentence else ""
+def _sweep(findings: Findings, of_run: Mapping[str, Drawn], of_variants: Mapping[str, Mapping[str, Drawn]]) -> str:
+    """What compares the variants, then each behind its label."""
+    of_accuracy = findings.comparisons[findings.comparisons.measure == "test_accuracy"]
+    conclusions = markup.points(tables.conclusions(of_accuracy), "conclusions")
+    details = (
+        markup.details(f"{label}: {text.headline(rows)}", markup.figures(of_variants[label]) + "\n" + _levels(rows))
+        for label, rows in findings.by_variant.items()
+    )
+    parts = [conclusions, markup.figures(of_run), *_claims(findings), *_stability(findings), "<h2>Variants</h2>"]
+    return "\n".join([*parts, *details])
+
+
+def _levels(rows: pd.DataFrame) -> str:
+    table = text.table(rows)
+    classes = [line.replace(" ", "-") for line in table["", "verdict"]]
+    return "\n".join(
+        [
+            markup.table(table, rows=classes),
+            markup.paragraph(text.CELLS_MEANING),
+            markup.paragraph(text.VERDICT_MEANING),
+        ]
+    )
+
+
+def _stability(findings: Findings) -> list[str]:
+    found = tables.stability(findings)
+    if found.empty:
+        return []
+    return ["<h2>Stability</h2>", markup.table(found), markup.paragraph(tables.STABILITY_MEANING)]
+
+
+def _claims(findings: Findings) -> list[str]:
+    """What is shown, level by level, then in full."""
+    if findings.comparisons.empty:
+        return []
+    full = tables.claims_in_full(findings.comparisons)
+    return [
+        "<h2>Claims</h2>",
+        markup.table(tables.claims_by_level(findings), verdicts=True),
+        markup.paragraph(tables.SYMBOLS_MEANING),
+        markup.paragraph(tables.CLAIMS_MEANING),
+        markup.details(f"All {len(full)} comparisons in numbers", markup.table(full, verdicts=True)),
+    ]
 
 
 def _environments(environments: Sequence[Mapping[str, Any]]) -> str:
     """Each under a heading of its own, numbered if there are several."""
     numbers = [f" {number}" for number, _ in enumerate(environments, start=1)] if environments[1:] else [""]
     return "\n".join(
-        f"<h2>Environment{number}</h2>\n<dl>{_definitions(drift.flat(environment))}</dl>"
+        f"<h2>Environment{number}</h2>\n<dl>{markup.definitions(drift.flat(environment))}</dl>"
         for number, environment in zip(numbers, environments, strict=False)
     )
-
-
-def _definitions(content: Mapping[str, Any]) -> str:
-    return "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd>" for name, value in content.items())

@@ -15,9 +15,10 @@ from rich.table import Table
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.watcher import Watcher
-from tf_lottery.report import analysis, text
+from tf_lottery.report import analysis, tables, text
 
 _WIDTH_OF_ONE_TABLE = 160
+_MOST_CONCLUSIONS = 16
 
 
 class Progress(Watcher):
@@ -83,7 +84,12 @@ class Progress(Watcher):
 
 
 def show(run: Run, page: Path) -> None:
-    """Prints what came out: the table of levels, the headline, and where the page is."""
+    """Prints what came out: the table of levels, what is shown or contradicted, the headline, and where the page is.
+
+    Args:
+        run: The run.
+        page: From `page.write`; the claims are read from the table beside it.
+    """
     frame = analysis.rows(run)
     frames = analysis.by_variant(frame)
     out = console()
@@ -96,6 +102,14 @@ def show(run: Run, page: Path) -> None:
         for together in groups:
             out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
     out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
+    conclusions = _conclusions(page)
+    if conclusions:
+        out.print("\nClaims, paired over replicates, at the end of training:", markup=False, highlight=False)
+    for line in conclusions[:_MOST_CONCLUSIONS]:
+        out.print(line, markup=False, highlight=False)
+    if more := conclusions[_MOST_CONCLUSIONS:]:
+        out.print(f"… and {len(more)} more, on the page.", markup=False, highlight=False)
+    out.print()
     for warning in (text.exactness(analysis.environments(run)), text.completeness(run)):
         if warning:
             out.print(warning, style="bold red", markup=False, highlight=False)
@@ -114,6 +128,12 @@ def console(width: int = _WIDTH_OF_ONE_TABLE) -> Console:
     """Standard output: as wide as the terminal, or as `width` characters where there is none."""
     out = Console()
     return out if out.is_terminal else Console(width=width)
+
+
+def _conclusions(page: Path) -> list[str]:
+    columns = ["variant", "subject", "statement", "measure", "density", "verdict"]
+    path = page.with_name(tables.COMPARISONS)
+    return tables.conclusions(pd.read_csv(path, usecols=columns, dtype={"variant": str}, keep_default_na=False))
 
 
 def _table(frame: pd.DataFrame, title: str | None) -> Table:

@@ -71,7 +71,7 @@ def description(config: Experiment) -> str:
     return (
         f"{subject(config)}: {_count(config.replicates, 'replicate')}, {_count(prune.levels, 'level')} of "
         f"{prune.fraction:.0%} ({prune.scope}, {prune.criterion}), {config.train.steps} a training, rewound to "
-        f"{prune.rewind_to}."
+        f"{prune.rewind_to}." + (f" Variants: {'; '.join(config.variants)}." if config.variants else "")
     )
 
 

@@ -1,40 +1,32 @@
-"""Rows in, figures out. Colours are those of Okabe and Ito, told apart also by marker and line."""
+"""What changes from level to level: accuracy, speed, stability, and the layers, against the share of weights kept."""
 
-import io
-from collections.abc import Callable
-
-import matplotlib
-import matplotlib.style
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tf_lottery.report import analysis
+from tf_lottery.report.analysis import LABELS, TICKET
+from tf_lottery.report.figures import look
 
-_MARKERS = "osD^vP*X"
-STYLES = {
-    analysis.TICKET: {"color": "#0072B2", "marker": "o", "linestyle": "-"},
-    "random_mask": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
-    "reinit": {"color": "#009E73", "marker": "^", "linestyle": "-."},
-}
+MOST_WITH_CONTROLS = 4  # variants: more lines than theirs cannot be told apart
+_CONTROLS = {"random_mask": "--", "reinit": "-."}
 
 
 def accuracy_at_early_stopping(frame: pd.DataFrame) -> Figure:
     """Test accuracy at the step of the lowest validation loss, against density; bands from min to max."""
-    return _against_density(frame, "early_stop_test_accuracy", "Test accuracy at early stopping", "%", scale=100)
+    return _of_a_variant(frame, "early_stop_test_accuracy", "Test accuracy at early stopping", "%", scale=100)
 
 
 def accuracy_at_the_end(frame: pd.DataFrame) -> Figure:
     """Test accuracy at the end of training, against density; bands from min to max."""
-    return _against_density(frame, "test_accuracy", "Test accuracy at the end of training", "%", scale=100)
+    return _of_a_variant(frame, "test_accuracy", "Test accuracy at the end of training", "%", scale=100)
 
 
 def early_stopping(frame: pd.DataFrame) -> Figure:
     """The step of the lowest validation loss against density: how fast a network learns."""
-    return _against_density(frame, "early_stop_step", "Step of the lowest validation loss", "optimizer step")
+    return _of_a_variant(frame, "early_stop_step", "Step of the lowest validation loss", "optimizer step")
 
 
 def density_by_layer(frame: pd.DataFrame) -> Figure:
@@ -42,11 +34,11 @@ def density_by_layer(frame: pd.DataFrame) -> Figure:
 
     Too many weights for a legend are told apart by a colour that goes from the input to the output.
     """
-    figure, axis = _figure()
-    tickets = frame[frame.branch == analysis.TICKET].groupby("level").mean(numeric_only=True)
-    columns = [column for column in tickets if column.startswith("density:")]
-    if few := len(columns) <= len(_MARKERS):
-        for marker, column in zip(_MARKERS, columns, strict=False):
+    figure, axis = look.figure("Density by layer")
+    tickets = frame[frame.branch == TICKET].groupby("level").mean(numeric_only=True)
+    columns = [column for column in tickets if column.startswith("density:") and tickets[column].notna().any()]
+    if few := len(columns) <= len(look.MARKERS):
+        for marker, column in zip(look.MARKERS, columns, strict=False):
             axis.plot(tickets.index, 100 * tickets[column], marker=marker, label=column.removeprefix("density:"))
     else:
         colours = ScalarMappable(Normalize(1, len(columns)), cmap="cividis")
@@ -54,7 +46,7 @@ def density_by_layer(frame: pd.DataFrame) -> Figure:
             axis.plot(tickets.index, 100 * tickets[column], color=colours.to_rgba(position), linewidth=1)
         figure.colorbar(colours, ax=axis, label=f"the {len(columns)} weights, from input to output")
     axis.plot(tickets.index, 100 * tickets.density, color="black", linestyle=":", label="all together")
-    axis.set(title="Density by layer", xlabel="level", ylabel="weights kept (%)", yscale="log")
+    axis.set(xlabel="level", ylabel="weights kept (%)", yscale="log")
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "125" else ""))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -62,38 +54,76 @@ def density_by_layer(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def png(draw: Callable[[pd.DataFrame], Figure], frame: pd.DataFrame) -> bytes:
-    """A figure as PNG; the same rows always give the same bytes, whatever `matplotlibrc` there is."""
-    buffer = io.BytesIO()
-    with matplotlib.style.context("default"):
-        figure = draw(frame)
-        figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
-    return buffer.getvalue()
+def accuracy_of_variants(frames: dict[str, pd.DataFrame]) -> Figure:
+    """Test accuracy at the end of training, of the tickets of all variants and, where these are few, their controls."""
+    figure, axis = look.figure("Test accuracy at the end of training")
+    for label, style in look.of_variants(frames).items():
+        summary = analysis.spread(frames[label])
+        look.curve(axis, *_curve(summary, TICKET, "test_accuracy", 100), style, label)
+        for control, linestyle in _CONTROLS.items() if len(frames) <= MOST_WITH_CONTROLS else ():
+            if control in summary.index.levels[0]:
+                thin = {"color": style["color"], "linestyle": linestyle, "linewidth": 0.8}
+                named = f"{label}, {LABELS[control]}"
+                look.curve(axis, *_curve(summary, control, "test_accuracy", 100), thin, named, band=False)
+    together = pd.concat(frames.values())
+    dense = 100 * together[together.level == 0].groupby("variant", sort=False).test_accuracy.mean()
+    for number, accuracy in enumerate(dense.unique()):  # variants that train alike share their dense networks
+        axis.axhline(accuracy, label="" if number else "dense", **look.DENSE)
+    axis.set(ylabel="%")
+    look.density_axis(axis, 100 * together.groupby(["variant", "level"]).density.mean())
+    axis.legend(frameon=False, fontsize="small")
+    return figure
 
 
-def _figure() -> tuple[Figure, Axes]:
-    look = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
-    with matplotlib.rc_context(look):
-        figure = Figure(figsize=(5.5, 4), layout="constrained")
-        return figure, figure.subplots()
+def stability(samples: pd.DataFrame, densities: pd.Series, measure: str, unit: str) -> Figure:
+    """One measure of stability against density, to data order and to pruning, of tickets and random masks.
+
+    Args:
+        samples: `Findings.samples`.
+        densities: 0-1, by variant and level.
+        measure: `"angle"` or `"distance"`.
+        unit: For the axis.
+    """
+    figure, axes = look.grid(2)
+    styles = look.of_variants(samples.variant.unique())
+    pruned = samples[samples.level > 0]
+    for axis, kind in zip(axes, ("data_order", "pruning"), strict=True):
+        chosen = pruned[pruned.measure == f"{kind}_{measure}"]
+        for (variant, branch), rows in chosen.groupby(["variant", "branch"], sort=False):
+            if branch != TICKET and len(styles) > MOST_WITH_CONTROLS:
+                continue
+            spread = rows.groupby("level").value.agg(["mean", "min", "max"])
+            style = look.BRANCHES[branch] if not variant else {**styles[variant], **_line(branch)}
+            named = f"{variant} {LABELS[branch]}".strip()
+            look.curve(axis, 100 * densities[variant].reindex(spread.index), spread, style, named)
+        axis.set(title=f"to {kind.replace('_', ' ')}")
+        axis.set_ylim(bottom=0)
+        look.density_axis(axis, 100 * densities.loc[[*zip(pruned.variant, pruned.level, strict=True)]])
+    axes[0].set(ylabel=unit)
+    named = axes[0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+    figure.suptitle(f"Stability: {measure}")
+    return figure
 
 
-def _against_density(frame: pd.DataFrame, measure: str, title: str, unit: str, scale: float = 1) -> Figure:
-    figure, axis = _figure()
+def _line(branch: str) -> dict[str, str]:
+    return {"linestyle": look.BRANCHES[branch]["linestyle"]}
+
+
+def _of_a_variant(frame: pd.DataFrame, measure: str, title: str, unit: str, scale: float = 1) -> Figure:
+    figure, axis = look.figure(title)
     summary = analysis.spread(frame)
-    dense = summary.loc[[(analysis.TICKET, 0)]]
-    for branch in (name for name in STYLES if name in summary.index.levels[0]):
-        curve = summary.loc[[branch]] if branch == analysis.TICKET else pd.concat([dense, summary.loc[[branch]]])
-        values, densities = scale * curve[measure], 100 * curve["density"]["mean"]
-        axis.plot(densities, values["mean"], markersize=4, label=analysis.LABELS[branch], **STYLES[branch])
-        band = {"color": STYLES[branch]["color"], "alpha": 0.15, "linewidth": 0}
-        axis.fill_between(densities, values["min"], values["max"], **band)
-    axis.axhline(scale * dense[measure]["mean"].item(), color="black", linewidth=0.8, linestyle=":", label="dense")
-    levels = 100 * summary.loc[analysis.TICKET]["density"]["mean"]
-    ticks = levels[:: max(1, len(levels) // 6)]
-    axis.set(title=title, xlabel="weights kept (%)", ylabel=unit, xscale="log")
-    axis.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.invert_xaxis()
+    for branch in (name for name in look.BRANCHES if name in summary.index.levels[0]):
+        look.curve(axis, *_curve(summary, branch, measure, scale), look.BRANCHES[branch], LABELS[branch])
+    axis.axhline(scale * summary[measure]["mean"][TICKET, 0], label="dense", **look.DENSE)
+    axis.set(ylabel=unit)
+    look.density_axis(axis, 100 * summary.loc[TICKET]["density"]["mean"])
     axis.legend(frameon=False)
     return figure
+
+
+def _curve(summary: pd.DataFrame, branch: str, measure: str, scale: float) -> tuple[pd.Series, pd.DataFrame]:
+    """Densities in percent and the measure at each; a control begins at the dense network, as a ticket does."""
+    dense = summary.loc[[(TICKET, 0)]]
+    rows = summary.loc[[branch]] if branch == TICKET else pd.concat([dense, summary.loc[[branch]]])
+    return 100 * rows["density"]["mean"], scale * rows[measure]

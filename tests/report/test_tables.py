@@ -1,0 +1,126 @@
+import made_up
+import pandas as pd
+import pytest
+
+from tf_lottery.experiment import stability
+from tf_lottery.experiment.config import Stability
+from tf_lottery.report import findings, tables
+
+
+@pytest.fixture(scope="module")
+def found(sweep):
+    return findings.read(sweep)
+
+
+def comparisons(*verdicts, variant="", statement="is good", measure="test_accuracy"):
+    """One a level, each at half the density of the one before."""
+    rows = [
+        {"subject": "ticket", "statement": statement, "variant": variant, "level": level, "density": 0.5**level}
+        | {"measure": measure, "verdict": verdict}
+        for level, verdict in enumerate(verdicts, 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_stability_is_mean_min_and_max_of_ticket_and_random_mask_and_the_ratio_of_the_means(sweep, found):
+    table = tables.stability(found)
+    row = table[(table.variant == "k=60") & (table.level == "2") & (table.measure == "data order: angle (°)")].iloc[0]
+    samples = stability.rows(sweep).query(
+        "variant == 'k=60' and level == 2 and kind == 'data_order' and weight == 'all'"
+    )
+    ticket, rivals = (samples[samples.control == control].angle for control in ("", "random_mask"))
+    assert row["ticket"] == f"{ticket.mean():.1f} [{ticket.min():.1f}–{ticket.max():.1f}]"
+    assert row["random mask"] == f"{rivals.mean():.1f} [{rivals.min():.1f}–{rivals.max():.1f}]"
+    assert row["ratio"] == f"{rivals.mean() / ticket.mean():.1f}x"
+    assert (row["density"], row["replicates"], row["samples"]) == ("64.0%", "3", "9")
+
+
+def test_dense_networks_have_stability_to_data_order_and_a_barrier_but_no_random_mask(found):
+    table = tables.stability(found)
+    dense = table[(table.level == "0") & (table.variant == "k=0")]
+    assert dense.measure.tolist() == ["data order: angle (°)", "data order: distance", "error barrier (points)"]
+    assert dense["random mask"].tolist() == [""] * 3
+    assert dense["ratio"].tolist() == ["–"] * 3
+    assert dense["ticket"].iloc[-1] == "12.50 [12.50–12.50]"  # 0.5 / 4 at the middle of every line
+
+
+def test_what_diverged_is_a_dash_and_no_mean_without_it(sweep, found):
+    rows = found.stability.copy()
+    rows.loc[rows.replicate == 2, "angle"] = float("nan")
+    table = tables.stability(findings.Findings(**{**vars(found), "stability": rows}))
+    assert set(table[table.measure == "pruning: angle (°)"].ticket) == {"– [–––]"}
+
+
+def test_a_run_without_measurements_has_no_table_of_stability(tmp_path):
+    config = made_up.experiment(replicates=1, stability=Stability())
+    assert tables.stability(findings.read(made_up.sweep(tmp_path / "run", config))).empty
+
+
+def test_claims_are_laid_out_by_level_with_verdict_and_mean_difference(found):
+    table = tables.claims_by_level(found)
+    assert table.columns.tolist() == ["variant", "the …", "level 0 (100.0%)", "level 1 (80.0%)", "level 2 (64.0%)"]
+    assert table.iloc[0, 1] == "ticket is no less accurate than the dense network (margin: 0.2 percentage points)"
+    row = found.comparisons.query("variant == 'k=0' and level == 1 and statement.str.contains('random')").iloc[0]
+    cells = table[(table.variant == "k=0") & table["the …"].str.fullmatch("ticket is more accurate .*mask”")]
+    assert cells["level 1 (80.0%)"].tolist() == [f"✓ {row['mean']:+.2f}"]
+    assert cells["level 0 (100.0%)"].tolist() == [""]
+
+
+def test_levels_that_differ_in_density_between_variants_are_named_without_it(found):
+    changed = found.comparisons.assign(density=lambda frame: frame.density - 0.1 * (frame.variant == "k=60"))
+    table = tables.claims_by_level(findings.Findings(**{**vars(found), "comparisons": changed}))
+    assert table.columns.tolist()[2:] == ["level 0", "level 1", "level 2"]
+
+
+def test_claims_in_full_hold_all_numbers_each_in_its_unit(found):
+    table = tables.claims_in_full(found.comparisons).set_index(["variant", "claim"])
+    row = table.loc["k=60", "The ticket at 64.0% is more stable to data order than “random mask” (distance)."]
+    assert row["verdict"] == "✓ shown"
+    assert row["difference"].endswith("x")  # a ratio, since logarithms are compared
+    barrier = table.loc[
+        "k=0", "The ticket at 64.0% has an error barrier below 2 percentage points between data orders."
+    ]
+    assert barrier[["mean", "compared with", "difference"]].tolist() == ["12.50 points", "2.00 points", "-10.50"]
+    assert barrier[["n", "p", "d_z"]].tolist() == ["3", "<0.001", "-∞"]
+
+
+def test_a_run_without_variants_has_no_column_for_them_and_one_replicate_dashes(tmp_path):
+    found = findings.read(made_up.sweep(tmp_path / "run", made_up.experiment(replicates=1)))
+    table = tables.claims_in_full(found.comparisons)
+    assert "variant" not in table
+    assert "variant" not in tables.claims_by_level(found)
+    assert set(table.verdict) == {"○ not shown"}
+    assert set(table["95% interval"]) == {"– to –"}
+
+
+def test_conclusions_say_at_which_densities_of_which_variants_something_is_shown_or_contradicted():
+    both = pd.concat(
+        [
+            comparisons("shown", "not shown", "contradicted", variant="a", measure="early_stop_step"),
+            comparisons("shown", "shown", "shown", variant="a", statement="is great"),
+            comparisons("not shown", "shown", "shown", variant="b", statement="is great"),
+            comparisons("not shown", variant="b", statement="is odd"),
+        ]
+    )
+    assert tables.conclusions(both) == [
+        "✓ shown: the ticket is great: a at 50–12.5%; b at 25, 12.5%",  # accuracy comes first
+        "✓ shown: the ticket is good: a at 50%",
+        "✗ contradicted: the ticket is good: a at 12.5%",
+    ]
+    assert tables.conclusions(comparisons("shown")) == ["✓ shown: the ticket is good: at 50%"]
+    assert tables.conclusions(comparisons("not shown")) == []
+
+
+def test_markdown_has_a_line_a_row_and_both_names_of_a_column():
+    frame = pd.DataFrame([["1", "a|b"]], columns=pd.MultiIndex.from_tuples([("", "level"), ("test", "ticket")]))
+    assert tables.markdown(frame) == "| level | test ticket |\n| --- | --- |\n| 1 | a\\|b |\n"
+
+
+def test_the_document_has_the_levels_of_each_variant_stability_and_claims(found):
+    document = tables.document(found)
+    headings = [line for line in document.splitlines() if line.startswith("## ")]
+    assert headings == ["## Levels: k=0", "## Levels: k=60", "## Stability", "## Claims"]
+    assert "p-values are not corrected" in document
+    for block in document.split("\n\n"):
+        if block.startswith("|"):
+            assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1

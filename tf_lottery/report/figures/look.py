@@ -1,0 +1,96 @@
+"""How figures look. Colours are those of Okabe and Ito, told apart also by marker and line."""
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from tf_lottery.report.analysis import TICKET
+
+Style = Mapping[str, Any]
+Look = dict[str, dict[str, Any]]
+
+MARKERS = "osD^vP*X"
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+# Of the branches: a control that keeps signs has the colour of the one that does not.
+BRANCHES: Look = {
+    TICKET: {"color": BLUE, "marker": "o", "linestyle": "-"},
+    "random_mask": {"color": VERMILION, "marker": "s", "linestyle": "--"},
+    "reinit": {"color": GREEN, "marker": "^", "linestyle": "-."},
+    "reinit_signs": {"color": GREEN, "marker": "v", "linestyle": ":"},
+    "reshuffle": {"color": PURPLE, "marker": "D", "linestyle": "-."},
+    "reshuffle_signs": {"color": PURPLE, "marker": "P", "linestyle": ":"},
+    "constant": {"color": ORANGE, "marker": "X", "linestyle": "-."},
+    "constant_signs": {"color": ORANGE, "marker": "*", "linestyle": ":"},
+}
+DENSE = {"color": "black", "linestyle": ":", "linewidth": 0.8}
+_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+
+
+def of_variants(labels: Iterable[str]) -> Look:
+    """A colour and a marker for each label; the pairs come again after 24."""
+    return {
+        label: {"color": _COLOURS[place % len(_COLOURS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": "-"}
+        for place, label in enumerate(labels)
+    }
+
+
+def png(draw: Callable[[], Figure]) -> bytes:
+    """A figure as PNG; the same rows always give the same bytes, whatever `matplotlibrc` there is."""
+    buffer = io.BytesIO()
+    with matplotlib.style.context("default"):
+        draw().savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def figure(title: str) -> tuple[Figure, Axes]:
+    """A figure of one panel."""
+    made, panels = grid(1)
+    panels[0].set_title(title)
+    return made, panels[0]
+
+
+def grid(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels that share their axes, two in a row."""
+    look = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
+    rows, columns = -(-panels // 2), min(panels, 2)
+    with matplotlib.rc_context(look):
+        made = Figure(figsize=(5.5, 4 if rows == 1 else 0.8 + 2.1 * rows), layout="constrained")
+        axes = [*np.ravel(made.subplots(rows, columns, sharex=True, sharey=True))]
+    for spare in axes[panels:]:
+        spare.remove()
+    return made, axes[:panels]
+
+
+def curve(axis: Axes, across: pd.Series, spread: pd.DataFrame, style: Style, label: str, *, band: bool = True) -> None:
+    """Means as a line, over a band from the least to the greatest.
+
+    Args:
+        axis: Where.
+        across: Places on the axis.
+        spread: At each of them: mean, min, max.
+        style: Of the line; the band has its colour.
+        label: For the legend.
+        band: Whether there is one.
+    """
+    axis.plot(across, spread["mean"], label=label, **{"markersize": 4, **style})
+    if band:
+        axis.fill_between(across, spread["min"], spread["max"], color=style["color"], alpha=0.15, linewidth=0)
+
+
+def density_axis(axis: Axes, densities: Iterable[float]) -> None:
+    """Weights kept in percent, on a logarithmic axis that falls, with ticks at some of `densities`."""
+    levels = sorted({round(density, 2) for density in densities}, reverse=True)
+    ticks = levels[:: max(1, len(levels) // 6)]
+    axis.set(xlabel="weights kept (%)", xscale="log")
+    axis.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
+    if not axis.xaxis_inverted():
+        axis.invert_xaxis()

@@ -1,0 +1,129 @@
+"""Which weights tickets have in common, beside what chance gives.
+
+The overlap of two masks is their Jaccard index (`masks.overlap`): weights kept by both / weights kept by either. A
+ticket lies inside that of the level before, so that between levels the overlap says no more than their sizes. What does
+say something: whether other replicates or variants keep the same weights, and whether what a ticket keeps was already
+the largest of its dense network, at the end of training (what pruning once would keep) and at step k.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tf_lottery.core import masks as masks_lib
+from tf_lottery.core.masks import Arrays
+from tf_lottery.experiment import plan, variants
+from tf_lottery.experiment.storage import Run, Unit
+
+REPLICATES, VARIANTS, DENSE_END, DENSE_START = "replicates", "variants", "largest_at_the_end", "largest_at_step_k"
+_GROUPS = {DENSE_END: "final", DENSE_START: "rewind"}
+COLUMNS = ("kind", "variant", "replicate", "level", "density", "other", "overlap", "chance")
+
+Packed = Mapping[str, tuple[np.ndarray, tuple[int, ...]]]
+
+
+def rows(run: Run) -> pd.DataFrame:
+    """One row a pair of masks with which at least one level was pruned, of what is done.
+
+    Columns: kind, variant, replicate, level, density (0-1, of the ticket), other, overlap (0-1), chance (0-1, see
+    `by_chance`). The masks are those of a ticket and, by kind,
+
+    - `"replicates"`: of the ticket of a later replicate, `other`, of the same variant and level;
+    - `"variants"`: of the ticket of a later variant, `other`, of the same replicate and level;
+    - `"largest_at_the_end"`, `"largest_at_step_k"`: as many weights in each layer as the ticket keeps, the largest of
+      its dense network at the end of training, or at step k.
+    """
+    found, packed = [], {}
+    for dense in (unit for unit in plan.units(run.config) if not (unit.level or unit.order)):
+        orders = _orders(run, dense) if run.is_done(dense) else {}
+        for unit in _tickets(run, dense):
+            masks = run.ticket(unit).masks
+            packed[unit] = _pack(masks)
+            found += [_row(unit, kind, "", masks, _largest(order, masks)) for kind, order in orders.items()]
+    found += [
+        _row(first, kind, other, _unpack(packed[first]), _unpack(packed[second]))
+        for kind, first, second, other in _pairs(packed)
+    ]
+    frame = pd.DataFrame(found, columns=[*COLUMNS])
+    return frame.sort_values(["kind", "level"], ignore_index=True, kind="stable")
+
+
+def by_chance(first: Arrays, second: Arrays) -> float:
+    """The overlap to expect of random masks that keep as many weights in each layer as these.
+
+    Of n weights in a layer, of which one mask keeps a and the other b, both keep a b / n on average.
+
+    Args:
+        first, second: Masks by weight name, the same names and shapes.
+
+    Returns:
+        The Jaccard index of these expected numbers, 0-1; 1 where nothing is kept.
+
+    >>> by_chance({"w": np.array([1, 1, 0, 0])}, {"w": np.array([0, 1, 0, 1])})
+    0.3333333333333333
+    """
+    kept = [(np.count_nonzero(mask), np.count_nonzero(second[name]), mask.size) for name, mask in first.items()]
+    both = sum(one * other / size for one, other, size in kept if size)
+    either = sum(one + other for one, other, _ in kept) - both
+    return float(both / either) if either else 1.0
+
+
+def _tickets(run: Run, dense: Unit) -> list[Unit]:
+    """The tickets of a dense network that are done."""
+    levels = range(1, variants.of(run.config, dense.variant).prune.levels + 1)
+    return [unit for level in levels if run.is_done(unit := dataclasses.replace(dense, level=level))]
+
+
+def _orders(run: Run, dense: Unit) -> dict[str, dict[str, np.ndarray]]:
+    """By kind and weight name, the positions of a dense network's weights from the largest to the smallest."""
+    ticket = run.ticket(dense)
+    return {
+        kind: {name: np.argsort(-np.abs(ticket.weights[group][name]).ravel(), kind="stable") for name in ticket.masks}
+        for kind, group in _GROUPS.items()
+        if group in ticket.weights
+    }
+
+
+def _largest(order: Arrays, masks: Arrays) -> dict[str, np.ndarray]:
+    """Masks of the first weights in an order, of each layer as many as `masks` keep."""
+    largest = {name: np.zeros(mask.size, bool) for name, mask in masks.items()}
+    for name, mask in masks.items():
+        largest[name][order[name][: np.count_nonzero(mask)]] = True
+    return {name: largest[name].reshape(mask.shape) for name, mask in masks.items()}
+
+
+def _pairs(tickets: Mapping[Unit, Packed]) -> Iterator[tuple[str, Unit, Unit, str]]:
+    for first, second in itertools.combinations(tickets, 2):
+        if first.level != second.level or _shapes(tickets[first]) != _shapes(tickets[second]):
+            continue  # variants can be other networks
+        if first.variant == second.variant:
+            yield REPLICATES, first, second, str(second.replicate)
+        elif first.replicate == second.replicate:
+            yield VARIANTS, first, second, second.variant
+
+
+def _row(unit: Unit, kind: str, other: str, masks: Arrays, others: Arrays) -> dict[str, Any]:
+    place = {"kind": kind, "variant": unit.variant, "replicate": unit.replicate, "level": unit.level, "other": other}
+    measured = {"overlap": masks_lib.overlap(masks, others), "chance": by_chance(masks, others)}
+    return place | {"density": masks_lib.density(masks)} | measured
+
+
+def _pack(masks: Arrays) -> Packed:
+    """In an eighth of the memory: all tickets of a run are held at once."""
+    return {name: (np.packbits(mask), mask.shape) for name, mask in masks.items()}
+
+
+def _shapes(packed: Packed) -> dict[str, tuple[int, ...]]:
+    return {name: shape for name, (_, shape) in packed.items()}
+
+
+def _unpack(packed: Packed) -> Arrays:
+    return {
+        name: np.unpackbits(bits, count=math.prod(shape)).reshape(shape).astype(bool)
+        for name, (bits, shape) in packed.items()
+    }
