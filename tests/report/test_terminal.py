@@ -82,7 +82,7 @@ def test_what_is_shown_or_contradicted_is_printed_after_the_tables(monkeypatch, 
     run = made_up.sweep(tmp_path / "run")
     terminal.show(run, page.write(run))
     lines = stream.getvalue().splitlines()
-    start = lines.index("Claims, paired over replicates, at the end of training:")
+    start = lines.index("Claims, compared in pairs over replicates; p-values are not corrected for their number:")
     assert lines[start + 4] == "✓ shown: the ticket is more accurate than that of k=0: k=60 at 80, 64%"
     assert not any("not shown: the" in line for line in lines[start:])
 

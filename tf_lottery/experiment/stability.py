@@ -72,8 +72,8 @@ def _pairs(run: Run, stored: Stored) -> Iterator[tuple[dict[str, Any], dict[str,
     units = [unit for unit in plan.units(run.config) if run.is_done(unit)]
     copies = {unit: [unit] for unit in units if not unit.order}
     for unit in units:
-        if unit.order:
-            copies[dataclasses.replace(unit, order=0)].append(unit)
+        if (first := dataclasses.replace(unit, order=0)) != unit and first in copies:
+            copies[first].append(unit)
     for unit, found in copies.items():
         if len(found) == 1:
             continue

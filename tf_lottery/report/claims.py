@@ -28,19 +28,19 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Measure:
-    """What is compared: in which unit, whether more of it is better (1) or less (-1), and what of it is subtracted."""
+    """What is compared: in which unit, whether more of it is better (1) or less (-1), whether ratios count."""
 
     unit: str
     sign: int = 1
     scale: float = 1.0
-    transform: Callable[[pd.Series], pd.Series] = abs  # nothing here is below zero
+    is_ratio: bool = False  # then logarithms are subtracted
 
 
 STABILITY = {
     "data_order_angle": Measure("degrees", sign=-1),
-    "data_order_distance": Measure(LOG_RATIO, sign=-1, transform=np.log),
+    "data_order_distance": Measure(LOG_RATIO, sign=-1, is_ratio=True),
     "pruning_angle": Measure("degrees", sign=-1),
-    "pruning_distance": Measure(LOG_RATIO, sign=-1, transform=np.log),
+    "pruning_distance": Measure(LOG_RATIO, sign=-1, is_ratio=True),
 }
 MEASURES = {
     "test_accuracy": Measure("percentage points", scale=100),
@@ -163,7 +163,9 @@ def _row(place: Mapping[str, Any], question: _Question) -> dict[str, Any]:
     means = {"value": value.mean(skipna=False), "reference": reference.mean(skipna=False)}
     with np.errstate(divide="ignore", invalid="ignore"):  # a distance of 0
         ratio = np.divide(means["reference"], means["value"]) if question.measure in STABILITY else np.nan
-        first, second = [measure.transform(series) for series in (value, reference)][:: measure.sign]
+        first, second = [np.log(series) if measure.is_ratio else series for series in (value, reference)][
+            :: measure.sign
+        ]
     found = statistics.compare(first, second)
     at = f" at {place['density']:.1%}" if place["level"] else ""
     return {

@@ -15,7 +15,7 @@ from tf_lottery.report.analysis import TICKET
 
 @dataclass(frozen=True)
 class Findings:
-    """What a run has so far; all but the trainings may be empty.
+    """What a run has so far; all but the trainings may be empty, and all are of these trainings.
 
     Attributes:
         config: Its experiment.
@@ -65,7 +65,14 @@ def read(run: Run) -> Findings:
     trainings = analysis.rows(run)
     if trainings.empty:
         raise RunError(f"{run.path} has no finished training yet: there is nothing to report.")
-    pairs, lines = stability.rows(run), stability.lines(run)
+    pairs, lines = (_of_trainings(rows, trainings) for rows in (stability.rows(run), stability.lines(run)))
     barriers = stability.barriers(lines)
     comparisons = claims.comparisons(trainings, pairs, barriers)
     return Findings(run.config, trainings, pairs, lines, barriers, overlaps.rows(run), comparisons)
+
+
+def _of_trainings(rows: pd.DataFrame, trainings: pd.DataFrame) -> pd.DataFrame:
+    """Without what belongs to a ticket that has lost its dense network."""
+    place = ["variant", "replicate", "level"]
+    known = pd.MultiIndex.from_frame(trainings[place])
+    return rows[pd.MultiIndex.from_frame(rows[place]).isin(known)].reset_index(drop=True)

@@ -19,6 +19,7 @@ from tf_lottery.report import analysis, tables, text
 
 _WIDTH_OF_ONE_TABLE = 160
 _MOST_CONCLUSIONS = 16
+_CLAIMS = "Claims, compared in pairs over replicates; p-values are not corrected for their number:"
 
 
 class Progress(Watcher):
@@ -104,7 +105,7 @@ def show(run: Run, page: Path) -> None:
     out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
     conclusions = _conclusions(page)
     if conclusions:
-        out.print("\nClaims, paired over replicates, at the end of training:", markup=False, highlight=False)
+        out.print(f"\n{_CLAIMS}", markup=False, highlight=False)
     for line in conclusions[:_MOST_CONCLUSIONS]:
         out.print(line, markup=False, highlight=False)
     if more := conclusions[_MOST_CONCLUSIONS:]:
