@@ -163,10 +163,8 @@ def _row(place: Mapping[str, Any], question: _Question) -> dict[str, Any]:
     means = {"value": value.mean(skipna=False), "reference": reference.mean(skipna=False)}
     with np.errstate(divide="ignore", invalid="ignore"):  # a distance of 0
         ratio = np.divide(means["reference"], means["value"]) if question.measure in STABILITY else np.nan
-        first, second = [np.log(series) if measure.is_ratio else series for series in (value, reference)][
-            :: measure.sign
-        ]
-    found = statistics.compare(first, second)
+        pair = [np.log(series) if measure.is_ratio else series for series in (value, reference)]
+    found = statistics.compare(*(pair if measure.sign > 0 else reversed(pair)))
     at = f" at {place['density']:.1%}" if place["level"] else ""
     return {
         **place,

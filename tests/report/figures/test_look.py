@@ -34,6 +34,8 @@ def test_a_few_variants_are_told_apart_without_colour_and_24_with_it():
 def test_a_grid_has_as_many_panels_as_asked_for(panels):
     figure, axes = look.grid(panels)
     assert len(axes) == len(figure.axes) == panels
+    labelled = [axis.xaxis.get_tick_params()["labelbottom"] for axis in axes]
+    assert labelled == [panels - place <= 2 for place in range(panels)]  # the last of each column
 
 
 def test_density_falls_from_left_to_right_with_some_ticks():

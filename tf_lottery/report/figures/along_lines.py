@@ -27,10 +27,9 @@ def error(lines: pd.DataFrame, densities: pd.Series) -> Figure:
         _draw(axis, lines[lines.variant == variant], level)
         axis.set_title(f"{variant}, {densities[variant, level]:.1%} kept".removeprefix(", "), fontsize="medium")
         axis.set_xticks([0, 0.5, 1], labels=["0", "½", "1"])
-        axis.set_ylabel("test error (%)")
-        axis.label_outer()
     axes[0].legend(frameon=False, fontsize="small")
     figure.supxlabel("share of the second copy", fontsize="medium")
+    figure.supylabel("test error (%)", fontsize="medium")
     return figure
 
 

@@ -66,6 +66,8 @@ def grid(panels: int) -> tuple[Figure, list[Axes]]:
         axes = [*np.ravel(made.subplots(rows, columns, sharex=True, sharey=True))]
     for spare in axes[panels:]:
         spare.remove()
+    for lowest in axes[panels - columns : panels]:
+        lowest.tick_params(labelbottom=True)
     return made, axes[:panels]
 
 
