@@ -10,7 +10,7 @@ from tf_lottery.errors import RunError
 from tf_lottery.experiment import generations, opening, plan, stability
 from tf_lottery.experiment.config import Data, Experiment, Prune, Stability
 from tf_lottery.experiment.storage import Run
-from tf_lottery.report import findings, overlaps, page, tables
+from tf_lottery.report import findings, markdown, overlaps, page
 from tf_lottery.report.figures import look
 
 FIGURES = ("accuracy_at_early_stopping", "accuracy_at_the_end", "early_stopping", "density_by_layer")
@@ -75,7 +75,7 @@ def test_the_tables_beside_the_page_hold_what_was_found(page_of_sweep):
     for name, expected in (("stability", stability.rows(run)), ("lines", stability.lines(run))):
         pd.testing.assert_frame_equal(pd.read_csv(folder / f"{name}.csv").fillna({"control": ""}), expected)
     assert len(pd.read_csv(folder / "overlaps.csv")) == len(overlaps.rows(run))
-    assert (folder / "tables.md").read_text() == tables.document(findings.read(run))
+    assert (folder / "tables.md").read_text() == markdown.document(findings.read(run))
 
 
 @pytest.mark.parametrize("levels", [0, 1])

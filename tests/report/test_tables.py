@@ -109,18 +109,3 @@ def test_conclusions_say_at_which_densities_of_which_variants_something_is_shown
     ]
     assert tables.conclusions(comparisons("shown")) == ["✓ shown: the ticket is good: at 50%"]
     assert tables.conclusions(comparisons("not shown")) == []
-
-
-def test_markdown_has_a_line_a_row_and_both_names_of_a_column():
-    frame = pd.DataFrame([["1", "a|b"]], columns=pd.MultiIndex.from_tuples([("", "level"), ("test", "ticket")]))
-    assert tables.markdown(frame) == "| level | test ticket |\n| --- | --- |\n| 1 | a\\|b |\n"
-
-
-def test_the_document_has_the_levels_of_each_variant_stability_and_claims(found):
-    document = tables.document(found)
-    headings = [line for line in document.splitlines() if line.startswith("## ")]
-    assert headings == ["## Levels: k=0", "## Levels: k=60", "## Stability", "## Claims"]
-    assert "p-values are not corrected" in document
-    for block in document.split("\n\n"):
-        if block.startswith("|"):
-            assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1

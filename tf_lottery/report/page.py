@@ -11,7 +11,7 @@ import pandas as pd
 
 from tf_lottery.experiment import config as config_lib, drift
 from tf_lottery.experiment.storage import Run
-from tf_lottery.report import analysis, findings as findings_lib, markup, tables, text
+from tf_lottery.report import analysis, findings as findings_lib, markdown, markup, tables, text
 from tf_lottery.report.figures import catalogue
 from tf_lottery.report.figures.catalogue import Drawn
 from tf_lottery.report.findings import Findings
@@ -57,7 +57,7 @@ def _tables(findings: Findings) -> dict[str, str]:
     others = {"stability": findings.stability, "lines": findings.lines, "overlaps": findings.overlaps}
     frames |= {name: frame for name, frame in others.items() if not frame.empty}
     return {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()} | {
-        "tables.md": tables.document(findings)
+        "tables.md": markdown.document(findings)
     }
 
 

@@ -1,4 +1,4 @@
-"""Tables for people, of text alone: stability, claims, and any of them in Markdown."""
+"""Tables for people, of text alone: stability and claims."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tf_lottery.report import claims, text
+from tf_lottery.report import claims
 from tf_lottery.report.analysis import LABELS, TICKET
 from tf_lottery.report.findings import Findings
 from tf_lottery.report.statistics import CONTRADICTED, NOT_SHOWN, SHOWN
@@ -118,26 +118,6 @@ def conclusions(comparisons: pd.DataFrame) -> list[str]:
             if found:
                 lines.append(f"{SYMBOLS[verdict]} {verdict}: the {subject} {statement}: {'; '.join(found)}")
     return lines
-
-
-def document(findings: Findings) -> str:
-    """All tables in Markdown: the levels of each variant, stability, claims."""
-    parts = ["# " + text.description(findings.config)]
-    for label, rows in findings.by_variant.items():
-        parts += [f"## Levels{': ' * bool(label)}{label}", text.headline(rows), markdown(text.table(rows))]
-    parts += [text.CELLS_MEANING, text.VERDICT_MEANING]
-    if not (found := stability(findings)).empty:
-        parts += ["## Stability", markdown(found), STABILITY_MEANING]
-    if not findings.comparisons.empty:
-        parts += ["## Claims", markdown(claims_in_full(findings.comparisons)), CLAIMS_MEANING]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """A frame of text as a table in Markdown; of columns with two names, both are there."""
-    names = [" ".join(part for part in name if part) if isinstance(name, tuple) else name for name in frame]
-    lines = [names, ["---"] * len(names), *frame.itertuples(index=False)]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[Any]:

@@ -100,8 +100,7 @@ def stability(samples: pd.DataFrame, densities: pd.Series, measure: str, unit: s
         axis.set_ylim(bottom=0)
         look.density_axis(axis, 100 * densities.loc[[*zip(pruned.variant, pruned.level, strict=True)]])
     axes[0].set(ylabel=unit)
-    named = axes[0].get_legend_handles_labels()
-    figure.legend(*named, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+    look.legend_below(figure, axes[0])
     figure.suptitle(f"Stability: {measure}")
     return figure
 

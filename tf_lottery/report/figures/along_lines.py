@@ -27,8 +27,9 @@ def error(lines: pd.DataFrame, densities: pd.Series) -> Figure:
         _draw(axis, lines[lines.variant == variant], level)
         axis.set_title(f"{variant}, {densities[variant, level]:.1%} kept".removeprefix(", "), fontsize="medium")
         axis.set_xticks([0, 0.5, 1], labels=["0", "½", "1"])
-    axes[0].legend(frameon=False, fontsize="small")
-    figure.supxlabel("share of the second copy", fontsize="medium")
+    look.legend_below(figure, axes[0])
+    for lowest in axes[-2:]:
+        lowest.set_xlabel("share of the second copy")
     figure.supylabel("test error (%)", fontsize="medium")
     return figure
 

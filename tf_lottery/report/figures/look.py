@@ -87,6 +87,12 @@ def curve(axis: Axes, across: pd.Series, spread: pd.DataFrame, style: Style, lab
         axis.fill_between(across, spread["min"], spread["max"], color=style["color"], alpha=0.15, linewidth=0)
 
 
+def legend_below(figure: Figure, axis: Axes) -> None:
+    """The legend of several panels that show the same, of which `axis` is one."""
+    named = axis.get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+
+
 def density_axis(axis: Axes, densities: Iterable[float]) -> None:
     """Weights kept in percent, on a logarithmic axis that falls, with ticks at some of `densities`."""
     levels = sorted({round(density, 2) for density in densities}, reverse=True)
