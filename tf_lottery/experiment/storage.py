@@ -7,7 +7,7 @@
                   controls/random_mask/level_05/ …   controls/reinit/ …
                   data_order_1/level_05/ {…, line.csv}   data_order_1/controls/random_mask/level_05/ …
                   (of a sweep, one such folder for each variant)
-              report/ {tickets.csv, *.png, index.html, report.lock}
+              report/ {index.html, *.png, tickets.csv, comparisons.csv, …, tables.md, report.lock}
 
 A training is done when its `manifest.json` is there: it is written last, holds size and SHA-256 of the files beside it,
 and none of them is ever written again. What changes has two generations, each with a checksum of its own. Every write
