@@ -1,4 +1,4 @@
-"""Where iterative pruning from the initialisation fails, rewinding to step 60 of 1,550 rescues it: a ResNet on MNIST-1D.
+"""Where iterative pruning from the initialisation fails, rewinding to step 60 rescues it: a small ResNet on MNIST-1D.
 
 8 layers, 8 channels, 6,168 weights that are pruned, all together; the 1x1 shortcuts and the output are not. SGD with
 momentum 0.9 and a rate of 0.6, / 10 after half and three quarters of the steps, L2 of 1e-4; 3,500 training, 500
@@ -8,18 +8,18 @@ well at any rate from 0.05 to 0.8, within the spread of 3 replicates.
 
 Command: python scripts/find_tickets.py --config=configs/mnist1d_rewinding.py --run_dir=runs/mnist1d_rewinding
 
-93 trainings of up to 1,550 steps: 26 minutes on 2 cores with much other work beside them, 17 core-minutes.
+93 trainings of up to 1,550 steps: 26 minutes on 2 cores with much other work beside, 17 core-minutes.
 
-Seen at 13.4% of the weights with 3 replicates, mean [min-max], test accuracy in percent at the end of training; the angle
-between two data orders in degrees; the error barrier between them in percentage points:
+Seen at 13.4% of the weights with 3 replicates, mean [min-max], test accuracy in percent at the end of training; the
+angle between two data orders in degrees; the error barrier between them in percentage points:
 
-                ticket               random mask          reinit               angle: ticket, random  barrier
-    k=0         95.97 [95.60-96.40]  95.63 [94.40-96.70]  95.80 [95.30-96.30]  74, 82                 35.3
-    k=60        97.63 [97.30-98.10]  95.53 [94.50-96.30]  95.73 [93.80-96.70]  27, 60                 0.5
-    dense       97.80 [97.40-98.50]
+             ticket               random mask          reinit               angle: ticket, random  barrier
+    k=0      95.97 [95.60-96.40]  95.63 [94.40-96.70]  95.80 [95.30-96.30]  74, 82                 35.3
+    k=60     97.63 [97.30-98.10]  95.53 [94.50-96.30]  95.73 [93.80-96.70]  27, 60                 0.5
+    dense    97.80 [97.40-98.50]
 
-Shown (paired over replicates): the ticket of k=60 is more accurate than that of k=0, by 1.67 points, and than its random
-masks; it is more stable than they are to data order and to pruning; its barrier is below 2 points. Contradicted: the
+Shown (paired over replicates): the ticket of k=60 is more accurate than that of k=0, by 1.67 points, and than random
+masks; it is more stable than these to data order and to pruning; its barrier is below 2 points. Contradicted: the
 ticket of k=0 is as accurate as the dense network. Not shown: that the ticket of k=60 is, within 0.2 points (-0.17).
 """
 
