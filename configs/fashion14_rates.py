@@ -2,6 +2,16 @@
 
 Commands: python scripts/prepare_data.py fashion_mnist_14   (once)
           python scripts/find_tickets.py --config=configs/fashion14_rates.py --run_dir=runs/fashion14_rates
+
+15 trainings of 2,340 steps: 6 minutes on 2 cores with other work beside them.
+
+Seen with 3 replicates, mean [min-max], validation accuracy in percent at the end of training:
+
+    0.03   85.73 [85.40-86.28]
+    0.1    86.07 [85.60-86.38]
+    0.2    86.37 [86.08-86.74]
+    0.4    85.80 [85.58-85.92]
+    0.8    85.27 [84.82-85.56]
 """
 
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train

@@ -16,7 +16,7 @@ def get_config() -> Experiment:
         data=Data("fashion_mnist_14"),
         train=Train(
             optimizer="sgd",
-            learning_rate=0.4,
+            learning_rate=0.2,  # the best by validation: configs/fashion14_rates.py
             drops=("1170it", "1755it"),
             weight_decay=1e-4,
             batch_size=64,
