@@ -55,7 +55,7 @@ def test_a_plain_page_begins_with_the_headline_and_the_figures_of_levels(tmp_pat
 
 def test_the_page_of_a_sweep_compares_the_variants_then_shows_each(page_of_sweep):
     html = page_of_sweep.read_text()
-    assert headings(html) == ["Claims", "Stability", "Variants", "Files", "Experiment", "Environment"]
+    assert headings(html) == ["Claims", "Stability", "Dense networks", "Variants", "Files", "Experiment", "Environment"]
     assert html.index("✓ shown: the ticket is more accurate than that of k=0: k=60 at 80, 64%") < html.index("<figure>")
     summaries = re.findall("<summary>(.*)</summary>", html)
     assert [summary.partition(":")[0] for summary in summaries] == ["All 32 comparisons in numbers", "k=0", "k=60"]
@@ -175,3 +175,12 @@ def test_a_run_with_nothing_done_has_nothing_to_report(tmp_path):
     run = opening.open_run(tmp_path / "run", made_up.experiment(), {})
     with pytest.raises(RunError, match="no finished training yet"):
         page.write(run)
+
+
+def test_a_sweep_of_dense_networks_alone_is_a_table_to_choose_by_validation(tmp_path):
+    config = made_up.sweep_of(("low: train.learning_rate=0.01", "high: train.learning_rate=0.1"), prune=Prune(levels=0))
+    html = page.write(made_up.run(tmp_path / "run", config)).read_text()
+    assert headings(html)[0] == "Dense networks"
+    assert "high</td><td>90.00 [90.00–90.00]</td>" in html
+    assert "<figure>" not in html
+    assert "<details>" not in html

@@ -4,6 +4,7 @@ import made_up
 from rich.console import Console
 
 from tf_lottery.experiment import opening
+from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.report import page, terminal
 
@@ -94,3 +95,15 @@ def test_conclusions_fill_no_more_than_a_screen(monkeypatch, tmp_path):
     terminal.show(run, page.write(run))
     assert stream.getvalue().count("line\n") == 16
     assert "… and 24 more, on the page." in stream.getvalue()
+
+
+def test_a_search_among_dense_networks_is_one_short_table(monkeypatch, tmp_path):
+    stream = output(monkeypatch)
+    config = made_up.sweep_of(("low: train.learning_rate=0.01", "high: train.learning_rate=0.1"), prune=Prune(levels=0))
+    run = made_up.run(tmp_path / "run", config)
+    terminal.show(run, page.write(run))
+    shown = stream.getvalue()
+    assert "validation accuracy (%)" in shown
+    assert "high" in shown
+    assert "verdict" not in shown
+    assert "winning" not in shown

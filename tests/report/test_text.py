@@ -1,4 +1,5 @@
 import made_up
+import pandas as pd
 import pytest
 
 from tf_lottery.experiment import drift, opening
@@ -95,3 +96,18 @@ THIRD = {"python": "3.13", "packages": {"numpy": "2.0"}, "switches": {"XLA_FLAGS
 )
 def test_a_run_that_met_several_environments_is_not_bit_exact(environments, expected):
     assert text.exactness(environments) == expected
+
+
+def test_dense_networks_are_compared_by_variant_on_validation_and_test_sets():
+    frame = pd.DataFrame(
+        {
+            "variant": ["low", "low", "high", "high"],
+            "level": [0, 0, 0, 1],
+            "validation_accuracy": [0.8, 0.9, 0.7, 0.1],
+            "test_accuracy": [0.6, 0.8, 0.5, 0.1],
+        }
+    )
+    assert text.dense_networks(frame).to_numpy().tolist() == [
+        ["low", "85.00 [80.00–90.00]", "70.00 [60.00–80.00]"],
+        ["high", "70.00 [70.00–70.00]", "50.00 [50.00–50.00]"],
+    ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -74,6 +75,11 @@ def rewind_steps(config: Experiment, frame: pd.DataFrame) -> pd.DataFrame:
     found = [steps[steps.index.isin(group)] for group in groups.values()]
     most = max(found, key=lambda group: group.k.nunique())
     return most if most.k.nunique() > 1 else most[:0]
+
+
+def pruned(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The variants of a sweep that have more than a dense network; a run without variants always."""
+    return {label: rows for label, rows in frames.items() if rows.level.any() or not label}
 
 
 def environments(run: Run) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ def write(run: Run) -> Path:
 def _contents(run: Run) -> dict[str, bytes]:
     findings = findings_lib.read(run)
     of_run = catalogue.of_run(findings)
-    of_variants = {label: catalogue.of_variant(rows) for label, rows in findings.by_variant.items()}
+    of_variants = {label: catalogue.of_variant(rows) for label, rows in analysis.pruned(findings.by_variant).items()}
     images = {f"{name}.png": drawn.image for name, drawn in of_run.items()}
     for label, figures in of_variants.items():
         images |= {f"{label}_{name}.png".removeprefix("_"): drawn.image for name, drawn in figures.items()}
@@ -111,10 +111,11 @@ def _sweep(findings: Findings, of_run: Mapping[str, Drawn], of_variants: Mapping
     conclusions = markup.points(tables.conclusions(of_accuracy), "conclusions")
     details = (
         markup.details(f"{label}: {text.headline(rows)}", markup.figures(of_variants[label]) + "\n" + _levels(rows))
-        for label, rows in findings.by_variant.items()
+        for label, rows in analysis.pruned(findings.by_variant).items()
     )
-    parts = [conclusions, markup.figures(of_run), *_claims(findings), *_stability(findings), "<h2>Variants</h2>"]
-    return "\n".join([*parts, *details])
+    dense = ["<h2>Dense networks</h2>", markup.table(text.dense_networks(findings.trainings))]
+    parts = [conclusions, markup.figures(of_run), *_claims(findings), *_stability(findings), *dense]
+    return "\n".join([*parts, markup.paragraph(text.DENSE_MEANING), "<h2>Variants</h2>", *details])
 
 
 def _levels(rows: pd.DataFrame) -> str:

@@ -95,6 +95,10 @@ def show(run: Run, page: Path) -> None:
     frames = analysis.by_variant(frame)
     out = console()
     out.print(text.description(run.config), markup=False, highlight=False)
+    if run.config.variants:
+        out.print(_table(text.dense_networks(frame), title="Dense networks"))
+        out.print(text.DENSE_MEANING, markup=False, highlight=False)
+    frames = analysis.pruned(frames)
     groups = [list(text.MEASURES)] if out.width >= _WIDTH_OF_ONE_TABLE else [[group] for group in text.MEASURES]
     for label, rows in frames.items():
         table = text.table(rows)
@@ -102,7 +106,8 @@ def show(run: Run, page: Path) -> None:
             out.print(f"\n{label}", style="bold", markup=False, highlight=False)
         for together in groups:
             out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
-    out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
+    if frames:
+        out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
     conclusions = _conclusions(page)
     if conclusions:
         out.print(f"\n{_CLAIMS}", markup=False, highlight=False)
@@ -139,9 +144,10 @@ def _conclusions(page: Path) -> list[str]:
 
 def _table(frame: pd.DataFrame, title: str | None) -> Table:
     table = Table(title=title, title_style="bold", box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for group, name in frame:
+    for column in frame:
+        group, name = column if isinstance(column, tuple) else ("", column)
         table.add_column(f"{name}\n{group}" if group and title is None else name, justify="right")
     for _, line in frame.iterrows():
-        style = "green" if line["", "verdict"] == analysis.WINNING else None
+        style = "green" if line.get(("", "verdict")) == analysis.WINNING else None
         table.add_row(*(escape(cell) for cell in line), style=style)
     return table

@@ -17,6 +17,7 @@ MEASURES = {
     "test accuracy (%)": ("early_stop_test_accuracy", lambda share: f"{100 * share:.2f}"),
     "early-stop step": ("early_stop_step", lambda step: f"{step:.0f}"),
 }
+DENSE_MEANING = "At the end of training, mean [min–max] over the replicates. Settings are chosen by validation alone."
 CELLS_MEANING = (
     "Mean [min–max] over the replicates. The early-stop step is that of the lowest validation loss; the accuracy is "
     "that on the test set at this step."
@@ -46,6 +47,16 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
                 line[(group, LABELS[branch])] = _cell(summary, branch, level, measure, show)
         lines.append(line)
     return pd.DataFrame([list(line.values()) for line in lines], columns=pd.MultiIndex.from_tuples(lines[0]))
+
+
+def dense_networks(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a variant, ready to print: the accuracy of its dense network at the end, on validation and test sets."""
+    dense = frame[frame.level == 0].groupby("variant", sort=False)
+    return pd.DataFrame(
+        {"variant": label}
+        | {f"{split} accuracy (%)": _percent(rows[f"{split}_accuracy"]) for split in ("validation", "test")}
+        for label, rows in dense
+    )
 
 
 def headline(frame: pd.DataFrame) -> str:
@@ -120,6 +131,10 @@ def _sequence(values: Sequence[Any]) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _percent(shares: pd.Series) -> str:
+    return f"{100 * shares.mean():.2f} [{100 * shares.min():.2f}–{100 * shares.max():.2f}]"
 
 
 def _density(summary: pd.DataFrame, level: int) -> float:

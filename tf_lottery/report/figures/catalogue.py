@@ -69,7 +69,7 @@ def of_run(findings: Findings) -> dict[str, Drawn]:
 
 def _of_variants(findings: Findings) -> Iterator[tuple[str, Drawn]]:
     frames = findings.by_variant
-    if len(frames) > 1:
+    if len(frames) > 1 and findings.trainings.level.any():
         few = len(frames) <= against_density.MOST_WITH_CONTROLS
         controls = " Thin lines: random masks and reinitialised tickets, dashed and dash-dotted." if few else ""
         caption = f"Tickets of all variants: means, with bands from min to max of {_replicates(findings)}.{controls}"
