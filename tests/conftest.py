@@ -19,6 +19,7 @@ KERAS_FREE = (
     "feeds/test_resident.py",
     "feeds/test_make.py",
     "report",
+    "test_reproduction.py",
     "test_ticket.py",
     "test_files.py",
     "test_sealed.py",

@@ -1,0 +1,88 @@
+"""What docs/reproduction.md and the headers of its configs say is what the runs packed beside it hold."""
+
+import importlib.util
+import re
+import tarfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tf_lottery.experiment.storage import Run
+from tf_lottery.report import page
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = sorted(path.parent for path in (ROOT / "docs/reproduction").glob("*/run.tar.xz"))
+NAMES = [folder.name for folder in FOLDERS]
+
+
+@pytest.fixture(scope="module", params=FOLDERS, ids=NAMES)
+def reported(request, tmp_path_factory):
+    """A folder of docs/reproduction, and the report made anew from its run."""
+    path = tmp_path_factory.mktemp("runs") / request.param.name
+    with tarfile.open(request.param / "run.tar.xz") as archive:
+        archive.extractall(path, filter="data")
+    return request.param, page.write(Run.load(path)).parent
+
+
+def test_the_tables_are_those_of_the_packed_run(reported):
+    folder, report = reported
+    tables = sorted(path.name for path in folder.glob("*.csv"))
+    assert tables == sorted(path.name for path in report.glob("*.csv"))
+    for name in tables:
+        stored, made = (pd.read_csv(where / name) for where in (folder, report))
+        pd.testing.assert_frame_equal(stored, made, rtol=1e-6)  # of other processors' sums
+
+
+def test_the_packed_run_is_of_its_config(reported):
+    folder, report = reported
+    assert Run.load(report.parent).config == config(folder.name).get_config()
+
+
+def test_the_header_of_the_config_says_what_was_seen(reported):
+    folder, _ = reported
+    trainings, stability, lines = (pd.read_csv(folder / f"{name}.csv") for name in ("tickets", "stability", "lines"))
+    level = trainings.level.max()
+    stated = re.findall(r"^    (\S+) +(\d\d\.\d\d \[.*)$", config(folder.name).__doc__, re.MULTILINE)
+    assert stated
+    for label, figures in stated:
+        if label == "dense":
+            seen = [accuracy(trainings[trainings.level == 0].drop_duplicates("replicate"))]
+        else:
+            rows = trainings[(trainings.variant == label) & (trainings.level == level)]
+            branches = [branch for branch in ("ticket", "random_mask", "reinit") if branch in set(rows.branch)]
+            pairs = stability[(stability.variant == label) & (stability.level == level) & (stability.weight == "all")]
+            angles = pairs[pairs.kind == "data_order"].fillna({"control": ""}).groupby("control").angle.mean()
+            seen = [accuracy(rows[rows.branch == branch]) for branch in branches]
+            seen += [", ".join(f"{angles[control]:.0f}" for control in ("", "random_mask") if control in angles)]
+            seen += [f"{100 * barrier(lines[(lines.variant == label) & (lines.level == level)]):.1f}"]
+        assert re.split(r"  +", figures.strip()) == seen
+
+
+def test_every_folder_is_told_of_and_every_link_leads_somewhere():
+    text = (ROOT / "docs/reproduction.md").read_text()
+    for folder in FOLDERS:
+        assert f"reproduction/{folder.name}/" in text
+    for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", text):
+        assert (ROOT / "docs" / target).exists(), target
+
+
+def accuracy(rows):
+    percent = 100 * rows.test_accuracy
+    return f"{percent.mean():.2f} [{percent.min():.2f}-{percent.max():.2f}]"
+
+
+def barrier(lines):
+    """Of the tickets, the mean over all lines."""
+    lines = lines[lines.control.isna()]
+    found = [
+        line.test_error.max() - line.test_error.iloc[[0, -1]].mean()
+        for _, line in lines.groupby(["replicate", "order"])
+    ]
+    return sum(found) / len(found)
+
+
+def config(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"configs/{name}.py")
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    return module
