@@ -133,7 +133,7 @@ def test_variants_are_added_to_a_sweep_and_never_redefined(tmp_path):
     opening.open_run(tmp_path / "run", first, made_up.ENVIRONMENT)
     more = made_up.experiment(variants=("k=9: prune.rewind_to=9it",))
     opened = opening.open_run(tmp_path / "run", more, made_up.ENVIRONMENT)
-    assert opened.config.variants == ("k=9: prune.rewind_to=9it", "k=0:")
+    assert opened.config.variants == ("k=0:", "k=9: prune.rewind_to=9it")
     for variants in (("k=9: prune.rewind_to=8it",), ()):
         with pytest.raises(RunError, match="belongs to another experiment: variants="):
             opening.open_run(tmp_path / "run", made_up.experiment(variants=variants), made_up.ENVIRONMENT)

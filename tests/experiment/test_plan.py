@@ -54,9 +54,12 @@ def test_a_plan_counts_the_steps_of_each_training():
 def test_what_variants_share_is_work_once():
     needs = plan.needs(SWEEP)
     lengths = Plan({"k=0": (100, 0), "k=5": (100, 5), "low": (100, 0), "k=9": (100, 9)}, seconds_per_step=0.1, jobs=2)
-    work = lengths.work(needs, needs)
+    work = lengths.work(plan.trainings(needs, needs))
     assert {unit.variant for unit in work if not unit.level} == {"k=0", "low"}
     assert sum(work.values()) == 2 * 100 + 100 + 95 + 100 + 91
     assert lengths.seconds(work) == sum(work.values()) * 0.1 / 2
     later = [unit for unit in needs if unit.variant in ("k=5", "k=9")]  # added to the sweep when the others were done
-    assert [unit.variant for unit in lengths.work(later, needs) if not unit.level] == ["k=5"]
+    trainings = plan.trainings(later, needs)
+    assert [unit.variant for unit in trainings if not unit.level] == ["k=5"]
+    assert trainings[Unit(1, 1, variant="k=9")] == Unit(1, 0, variant="k=5")  # whose dense network it has
+    assert trainings[Unit(1, 0, variant="k=5")] == Unit(1, 0, variant="k=0")

@@ -101,3 +101,15 @@ def test_a_barrier_is_how_much_worse_the_worst_point_of_a_line_is_than_its_ends(
     assert found[["level", "control", "order"]].drop_duplicates().shape[0] == len(found) == 6
     assert found.error_barrier.to_numpy() == pytest.approx(0.25)
     assert found.loss_barrier.to_numpy() == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("rewind", ["learning_rate", "none"])
+def test_a_ticket_that_starts_elsewhere_than_the_full_network_has_no_stability_to_pruning(tmp_path, rewind):
+    frame = stability.rows(made(tmp_path / "run", config(prune=Prune(levels=2, rewind=rewind))))
+    assert set(frame.kind) == {"data_order"}
+
+
+def test_a_ticket_whose_momentum_starts_anew_is_not_compared_with_a_full_network_whose_momentum_goes_on(tmp_path):
+    anew = Prune(levels=2, rewind_to="5it", reset_optimizer=True)
+    frame = stability.rows(made(tmp_path / "run", config(prune=anew)))
+    assert set(frame[frame.kind == "pruning"]["sample"]) == {"1", "2"}

@@ -2,7 +2,7 @@ import pytest
 
 from tf_lottery.errors import ConfigError
 from tf_lottery.experiment import validation
-from tf_lottery.experiment.config import Experiment, Train, fields, from_fields
+from tf_lottery.experiment.config import Experiment, Prune, Stability, Train, fields, from_fields
 from tf_lottery.experiment.validation import check
 from tf_lottery.training import optimizers
 
@@ -76,3 +76,21 @@ def test_every_known_optimizer_can_be_made():
 def test_drops_and_a_linear_decay_exclude_each_other():
     with pytest.raises(ConfigError, match=r"`train.drops` needs train.decay='drops'. Received: train.decay='linear'"):
         check(Experiment(train=Train(decay="linear", drops=("5it",))))
+
+
+def test_stability_is_of_levels_that_there_are():
+    def asked(levels, **settings):
+        return Experiment(prune=Prune(levels=3), stability=Stability(levels=levels, **settings))
+
+    check(asked((0, 3)))
+    for levels in ((4,), (-1,)):
+        with pytest.raises(ConfigError, match=rf"among 0 to prune.levels=3. Received: {levels[0]}$"):
+            check(asked(levels))
+    with pytest.raises(ConfigError, match=r"must name each level once. Received: \(1, 1\)"):
+        check(asked((1, 1)))
+    with pytest.raises(ConfigError, match=r"`stability.orders` must be a whole number of at least 1\. Received: 0"):
+        check(asked((1,), orders=0))
+    with pytest.raises(ConfigError, match=r"`stability.points` must be 0, or at least 2"):
+        check(asked((1,), points=1))
+    with pytest.raises(ConfigError, match=r"`stability.levels` must be a tuple of whole numbers, as in \(3,\)"):
+        check(asked(("1",)))

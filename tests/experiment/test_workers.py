@@ -53,7 +53,7 @@ def pool(jobs, failing=(), error=PruningError, topology=ONE_DEVICE):
 
 def perform(pool, units, run):
     watcher = Done()
-    pool.perform(run, units, plan.needs(run.config), watcher)
+    pool.perform(run, plan.trainings(units, plan.needs(run.config)), watcher)
     return watcher.done
 
 
@@ -96,7 +96,7 @@ def test_who_is_to_stop_tells_all_trainings_and_waits_for_them(tmp_path, error):
     run = made_up.run(tmp_path / "run")
     made, watcher = pool(1, failing=[Unit(1, 1)], error=error), Done()
     with pytest.raises(error):
-        made.perform(run, plan.units(run.config), plan.needs(run.config), watcher)
+        made.perform(run, plan.needs(run.config), watcher)
     assert made._stop.value == 1
     assert watcher.done == [Unit(1, 0), Unit(2, 0), Unit(3, 0)]
     assert made._executor.order == [*watcher.done, Unit(1, 1)]

@@ -196,6 +196,10 @@ def test_levels_of_any_length_share_one_trace(jit_compile):
     assert [function.experimental_get_tracing_count() for function in traced] == [1, 1, 1]
 
 
+def test_a_feed_knows_how_many_examples_it_has():
+    assert feed().examples == MADE_UP.examples["train"]
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_training_from_the_snapshot_ends_with_the_bytes_of_the_dense_run(moved):
     made = trainer(feed(), batch_norm=True)

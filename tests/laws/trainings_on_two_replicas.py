@@ -122,7 +122,7 @@ class Stopping(Pauses):
 
     def on_pause(self, progress):
         if progress.step == self.at:
-            self.kept = ticket.unpack(ticket.pack(self.trainer.keep(progress)), shapes=self.trainer.shapes)
+            self.kept = ticket.unpack(ticket.pack(self.trainer.keep(progress)), shapes=self.trainer.shapes([K]))
             raise StoppedError
 
 

@@ -109,3 +109,9 @@ def test_without_two_rewind_steps_nothing_is_drawn_against_them(tmp_path):
     assert steps(tmp_path / "dense", *made_up.SWEEP, prune=Prune(levels=0)).empty
     plain = made_up.run(tmp_path / "plain")
     assert analysis.rewind_steps(plain.config, analysis.rows(plain)).empty
+
+
+def test_k_is_compared_between_variants_whatever_their_controls_are(tmp_path):
+    texts = ("k=0:", "k=9: prune.rewind_to=9it; controls=()", "low: train.learning_rate=0.1")
+    run = made_up.sweep(tmp_path / "run", made_up.sweep_of(texts))
+    assert analysis.rewind_steps(run.config, analysis.rows(run)).k.to_dict() == {"k=0": 0, "k=9": 9}

@@ -109,3 +109,11 @@ def test_measuring_a_line_leaves_no_trace_in_the_trainings_after_it():
     trainer.train(0, 12, 2)
     again = state.weights(trainer.model)
     assert all(again[name].tobytes() == second[name].tobytes() for name in naming.named_variables(trainer.model))
+
+
+def test_networks_that_have_diverged_have_no_error_rather_than_one_that_does_not_change():
+    trainer = tiny.trainer(tiny.half_masked())
+    end, _ = two_ends(trainer)
+    diverged = end | {"dense_1/bias": np.full(3, np.nan, np.float32)}
+    rows = Connectivity(trainer).along(end, diverged, points=3, fresh_statistics=True, seeds=SEEDS)
+    assert all(np.isnan(row["test_error"]) for row in rows[1:])

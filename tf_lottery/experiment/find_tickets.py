@@ -81,9 +81,10 @@ def find_tickets(
                 workers.meet()
             if not topology.is_chief:
                 run = opening.opened_by_chief(run_dir, config)
-            todo, needs = [unit for unit in mine if not run.is_done(unit)], plan_lib.needs(run.config)
-            watcher.on_plan(plan.work(todo, needs), [unit for unit in mine if unit not in todo], plan)
-            workers.perform(run, todo, needs, watcher)
+            todo = {unit for unit in mine if not run.is_done(unit)}
+            trainings = plan_lib.trainings(todo, plan_lib.needs(run.config))
+            watcher.on_plan(plan.work(trainings), [unit for unit in mine if unit not in todo], plan)
+            workers.perform(run, trainings, watcher)
     return run
 
 

@@ -142,6 +142,6 @@ def _is_foreign(path: Path) -> bool:
 
 
 def _more(stored: Any, asked: Any) -> Any:
-    if isinstance(stored, list) and set(asked) <= set(stored):
-        return stored
-    return [*asked, *(item for item in stored if item not in asked)] if isinstance(stored, list) else max(stored, asked)
+    if not isinstance(stored, list):
+        return max(stored, asked)
+    return [*stored, *(item for item in asked if item not in stored)]

@@ -1,7 +1,7 @@
 """The trainings of an experiment, in the order in which they are best done, and how long they are."""
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,15 +38,14 @@ class Plan:
         """About how long all of it takes; None if that is not known. Lines and random masks take a little more."""
         return None if self.seconds_per_step is None else sum(work.values()) * self.seconds_per_step / self.jobs
 
-    def work(self, todo: Collection[Unit], needs: Needs) -> dict[Unit, int]:
-        """The trainings behind the units `todo`, with their optimizer steps: what variants share is done once."""
-        todo = set(todo)
-        return {unit: self.length(unit) for unit in needs if unit in todo and not _comes_with(unit, needs, todo)}
+    def work(self, trainings: Iterable[Unit]) -> dict[Unit, int]:
+        """Trainings with their optimizer steps."""
+        return {unit: self.length(unit) for unit in trainings}
 
 
 def starts_at_zero(unit: Unit) -> bool:
     """Whether a training starts at step 0 whatever k is."""
-    return unit.control in REINITIALISED or (unit.level == 0 and not unit.order)
+    return unit.control in REINITIALISED or _is_dense(unit)
 
 
 def needs(config: Experiment) -> dict[Unit, Unit | None]:
@@ -69,6 +68,23 @@ def needs(config: Experiment) -> dict[Unit, Unit | None]:
         return unit.order > 0, unit.control != "", unit.level, places[unit.variant], unit.replicate
 
     return {unit: every[unit] for unit in sorted(every, key=urgency)}
+
+
+def trainings(todo: Collection[Unit], needs: Needs) -> Needs:
+    """The trainings behind the units `todo`, each with the one it waits for: what variants share is trained once.
+
+    Args:
+        todo: What is not done yet.
+        needs: From `needs`.
+    """
+    todo = set(todo)
+    # A dense network comes with that of the variant before, if that is trained now.
+    comes_with = {unit: needs[unit] for unit in todo if _is_dense(unit) and needs[unit] in todo}
+
+    def trained(unit: Unit | None) -> Unit | None:
+        return trained(comes_with[unit]) if unit in comes_with else unit
+
+    return {unit: trained(needs[unit]) for unit in needs if unit in todo and unit not in comes_with}
 
 
 def units(config: Experiment) -> list[Unit]:
@@ -94,6 +110,5 @@ def _needed(unit: Unit) -> Unit | None:
     return Unit(unit.replicate, unit.level - 1, variant=unit.variant) if unit.level else None
 
 
-def _comes_with(unit: Unit, needs: Needs, todo: Collection[Unit]) -> bool:
-    """Whether a dense network is that of another variant which is trained now."""
-    return unit.level == 0 and not unit.order and needs[unit] in todo
+def _is_dense(unit: Unit) -> bool:
+    return unit.level == 0 and not unit.order

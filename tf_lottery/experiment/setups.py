@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_lottery import data, distribution, keras_api, layers, model_masks, models, naming, prunable, state
 from tf_lottery.core import pruning, schedules
 from tf_lottery.core.masks import Arrays
-from tf_lottery.errors import ConfigError
+from tf_lottery.errors import ConfigError, LotteryError
 from tf_lottery.experiment import lengths as lengths_lib, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.lengths import Lengths
@@ -77,7 +77,10 @@ class Setups:
         """
         if label not in self._made:
             alike = next((self._made[other] for other in self.alike(label) if other in self._made), None)
-            self._made[label] = _adapted(alike, self._members[label]) if alike else _set_up(self._members[label])
+            try:
+                self._made[label] = _adapted(alike, self._members[label]) if alike else _set_up(self._members[label])
+            except LotteryError as error:
+                raise type(error)(f"Variant {label!r}: {error}" if label else str(error)) from error
         return self._made[label]
 
     def alike(self, label: str) -> list[str]:

@@ -1,7 +1,9 @@
 """How stable the networks of a run are: to pruning, to data order, and on the line between two data orders.
 
 The definitions are those of Frankle et al. 2019 (arXiv 1903.01611, section on stability), on the stored weights at the
-end of training; all copies of a network start from the state of step k.
+end of training. All copies of a network start from one state: that of step k, or, where a level does not rewind the
+weights, that of the level; the full network always from step k. With `prune.reset_optimizer` copies start with a new
+optimizer, and so does a level, but not the dense network in its first order, whose momentum goes on through step k.
 
 - *Stability to data order*: one subnetwork, two data orders (which augmentation is part of).
 - *Stability to pruning*: the full network and the subnetwork, one data order, compared on the weights that are kept.
@@ -16,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from tf_lottery.core import stability
+from tf_lottery.core import stability, steps
 from tf_lottery.experiment import plan, variants
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.ticket import Ticket
@@ -35,7 +37,12 @@ def rows(run: Run) -> pd.DataFrame:
     (`"data_order"` or `"pruning"`), sample (the data orders compared, as in `"0-2"`, or the one of both, as in `"1"`),
     weight (its name, or `"all"` for those with a mask together), distance (L2), angle (degrees).
     """
-    stored = lru_cache(maxsize=64)(run.ticket)
+
+    @lru_cache(maxsize=16)
+    def stored(unit: Unit) -> Ticket:
+        ticket = run.ticket(unit)
+        return Ticket(ticket.masks, {"final": ticket.weights["final"]})
+
     found = [
         place | {"weight": weight} | {name: values[weight] for name, values in measured.items()}
         for place, measured in _pairs(run, stored)
@@ -88,8 +95,12 @@ def _pairs(run: Run, stored: Stored) -> Iterator[tuple[dict[str, Any], dict[str,
 
 
 def _follows(run: Run, unit: Unit) -> bool:
-    """Whether a training sees the batches that the full network of its `order` saw."""
-    return unit.order > 0 or variants.of(run.config, unit.variant).data_order == "replay"
+    """Whether a training differs from the full network of its order in nothing but the mask."""
+    member = variants.of(run.config, unit.variant)
+    if member.prune.rewind != "weights":
+        return False
+    same_start = not member.prune.reset_optimizer or steps.to_steps(member.prune.rewind_to, 1) == 0
+    return unit.order > 0 or (member.data_order == "replay" and same_start)
 
 
 def _measured(stored: Stored, first: Unit, second: Unit) -> dict[str, dict[str, float]]:

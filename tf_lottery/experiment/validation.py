@@ -72,7 +72,7 @@ def _check(config: Experiment) -> None:
     _one_of("prune.criterion", prune.criterion, criteria.CRITERIA)
     _one_of("prune.rewind", prune.rewind, REWINDS)
     _one_of("data_order", config.data_order, DATA_ORDERS)
-    _stability(config.stability)
+    _stability(config.stability, prune.levels)
     for control in config.controls:
         _one_of("controls", control, CONTROLS)
     if len(set(config.controls)) < len(config.controls):
@@ -87,13 +87,14 @@ def _check(config: Experiment) -> None:
     _pruning(prune)
 
 
-def _stability(stability: Stability) -> None:
+def _stability(stability: Stability, levels: int) -> None:
     _whole("stability.orders", stability.orders, 1)
     _whole("stability.points", stability.points, 0)
     if stability.points == 1:
         raise ConfigError("`stability.points` must be 0, or at least 2: both ends of the line. Received: 1")
     for level in stability.levels:
-        _whole("stability.levels", level, 0)
+        if not 0 <= level <= levels:
+            raise ConfigError(f"`stability.levels` must be among 0 to prune.levels={levels}. Received: {level}")
     if len(set(stability.levels)) < len(stability.levels):
         raise ConfigError(f"`stability.levels` must name each level once. Received: {stability.levels}")
 

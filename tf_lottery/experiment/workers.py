@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
@@ -78,13 +78,12 @@ class Workers:
         """Waits until the workers on all machines have come here."""
         self._executor.submit(_meet).result()
 
-    def perform(self, run: Run, todo: Iterable[Unit], needs: Needs, watcher: Watcher) -> None:
-        """Trains units, each after the one it needs.
+    def perform(self, run: Run, trainings: Needs, watcher: Watcher) -> None:
+        """Trains units, each after the one it waits for.
 
         Args:
             run: Where they are stored.
-            todo: Those not done yet, the most urgent first.
-            needs: What each of them needs, from `plan.needs`.
+            trainings: From `plan.trainings`, the most urgent first.
             watcher: Told of steps and trainings done.
 
         Raises:
@@ -94,7 +93,7 @@ class Workers:
         """
         running: dict[Future, Unit] = {}
         try:
-            self._perform(run, list(todo), needs, running, watcher)
+            self._perform(run, trainings, running, watcher)
         except (KeyboardInterrupt, StoppedError):
             watcher.on_note("Stopping: each training keeps its state and ends. Ctrl-C again stops at once.")
             self._stop.value = 1
@@ -107,9 +106,8 @@ class Workers:
         if self._topology.strategy == "multi_worker":
             time.sleep(_LINGER_SECONDS)  # who leaves the last meeting first must not be gone for those still in it
 
-    def _perform(
-        self, run: Run, waiting: list[Unit], needs: Needs, running: dict[Future, Unit], watcher: Watcher
-    ) -> None:
+    def _perform(self, run: Run, needs: Needs, running: dict[Future, Unit], watcher: Watcher) -> None:
+        waiting = list(needs)
         failed: dict[Unit, LotteryError] = {}
         while waiting or running:
             for unit in [unit for unit in waiting if needs[unit] in failed]:
@@ -206,11 +204,13 @@ def _silent_stderr() -> Iterator[None]:
 
 def _plan() -> Plan:
     _, setups = _setups()
+    from tf_lottery import distribution
     from tf_lottery.experiment import environment, variants
 
     made = {label: setups.of(label) for label in variants.labels(setups.config)}
     steps = {label: (setup.lengths.total, setup.lengths.rewind) for label, setup in made.items()}
-    pace = next(iter(made.values())).trainer.seconds_per_step() if setups.config.variants else None
+    with distribution.lost_workers():
+        pace = next(iter(made.values())).trainer.seconds_per_step() if setups.config.variants else None
     return Plan(steps, environment.describe(_worker["topology"].strategy), pace)
 
 

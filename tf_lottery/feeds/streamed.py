@@ -44,6 +44,7 @@ class Streamed:
         crop: Callable[[_Record, tf.Tensor, int], tf.Tensor] | None = None,
     ):
         self.input_shape, self.num_classes = (image_size, image_size, 3), dataset.num_classes
+        self.examples = dataset.examples["train"]
         self.batch_size, self._image_size = batch_size, image_size
         self._dataset, self._steps, self._threads, self._crop = dataset, steps, threads, crop
         self._strategy = tf.distribute.get_strategy()

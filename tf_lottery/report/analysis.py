@@ -21,7 +21,7 @@ LABELS = {TICKET: "ticket"} | {
 MEASURES = ("density", "early_stop_test_accuracy", "early_stop_step", "test_accuracy")
 MIN_REPLICATES = 3
 
-_WITH_K = ("prune.rewind_to", "stability.")  # what variants that are drawn against k may differ in
+_WITH_K = ("prune.rewind_to", "stability.", "controls")  # what variants that are drawn against k may differ in
 
 WINNING, LESS_ACCURATE, LATER, NOT_SHOWN = "winning", "less accurate", "later", "not shown"
 

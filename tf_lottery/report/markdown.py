@@ -2,14 +2,16 @@
 
 import pandas as pd
 
-from tf_lottery.report import tables, text
+from tf_lottery.report import analysis, tables, text
 from tf_lottery.report.findings import Findings
 
 
 def document(findings: Findings) -> str:
     """All tables in Markdown: the levels of each variant, stability, claims."""
-    parts = ["# " + text.description(findings.config)]
-    for label, rows in findings.by_variant.items():
+    parts = ["# " + text.subject(findings.config), text.description(findings.config)]
+    if findings.config.variants:
+        parts += ["## Dense networks", table(text.dense_networks(findings.trainings)), text.DENSE_MEANING]
+    for label, rows in analysis.pruned(findings.by_variant).items():
         parts += [f"## Levels{': ' * bool(label)}{label}", text.headline(rows), table(text.table(rows))]
     parts += [text.CELLS_MEANING, text.VERDICT_MEANING]
     if not (found := tables.stability(findings)).empty:

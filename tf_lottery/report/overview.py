@@ -90,7 +90,7 @@ class Overview:
         if (lengths := self.plan) is None:
             return None
         done, needs = 0, plan.needs(self.run.config)
-        work = lengths.work(needs, needs)
+        work = lengths.work(plan.trainings(needs, needs))
         for training in self.trainings:
             if training.is_done:
                 done += work.get(training.unit, 0)

@@ -64,8 +64,6 @@ class Progress(Watcher):
         self._bar.update(self._task, advance=steps, place=str(unit))
 
     def on_done(self, run: Run, unit: Unit) -> None:
-        if unit not in self._work:
-            return  # a dense network that another variant has trained
         self._finished += 1
         self._bar.update(self._task, description=self._count())
         if not self._console.is_terminal:

@@ -44,7 +44,7 @@ class Connectivity:
             seeds: Of the data order and the augmentation of these batches.
 
         Returns:
-            One row a point: share (of `second`, 0-1), test_error (0-1), test_loss.
+            One row a point: share (of `second`, 0-1), test_error (0-1; NaN where the loss is not finite), test_loss.
         """
         batches = self._batches(seeds) if fresh_statistics and self._statistics else []
         rows = []
@@ -53,13 +53,15 @@ class Connectivity:
             if batches:
                 self._refresh(batches)
             measured = self._trainer.evaluate("test", averaged=False)
-            rows.append({"share": share.item(), "test_error": 1 - measured["accuracy"], "test_loss": measured["loss"]})
+            # Networks that have diverged all make the same errors: that is no stability.
+            error = 1 - measured["accuracy"] if np.isfinite(measured["loss"]) else np.nan
+            rows.append({"share": share.item(), "test_error": error, "test_loss": measured["loss"]})
         return rows
 
     def _batches(self, seeds: tuple[int, int]) -> list[Any]:
         feed = self._trainer.feed
         found = []
-        for step in range(-(-_EXAMPLES // feed.batch_size)):
+        for step in range(min(-(-_EXAMPLES // feed.batch_size), self._trainer.steps)):
             with feed.errors():
                 found.append(feed.take(feed.segment(*seeds, step, step + 1), tf.constant(0)))
         return found

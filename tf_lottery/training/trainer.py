@@ -131,12 +131,12 @@ class Trainer:
         self._execute(progress, 1, (0, 0))  # traced and compiled
         self.evaluate("validation")
         started = time.monotonic()
-        while seconds < _MEASURED_SECONDS:
-            self._execute(progress, most_steps, (0, 0))
+        while seconds < _MEASURED_SECONDS and progress.step < self.steps:
+            self._execute(progress, min(most_steps, self.steps - progress.step), (0, 0))
             (seconds,) = self.replicas.mean([time.monotonic() - started])  # all workers must stop together
         evaluated = time.monotonic()
         self.evaluate("validation")
-        return seconds / (progress.step - 1) + (time.monotonic() - evaluated) / self.evaluate_every
+        return seconds / max(progress.step - 1, 1) + (time.monotonic() - evaluated) / self.evaluate_every
 
     def keep(self, progress: Progress) -> Ticket:
         """All that `go_on` needs: model, optimizer, masks and progress. With several workers all call it."""
