@@ -142,6 +142,9 @@ def _is_foreign(path: Path) -> bool:
 
 
 def _more(stored: Any, asked: Any) -> Any:
+    """All of both: in the order asked for, if that has all; else what is new comes last."""
     if not isinstance(stored, list):
         return max(stored, asked)
+    if set(stored) <= set(asked):
+        return asked
     return [*stored, *(item for item in asked if item not in stored)]
