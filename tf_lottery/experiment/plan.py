@@ -35,7 +35,7 @@ class Plan:
         return total - (0 if starts_at_zero(unit) else rewind)
 
     def seconds(self, work: Mapping[Unit, int]) -> float | None:
-        """About how long all of it takes; None if that is not known. Lines and random masks take a little more."""
+        """About how long all of it takes; None if that is not known. Lines come on top: they are not measured."""
         return None if self.seconds_per_step is None else sum(work.values()) * self.seconds_per_step / self.jobs
 
     def work(self, trainings: Iterable[Unit]) -> dict[Unit, int]:
