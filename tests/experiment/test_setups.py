@@ -1,0 +1,41 @@
+"""What variants share, and what is said of one that cannot be set up."""
+
+import pytest
+import tiny
+
+from tf_lottery import data, models
+from tf_lottery.errors import ConfigError
+from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
+from tf_lottery.experiment.setups import Setups
+
+
+@pytest.fixture(autouse=True)
+def tiny_network(monkeypatch):
+    monkeypatch.setattr(models, "build", lambda name, input_shape, num_classes: tiny.convolutional())
+    monkeypatch.setitem(data.SOURCES, "tiny", lambda: tiny.DATASET)
+
+
+def setups(*variants):
+    return Setups(
+        Experiment(
+            model=Model("conv_2"),  # any known name: it stands for the network above
+            data=Data("tiny"),
+            train=Train(batch_size=6, steps="12it", evaluate_every="4it"),
+            prune=Prune(levels=1),
+            variants=variants,
+        )
+    )
+
+
+def test_variants_that_train_alike_share_a_trainer_and_rewind_to_steps_of_their_own():
+    made = setups("k=0:", "k=5: prune.rewind_to=5it", "low: train.learning_rate=1e-4")
+    first, second, low = (made.of(label) for label in ("k=0", "k=5", "low"))
+    assert first.trainer is second.trainer is not low.trainer
+    assert [setup.lengths.rewind for setup in (first, second, low)] == [0, 5, 0]
+    assert made.alike("k=5") == ["k=0", "k=5"]
+    assert made.of("k=0") is first
+
+
+def test_an_error_names_the_variant_that_it_is_of():
+    with pytest.raises(ConfigError, match=r"^Variant 'late': `prune.rewind_to` must not lie after the end"):
+        setups("k=0:", "late: prune.rewind_to=13it").of("late")
