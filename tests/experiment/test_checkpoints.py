@@ -11,9 +11,10 @@ from tf_lottery.errors import RunError, StoppedError
 from tf_lottery.experiment import imp, opening
 from tf_lottery.experiment.cadence import Cadence
 from tf_lottery.experiment.checkpoints import Checkpoints
-from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
+from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
+from tf_lottery.training.connectivity import Connectivity
 
 CONFIG = Experiment(
     model=Model("lenet_300_100"),
@@ -21,6 +22,8 @@ CONFIG = Experiment(
     train=Train(optimizer="sgd", learning_rate=0.1, batch_size=6, steps="12it", evaluate_every="4it"),
     prune=Prune(levels=1, fraction=0.5, rewind_to="5it"),
 )
+WITH_LINE = dataclasses.replace(CONFIG, stability=Stability(levels=(0,), orders=2, points=4))
+SECOND_ORDER = Unit(1, 0, order=1)
 DENSE, TICKET, CONTROL = LEVELS = Unit(1, 0), Unit(1, 1), Unit(1, 1, "reinit")
 
 
@@ -102,6 +105,51 @@ def test_who_is_told_to_stop_keeps_the_state_of_this_very_step(tmp_path, whole):
         process.train(DENSE)
     assert process.run.steps(DENSE) == [8]
     assert Process(tmp_path / "run").train(*LEVELS) == whole
+
+
+class Points:
+    """Counts the points of lines that are measured, and tells to stop after some of them."""
+
+    def __init__(self, monkeypatch, stop_after=0):
+        self.measured, self.stop_after = 0, stop_after
+        along = Connectivity.along
+
+        def counted(*arguments, **settings):
+            for row in along(*arguments, **settings):
+                self.measured += 1
+                yield row
+
+        monkeypatch.setattr(Connectivity, "along", counted)
+
+    def checkpoints(self, **settings):
+        return Checkpoints(is_told_to_stop=lambda: 0 < self.stop_after <= self.measured, **settings)
+
+
+@pytest.mark.parametrize("point", [1, 3])
+def test_a_line_goes_on_from_its_last_point(tmp_path, monkeypatch, point):
+    whole = Process(tmp_path / "whole", config=WITH_LINE).train(DENSE, SECOND_ORDER)
+    process, points = Process(tmp_path / "run", config=WITH_LINE), Points(monkeypatch, stop_after=point)
+    process.train(DENSE)
+    process.checkpoints = points.checkpoints()
+    with pytest.raises(StoppedError, match=r"was stopped at step 12 with its state kept; the same command goes on"):
+        process.train(SECOND_ORDER)
+    assert (points.measured, process.run.steps(SECOND_ORDER)) == (point, [12])
+    again, steps = Process(tmp_path / "run", config=WITH_LINE), []
+    again.checkpoints = dataclasses.replace(again.checkpoints, on_steps=steps.append)
+    points.stop_after = 0
+    assert again.train(SECOND_ORDER) == whole
+    assert (points.measured, steps) == (4, [12 - 5])  # no point is measured twice, and no step of 5-12 trained
+    assert list(again.run.history(SECOND_ORDER)["step"]) == [8, 12]
+
+
+def test_a_state_is_kept_between_the_points_of_a_line_when_that_is_due(tmp_path, monkeypatch):
+    process = Process(tmp_path / "run", config=WITH_LINE)
+    process.train(DENSE)
+    saved = []
+    monkeypatch.setattr(process.run, "save_state", lambda unit, step, state: saved.append((step, state.metadata)))
+    process.checkpoints = Checkpoints(Cadence(steps=12))
+    process.train(SECOND_ORDER)
+    assert [(step, len(metadata["line"])) for step, metadata in saved] == [(12, 1), (12, 2), (12, 3)]
 
 
 def killed(path):

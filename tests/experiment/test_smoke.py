@@ -15,9 +15,21 @@ def test_a_smoke_run_is_the_same_experiment_at_another_size():
     different = {name for name, value in fields(small).items() if fields(config)[name] != value}
     assert different == {
         *("replicates", "data.made_up", "data.image_size", "prune.levels", "prune.rewind_to"),
-        *("train.steps", "train.evaluate_every", "train.batch_size", "train.warmup", "train.drops"),
+        *(
+            "train.learning_rate",
+            "train.steps",
+            "train.evaluate_every",
+            "train.batch_size",
+            "train.warmup",
+            "train.drops",
+        ),
         *("stability.orders", "stability.points"),
     }
+
+
+def test_a_smoke_run_does_not_blow_weights_up():
+    train = smoke(Experiment(train=Train(learning_rate=0.66, final_learning_rate=6e-5))).train
+    assert (train.learning_rate, train.final_learning_rate) == (0.66 / 100, 6e-5 / 100)
 
 
 def test_a_smoke_run_of_a_sweep_has_its_variants():

@@ -30,7 +30,7 @@ def error_and_loss(logits, y):
 def test_error_and_loss_on_the_line_equal_numpy():
     trainer = tiny.trainer(tiny.half_masked())
     first, second = two_ends(trainer)
-    rows = Connectivity(trainer).along(first, second, points=5, fresh_statistics=True, seeds=SEEDS)
+    rows = list(Connectivity(trainer).along(first, second, points=5, fresh_statistics=True, seeds=SEEDS))
     assert [row["share"] for row in rows] == [0, 0.25, 0.5, 0.75, 1]
     test = tiny.DATASET.test
     for row in rows:
@@ -76,10 +76,10 @@ def test_without_fresh_statistics_those_of_the_ends_are_interpolated():
     trainer = tiny.trainer(layers.make_prunable(normalised()))
     first, second = two_ends(trainer)
     along = Connectivity(trainer).along
-    rows = along(first, second, points=3, fresh_statistics=False, seeds=SEEDS)
+    rows = list(along(first, second, points=3, fresh_statistics=False, seeds=SEEDS))
     state.set_weights(between(first, second, 0.5), trainer.model)
     assert rows[1]["test_loss"] == trainer.evaluate("test")["loss"]
-    assert rows != along(first, second, points=3, fresh_statistics=True, seeds=SEEDS)
+    assert rows != list(along(first, second, points=3, fresh_statistics=True, seeds=SEEDS))
 
 
 def test_between_a_network_and_itself_nothing_changes():
@@ -87,6 +87,17 @@ def test_between_a_network_and_itself_nothing_changes():
     end, _ = two_ends(trainer)
     rows = Connectivity(trainer).along(end, end, points=7, fresh_statistics=True, seeds=SEEDS)
     assert len({(row["test_error"], row["test_loss"]) for row in rows}) == 1
+
+
+def test_points_that_are_left_out_change_nothing_in_the_others():
+    keras.utils.set_random_seed(0)
+    trainer = tiny.trainer(layers.make_prunable(tiny.convolutional()))
+    first, second = two_ends(trainer)
+    along = Connectivity(trainer).along
+    whole = list(along(first, second, points=5, fresh_statistics=True, seeds=SEEDS))
+    for measured in range(6):
+        rest = along(first, second, points=5, fresh_statistics=True, seeds=SEEDS, measured=measured)
+        assert list(rest) == whole[measured:]
 
 
 def test_the_line_starts_and_ends_at_the_very_weights_of_both():
@@ -104,7 +115,7 @@ def test_measuring_a_line_leaves_no_trace_in_the_trainings_after_it():
     trainer = tiny.trainer(layers.make_prunable(tiny.convolutional()))
     start = trainer.capture()
     first, second = two_ends(trainer)
-    Connectivity(trainer).along(first, second, points=3, fresh_statistics=True, seeds=SEEDS)
+    list(Connectivity(trainer).along(first, second, points=3, fresh_statistics=True, seeds=SEEDS))
     state.restore(start, trainer.model, trainer.optimizer)
     trainer.train(0, 12, 2)
     again = state.weights(trainer.model)
@@ -115,5 +126,5 @@ def test_networks_that_have_diverged_have_no_error_rather_than_one_that_does_not
     trainer = tiny.trainer(tiny.half_masked())
     end, _ = two_ends(trainer)
     diverged = end | {"dense_1/bias": np.full(3, np.nan, np.float32)}
-    rows = Connectivity(trainer).along(end, diverged, points=3, fresh_statistics=True, seeds=SEEDS)
-    assert all(np.isnan(row["test_error"]) for row in rows[1:])
+    _, *rows = Connectivity(trainer).along(end, diverged, points=3, fresh_statistics=True, seeds=SEEDS)
+    assert all(np.isnan(row["test_error"]) for row in rows)

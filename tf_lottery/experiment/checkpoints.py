@@ -8,8 +8,9 @@ from typing import Any
 from tf_lottery.errors import DamageError, ModelError, StoppedError, TicketError
 from tf_lottery.experiment.cadence import NEVER, Cadence
 from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.ticket import Ticket
 from tf_lottery.training.pauses import Pauses
-from tf_lottery.training.progress import Progress
+from tf_lottery.training.progress import Progress, brought_up_to_date
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,24 @@ class Keeper(Pauses):
 
     def on_pause(self, progress: Progress) -> None:
         self._report(progress)
-        if progress.step == self._trainer.steps:
-            return  # it will be stored in a moment
+        if progress.step < self._trainer.steps:  # else it will be stored in a moment, or after a line
+            self._keep(progress, lambda: self._trainer.keep(progress))
+
+    def on_point(self, progress: Progress, at_end: Ticket) -> None:
+        """Called after each point of a line but the last; `at_end` is the state that the training had ended with."""
+        self._keep(progress, lambda: brought_up_to_date(at_end, progress))
+
+    def _keep(self, progress: Progress, state: Callable[[], Ticket]) -> None:
+        """Keeps the state if that is due; if told to stop, ends the training with it."""
         # All workers must do the same: what one of them wants is done.
         wanted = self._trainer.replicas.mean([self._checkpoints.is_told_to_stop(), self._is_due(progress.step)])
         is_stopped, is_due = (share > 0 for share in wanted)
         if not (is_stopped or is_due):
             return
         progress.seconds = self.seconds
-        state = self._trainer.keep(progress)
+        kept = state()
         if self._checkpoints.stores:
-            self._run.save_state(self._unit, progress.step, state)
+            self._run.save_state(self._unit, progress.step, kept)
         self._kept_at = time.monotonic()
         if is_stopped:
             place = f"{self._unit} was stopped at step {progress.step}"

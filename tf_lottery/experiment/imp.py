@@ -6,7 +6,7 @@ what the next ones need, so any process can do it.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -53,13 +53,12 @@ def train_unit(run: Run, setups: Setups, unit: Unit, checkpoints: Checkpoints = 
         pauses=pauses,
     )
     trainer.replicas.check()
-    final, optimizer = trainer.capture().values()
-    result = {
-        "history": progress.history,
-        "metrics": _metrics(masks, from_step, trainer, progress) | {"seeds": seeds},
-        "line": _line(run, setup, unit, final, seeds),
-        "seconds": pauses.seconds,
-    }
+    at_end = trainer.keep(progress)  # what follows leaves the model with other weights
+    final, optimizer = at_end.weights["weights"], at_end.weights["optimizer"]
+    metrics = _metrics(masks, from_step, trainer, progress) | {"seeds": seeds}
+    if unit.order and setup.config.stability.points:
+        _measure_line(run, setup, unit, seeds, progress, at_end, pauses)
+    result = {"history": progress.history, "metrics": metrics, "line": progress.line, "seconds": pauses.seconds}
     if checkpoints.stores:
         if _is_dense(unit):
             _save_dense(run, setups, unit, Ticket(masks, {"final": final}), optimizer, progress.snapshots, result)
@@ -99,19 +98,29 @@ def _save_dense(
         run.save(place, ticket=Ticket(ticket.masks, weights, _origin(setup, place)), optimizer=kept, **result)
 
 
-def _line(run: Run, setup: Setup, unit: Unit, final: Arrays, seeds: Mapping[str, int]) -> Sequence[Mapping[str, float]]:
-    """Error and loss between the weights that the first data order ended with and those of a further one."""
+def _measure_line(
+    run: Run,
+    setup: Setup,
+    unit: Unit,
+    seeds: Mapping[str, int],
+    progress: Progress,
+    at_end: Ticket,
+    pauses: Keeper,
+) -> None:
+    """Adds to the progress, point by point, the line from the weights that the first data order ended with to these."""
     stability = setup.config.stability
-    if not unit.order or not stability.points:
-        return ()
-    first = run.ticket(dataclasses.replace(unit, order=0), setup.shapes).weights["final"]
-    return setup.connectivity.along(
-        first,
-        final,
+    points = setup.connectivity.along(
+        run.ticket(dataclasses.replace(unit, order=0), setup.shapes).weights["final"],
+        at_end.weights["weights"],
         points=stability.points,
         fresh_statistics=stability.fresh_statistics,
         seeds=(seeds["data_order"], seeds["augmentation"]),
+        measured=len(progress.line),
     )
+    for point in points:
+        progress.line.append(point)
+        if len(progress.line) < stability.points:
+            pauses.on_point(progress, at_end)
 
 
 def _masks(run: Run, setup: Setup, unit: Unit, seeds: Mapping[str, int]) -> dict[str, np.ndarray]:

@@ -36,6 +36,10 @@ def _small(config: Experiment, devices: int) -> Experiment:
             steps="6it",
             evaluate_every="3it",
             batch_size=-(-_BATCH // devices) * devices,
+            # Made for large batches and after a warmup, it could blow weights up in 6 steps; then pruning could take
+            # all of a layer.
+            learning_rate=train.learning_rate / 100,
+            final_learning_rate=train.final_learning_rate / 100,
             warmup="2it" if steps.to_steps(train.warmup, 1) else "0it",
             drops=tuple("every 2it" if drop.startswith(EVERY) else "4it" for drop in train.drops[:1]),
         ),

@@ -3,7 +3,7 @@
 Two copies of a network, trained from one state in two data orders, are *stable* when error hardly rises between them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,15 @@ class Connectivity:
         self._statistics = _moving_statistics(trainer.model)
 
     def along(
-        self, first: Arrays, second: Arrays, *, points: int, fresh_statistics: bool, seeds: tuple[int, int]
-    ) -> list[dict[str, float]]:
+        self,
+        first: Arrays,
+        second: Arrays,
+        *,
+        points: int,
+        fresh_statistics: bool,
+        seeds: tuple[int, int],
+        measured: int = 0,
+    ) -> Iterator[dict[str, float]]:
         """Error and loss on the test set at evenly spaced points of the line.
 
         Args:
@@ -42,21 +49,20 @@ class Connectivity:
                 the batches of 2,048 training examples. Else they too are interpolated, and those between two networks
                 belong to neither.
             seeds: Of the data order and the augmentation of these batches.
+            measured: How many points to leave out, from the first on; they change nothing in the others.
 
-        Returns:
+        Yields:
             One row a point: share (of `second`, 0-1), test_error (0-1; NaN where the loss is not finite), test_loss.
         """
         batches = self._batches(seeds) if fresh_statistics and self._statistics else []
-        rows = []
-        for share in np.linspace(0, 1, points):
+        for share in np.linspace(0, 1, points)[measured:]:
             state.set_weights(between(first, second, share), self._trainer.model)
             if batches:
                 self._refresh(batches)
-            measured = self._trainer.evaluate("test", averaged=False)
+            found = self._trainer.evaluate("test", averaged=False)
             # Networks that have diverged all make the same errors: that is no stability.
-            error = 1 - measured["accuracy"] if np.isfinite(measured["loss"]) else np.nan
-            rows.append({"share": share.item(), "test_error": error, "test_loss": measured["loss"]})
-        return rows
+            error = 1 - found["accuracy"] if np.isfinite(found["loss"]) else np.nan
+            yield {"share": share.item(), "test_error": error, "test_loss": found["loss"]}
 
     def _batches(self, seeds: tuple[int, int]) -> list[Any]:
         feed = self._trainer.feed

@@ -1,7 +1,7 @@
 """How far a training is: with the state of model and optimizer, all that it needs to go on as if nothing had been."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tf_lottery.core.masks import Arrays
@@ -27,6 +27,7 @@ class Progress:
         early_stop_loss: The lowest validation loss.
         early_stop_step: Its step; the first one of equals.
         early_stop_weights: The variables that were evaluated at that step, by name.
+        line: What was measured after the last step, one row a point; see `connectivity.along`.
         seconds: Wall-clock time that it has taken, for who keeps count of it; no result depends on it.
     """
 
@@ -38,6 +39,7 @@ class Progress:
     early_stop_loss: float = float("inf")
     early_stop_step: int = 0
     early_stop_weights: Arrays = field(default_factory=dict)
+    line: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
 
     @classmethod
@@ -62,17 +64,12 @@ def pack(progress: Progress, state: Mapping[str, Arrays], masks: Arrays, by_repl
         groups[_EARLY_STOP] = progress.early_stop_weights
     if by_replica:
         groups[_REPLICAS] = by_replica
-    metadata = {
-        "step": progress.step,
-        "losses": float(progress.losses).hex(),  # exact, and a name for what is no number
-        "counted": progress.counted,
-        # Pairs, as a ticket's metadata does not keep the order of names, which is that of the columns of a history.
-        "history": [[[name, float(value).hex()] for name, value in row.items()] for row in progress.history],
-        "early_stop_loss": float(progress.early_stop_loss).hex(),
-        "early_stop_step": progress.early_stop_step,
-        "seconds": float(progress.seconds).hex(),
-    }
-    return Ticket(masks, groups, metadata)
+    return Ticket(masks, groups, _numbers(progress))
+
+
+def brought_up_to_date(kept: Ticket, progress: Progress) -> Ticket:
+    """The same state, with what was measured since; the arrays stay as they were."""
+    return replace(kept, metadata=_numbers(progress))
 
 
 def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
@@ -83,16 +80,16 @@ def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
     """
     metadata, groups = ticket.metadata, ticket.weights
     try:
-        history = [{name: _number(name, value) for name, value in row} for row in metadata["history"]]
         progress = Progress(
             _whole(metadata["step"]),
             float.fromhex(metadata["losses"]),
             _whole(metadata["counted"]),
-            history,
+            _rows(metadata["history"]),
             {step: {group: groups[_snapshot(step, group)] for group in _GROUPS} for step in _snapshots(groups)},
             float.fromhex(metadata["early_stop_loss"]),
             _whole(metadata["early_stop_step"]),
             groups.get(_EARLY_STOP, {}),
+            _rows(metadata["line"]),
             float.fromhex(metadata["seconds"]),
         )
         return progress, {group: groups[group] for group in _GROUPS}, groups.get(_REPLICAS, {})
@@ -127,6 +124,29 @@ def _snapshot(step: int, group: str) -> str:
 def _snapshots(groups: Mapping[str, Arrays]) -> list[int]:
     """The steps of the snapshots among the groups."""
     return sorted({int(name.split()[1]) for name in groups if name.startswith(_SNAPSHOT)})
+
+
+def _numbers(progress: Progress) -> dict[str, Any]:
+    """All but its arrays; floats in hexadecimal, which is exact and has a name for what is no number."""
+    return {
+        "step": progress.step,
+        "losses": float(progress.losses).hex(),
+        "counted": progress.counted,
+        "history": _pairs(progress.history),
+        "early_stop_loss": float(progress.early_stop_loss).hex(),
+        "early_stop_step": progress.early_stop_step,
+        "line": _pairs(progress.line),
+        "seconds": float(progress.seconds).hex(),
+    }
+
+
+def _pairs(rows: Sequence[Mapping[str, float]]) -> list[list[list[str]]]:
+    """As a ticket's metadata does not keep the order of names, which is that of the columns of a table."""
+    return [[[name, float(value).hex()] for name, value in row.items()] for row in rows]
+
+
+def _rows(pairs: Sequence[Sequence[tuple[str, str]]]) -> list[dict[str, float]]:
+    return [{name: _number(name, value) for name, value in row} for row in pairs]
 
 
 def _number(name: str, text: str) -> float:

@@ -95,7 +95,8 @@ class Trainer:
         """Trains up to step `to_step`, from the state that model and optimizer are in.
 
         Args:
-            start: The first step, counted from the start of training; or how far it has come, from `go_on`.
+            start: The first step, counted from the start of training; or how far it has come, from `go_on`. One that
+                has come to its end is left as it is.
             to_step: Where to end.
             order_seed: Which data order to follow.
             augmentation_seed: Which draws of the augmentation to follow. Default: `order_seed`.
@@ -109,6 +110,8 @@ class Trainer:
             DataError: examples cannot be read.
         """
         progress = start if isinstance(start, Progress) else Progress.start(start)
+        if progress.step == to_step and progress.history:
+            return progress
         seeds = order_seed, order_seed if augmentation_seed is None else augmentation_seed
         if progress.step in snapshots_at and progress.step not in progress.snapshots:
             progress.snapshots[progress.step] = self.capture()
