@@ -116,7 +116,7 @@ def test_a_damaged_file_is_found_and_the_way_out_named(run, name):
 
 
 def test_reading_what_is_not_done_says_so(run):
-    with pytest.raises(RunError, match=r"replicate 1, level 3, reinit is not done"):
+    with pytest.raises(RunError, match=r"replicate_1/controls/reinit/level_03 is not done"):
         run.metrics(Unit(1, 3, "reinit"))
 
 

@@ -48,6 +48,25 @@ def test_each_pair_of_variants_is_compared_within_replicates(sweep, found):
         assert row.overlap == pytest.approx(jaccard(*masks))
 
 
+def test_variants_are_compared_where_they_keep_as_many_weights(tmp_path):
+    config = made_up.experiment(
+        replicates=1,
+        prune=Prune(levels=2, fraction=0.5),
+        controls=(),
+        variants=("iterative:", "one-shot: prune.levels=1; prune.fraction=0.75"),
+    )
+    run = opening.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
+    keeps = {("iterative", 1): 200, ("iterative", 2): 100, ("one-shot", 1): 101}
+    for label in ("iterative", "one-shot"):
+        for level in range(3 if label == "iterative" else 2):
+            mask = {"w": np.arange(400) < keeps.get((label, level), 400)}
+            ticket = made_up.Ticket(mask, {"final": masks_lib.apply({"w": np.ones(400)}, mask)})
+            made_up.save(run, made_up.unit(1, level, "", label), ticket=ticket)
+    rows = overlaps.rows(run)
+    (row,) = rows[rows.kind == "variants"].itertuples()
+    assert (row.variant, row.level, row.other, row.overlap) == ("iterative", 2, "one-shot", 100 / 101)
+
+
 @pytest.mark.parametrize(("kind", "group"), [("largest_at_the_end", "final"), ("largest_at_step_k", "rewind")])
 def test_a_ticket_is_compared_with_the_largest_weights_of_its_dense_network(sweep, found, kind, group):
     rows = found[(found.kind == kind) & (found.variant == "k=60")]

@@ -50,8 +50,8 @@ def test_scipy_agrees(differences, seed):
 def test_the_other_way_round_only_signs_change(differences):
     one, other = comparison(*differences), comparison(*(-value for value in differences))
     assert (one.mean, one.low, one.high) == (-other.mean, -other.high, -other.low)
-    assert (one.p, one.effect) == pytest.approx((other.p, -other.effect))
-    assert one.interval == pytest.approx(tuple(-end for end in reversed(other.interval)))
+    assert (one.p, one.effect) == pytest.approx((other.p, -other.effect), nan_ok=True)
+    assert one.interval == pytest.approx(tuple(-end for end in reversed(other.interval)), nan_ok=True)
     opposite = {"shown": "contradicted", "contradicted": "shown", "not shown": "not shown"}
     assert statistics.greater(one) == opposite[statistics.greater(other)]
 
@@ -60,7 +60,7 @@ def test_the_other_way_round_only_signs_change(differences):
 def test_the_mean_is_between_the_extremes_and_inside_the_interval(differences):
     found = comparison(*differences)
     assert found.low <= found.mean <= found.high
-    assert found.interval[0] <= found.mean <= found.interval[1]
+    assert found.low == found.high or found.interval[0] <= found.mean <= found.interval[1]
 
 
 def test_only_replicates_that_both_have_count_whatever_their_order():
@@ -78,13 +78,12 @@ def test_one_replicate_has_a_difference_but_no_spread_and_none_has_nothing():
         assert (found.p, found.effect, *found.interval) == (nan, nan, nan, nan)
 
 
-@pytest.mark.parametrize(
-    ("value", "p", "effect"), [(0.1, 0, math.inf), (-0.1, 0, -math.inf), (0, 1, 0), (1e-300, 0, math.inf)]
-)
-def test_equal_differences_have_no_spread(value, p, effect):
+@pytest.mark.parametrize("value", [0.1, -0.1, 0, 1e-300])
+def test_from_equal_differences_nothing_is_claimed(value):
     found = comparison(value, value, value)  # 0.1 + 0.1 + 0.1 is not 3 * 0.1
-    assert (found.mean, found.low, found.high, found.interval) == (value, value, value, (value, value))
-    assert (found.p, found.effect) == (p, effect)
+    assert (found.mean, found.low, found.high) == (value, value, value)
+    assert np.isnan([found.p, found.effect, *found.interval]).all()
+    assert statistics.greater(found) == statistics.no_worse(found) == "not shown"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -111,8 +110,7 @@ def test_several_values_of_one_replicate_are_refused():
         ((0.01, 0.02, 0.06), "not shown"),  # all above 0, but p is 0.12
         ((0.01, 0.01), "not shown"),  # never from fewer than three
         ((-0.01, -0.01), "not shown"),
-        ((0.01, 0.01, 0.01), "shown"),
-        ((-0.01, -0.01, -0.01), "contradicted"),
+        ((0.01, 0.01, 0.01), "not shown"),  # nothing says how they vary
         ((0.0, 0.0, 0.0), "not shown"),
     ],
 )
@@ -130,8 +128,7 @@ def test_greater_needs_three_replicates_and_p_below_5_percent(differences, verdi
         ((-0.01, -0.011, -0.01), "contradicted"),
         ((-0.001, -0.001), "not shown"),  # never from fewer than three
         ((-0.1, -0.1), "not shown"),
-        ((0.0, 0.0, 0.0), "shown"),
-        ((-0.002, -0.002, -0.002), "not shown"),  # the margin itself
+        ((0.0, 0.0, 0.0), "not shown"),  # nothing says how they vary
     ],
 )
 def test_as_good_is_shown_when_the_whole_interval_is_above_the_margin(differences, verdict):

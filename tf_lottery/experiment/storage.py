@@ -14,8 +14,6 @@ and none of them is ever written again. What changes has two generations, each w
 goes to a temporary file that is renamed when its bytes are safe on disk (`files.write`).
 """
 
-import contextlib
-import hashlib
 import io
 import json
 import math
@@ -30,8 +28,8 @@ import pandas as pd
 
 from tf_lottery import files, sealed, ticket as ticket_lib
 from tf_lottery.core.masks import Arrays
-from tf_lottery.errors import DamageError, RunError
-from tf_lottery.experiment import config as config_lib, generations, locks, validation, variants
+from tf_lottery.errors import RunError
+from tf_lottery.experiment import config as config_lib, generations, locks, manifest, validation, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.ticket import Shapes, Ticket
 
@@ -92,13 +90,13 @@ class Run:
         if not is_run:
             raise RunError(f"{path} is not a run directory: it has no readable config.json.")
         fields = generations.read(path, "config")
-        with _reading(path / "config.json"):
+        with manifest.reading(path / "config.json"):
             config = config_lib.from_fields(fields)
             validation.check(config)
         return cls(path, config)
 
     def is_done(self, unit: Unit) -> bool:
-        return self._manifest_path(unit).exists()
+        return self._folder(unit).is_final()
 
     def save(
         self,
@@ -138,31 +136,30 @@ class Run:
         for name, content in contents.items():
             files.write(folder / name, content, name.partition(".")[0])
         files.write(folder / "timing.json", _json({"seconds": round(seconds, 3)}), "timing")
-        manifest = self._identity(unit) | {"files": {name: _entry(content) for name, content in contents.items()}}
-        files.write(self._manifest_path(unit), sealed.seal(manifest), "manifest")
+        self._folder(unit).finish(contents)
         self.tidy(unit)
 
     def ticket(self, unit: Unit, shapes: Shapes | None = None) -> Ticket:
         """Masks and weights of a finished training; see `ticket.unpack` for `shapes`."""
-        return self._parsed(unit, "ticket.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes))
+        return self._folder(unit).read("ticket.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes))
 
     def optimizer(self, unit: Unit, group: str, shapes: Shapes | None = None) -> Arrays:
         """A stored optimizer state: `"rewind"` of a level 0, or `"final"` where later levels need it."""
-        return self._parsed(
-            unit, "optimizer.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes).weights[group]
+        return self._folder(unit).read(
+            "optimizer.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes).weights[group]
         )
 
     def history(self, unit: Unit) -> pd.DataFrame:
         """One row an evaluation: step, train_loss, validation_loss, validation_accuracy."""
-        return self._parsed(unit, "history.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+        return self._folder(unit).read("history.csv", _rows)
 
     def line(self, unit: Unit) -> pd.DataFrame:
         """Of a further data order: error along the line from the first order's weights, see `connectivity.along`."""
-        return self._parsed(unit, "line.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+        return self._folder(unit).read("line.csv", _rows)
 
     def metrics(self, unit: Unit) -> dict[str, Any]:
         """What the training reached; see `imp.train_unit` for the fields."""
-        return self._parsed(unit, "metrics.json", json.loads)
+        return self._folder(unit).read("metrics.json", json.loads)
 
     def seconds(self, unit: Unit) -> float | None:
         """How long a finished training took, in all processes that kept its state; None if that is not known."""
@@ -179,7 +176,7 @@ class Run:
             DamageError: the record is damaged, and so is its backup.
         """
         content = generations.read(self.path, "environment")
-        with _reading(self.path / "environment.json"):
+        with manifest.reading(self.path / "environment.json"):
             environments = content.get("environments")
             if not isinstance(environments, list) or not all(isinstance(entry, dict) for entry in environments):
                 raise ValueError("it holds no environments")
@@ -208,10 +205,10 @@ class Run:
         Raises:
             DamageError: it is damaged, belongs to another training, or does not fit `shapes`.
         """
-        with _reading(path := self.state_path(unit, step)):
+        with manifest.reading(path := self.state_path(unit, step)):
             most = _MAX_STATE_BYTES if shapes is None else ticket_lib.most_bytes(shapes)
             state = ticket_lib.unpack(files.read(path, most), max_bytes=_MAX_STATE_BYTES, shapes=shapes)
-            self._check_identity(unit, state.metadata)
+            manifest.check_identity(self._identity(unit), state.metadata)
         return state
 
     def drop_state(self, unit: Unit, step: int) -> None:
@@ -226,16 +223,13 @@ class Run:
 
     def verify(self, unit: Unit) -> Iterator[tuple[Path, str]]:
         """Every file of a training with what is wrong with it, `""` if nothing is; safe while the training goes on."""
-        if not self.is_done(unit):
-            for step in self.steps(unit):
-                fault = _fault(lambda step=step: self.state(unit, step))
-                if (path := self.state_path(unit, step)).exists():  # or else a newer one has come meanwhile
-                    yield path, fault
+        if self.is_done(unit):
+            yield from self._folder(unit).verify()
             return
-        fault = _fault(lambda: self._manifest(unit))
-        yield self._manifest_path(unit), fault
-        for name in {} if fault else self._manifest(unit)["files"]:
-            yield self.folder(unit) / name, _fault(lambda name=name: self._read(unit, name))
+        for step in self.steps(unit):
+            fault = manifest.fault_of(lambda step=step: self.state(unit, step))
+            if (path := self.state_path(unit, step)).exists():  # or else a newer one has come meanwhile
+                yield path, fault
 
     def write_report(self, make: Callable[[], Mapping[str, bytes]]) -> Path:
         """Replaces the files of the report; returns its folder.
@@ -274,71 +268,16 @@ class Run:
                 f"{self.path} has gone while it was worked on. Find it, and give its new place as --run_dir."
             )
 
-    def _manifest_path(self, unit: Unit) -> Path:
-        return self.folder(unit) / "manifest.json"
+    def _folder(self, unit: Unit) -> manifest.Folder:
+        return manifest.Folder(self.folder(unit), self._identity(unit))
 
     def _identity(self, unit: Unit) -> dict[str, Any]:
         """What a file says that belongs to this training and no other."""
         return asdict(unit) | {"experiment": self._experiments[unit.variant]}
 
-    def _check_identity(self, unit: Unit, content: Mapping[str, Any]) -> None:
-        if any(content.get(name) != value for name, value in self._identity(unit).items()):
-            raise ValueError("it belongs to another training")
 
-    def _manifest(self, unit: Unit) -> dict[str, Any]:
-        with _reading(path := self._manifest_path(unit), self._way_out(unit)):
-            content = sealed.unseal(files.read(path, sealed.MAX_BYTES))
-            self._check_identity(unit, content)
-            for name, entry in content["files"].items():
-                if set(entry) != {"bytes", "sha256"} or Path(name).name != name:
-                    raise ValueError("it is no manifest")
-        return content
-
-    def _read(self, unit: Unit, name: str) -> bytes:
-        """A file's content, if it is what the manifest says."""
-        if not self.is_done(unit):
-            raise RunError(f"{unit} is not done: {self._manifest_path(unit)} is not there.")
-        entry = self._manifest(unit)["files"].get(name)
-        with _reading(path := self.folder(unit) / name, self._way_out(unit)):
-            if entry is None:
-                raise ValueError("the manifest does not know it")
-            content = files.read(path, entry["bytes"])
-            if _entry(content) != entry:
-                raise ValueError("its checksum does not match")
-        return content
-
-    def _parsed(self, unit: Unit, name: str, parse: Callable[[bytes], Any]) -> Any:
-        content = self._read(unit, name)
-        with _reading(self.folder(unit) / name, self._way_out(unit)):
-            return parse(content)
-
-    def _way_out(self, unit: Unit) -> str:
-        return f"Delete {self.folder(unit)} to have it redone."
-
-
-@contextlib.contextmanager
-def _reading(path: Path, way_out: str = "") -> Iterator[None]:
-    """Raises DamageError in the place of what reading a damaged file gives, RunError where it cannot be read."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise DamageError(f"{path} cannot be read: {error.strerror}. {way_out}".strip()) from error
-    except OSError as error:  # of the storage, not of the file
-        raise RunError(f"{path} cannot be read: {error.strerror}. Once it can, the same command goes on.") from error
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # a TicketError is a ValueError
-        raise DamageError(f"{path} is damaged: {str(error).rstrip('.')}. {way_out}".strip()) from error
-
-
-def _fault(read: Any) -> str:
-    try:
-        read()
-    except RunError as error:
-        return str(error)
-    return ""
-
-
-def _entry(content: bytes) -> dict[str, Any]:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def _rows(content: bytes) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(content))
 
 
 def _csv(rows: Sequence[Mapping[str, float]]) -> bytes:

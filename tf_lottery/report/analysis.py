@@ -20,6 +20,9 @@ LABELS = {TICKET: "ticket"} | {
 }
 MEASURES = ("density", "early_stop_test_accuracy", "early_stop_step", "test_accuracy")
 MIN_REPLICATES = 3
+EQUALLY_SPARSE = (
+    0.01  # tickets of two variants are compared whose numbers of kept weights differ by less than this share
+)
 
 _WITH_K = ("prune.rewind_to", "stability.", "controls")  # what variants that are drawn against k may differ in
 

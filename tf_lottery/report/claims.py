@@ -19,7 +19,6 @@ from tf_lottery.report.statistics import Comparison
 
 LOG_RATIO = "log ratio"
 STABLE = 0.02  # an error barrier below it is none: Frankle et al. 2020 (arXiv 1912.05671)
-EQUALLY_SPARSE = 0.001  # tickets whose numbers of kept weights differ by less than this share are compared
 COLUMNS = (
     *("claim", "variant", "level", "density", "subject", "statement", "measure", "unit", "value", "reference", "ratio"),
     *("n", "mean", "low", "high", "interval_low", "interval_high", "p", "effect", "verdict"),
@@ -122,7 +121,7 @@ def _of_variants(frames: Mapping[str, pd.DataFrame], label: str, level: int) -> 
         if other == label:
             return
         differences = (_kept(rows).drop(0, errors="ignore") - kept).abs()
-        if not differences.empty and differences.min() <= EQUALLY_SPARSE * kept:
+        if not differences.empty and differences.min() <= analysis.EQUALLY_SPARSE * kept:
             ticket, rivals = (_values(frames[label], TICKET, level), _values(rows, TICKET, differences.idxmin()))
             yield _Question(f"is more accurate than that of {other}", "test_accuracy", ticket, rivals)
             return

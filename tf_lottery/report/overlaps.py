@@ -19,6 +19,7 @@ from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.experiment import plan, variants
 from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.report.analysis import EQUALLY_SPARSE
 
 REPLICATES, VARIANTS, DENSE_END, DENSE_START = "replicates", "variants", "largest_at_the_end", "largest_at_step_k"
 _GROUPS = {DENSE_END: "final", DENSE_START: "rewind"}
@@ -34,7 +35,8 @@ def rows(run: Run) -> pd.DataFrame:
     `by_chance`). The masks are those of a ticket and, by kind,
 
     - `"replicates"`: of the ticket of a later replicate, `other`, of the same variant and level;
-    - `"variants"`: of the ticket of a later variant, `other`, of the same replicate and level;
+    - `"variants"`: of the ticket of a later variant, `other`, of the same replicate, that keeps as many weights (within
+      1%), at whatever level;
     - `"largest_at_the_end"`, `"largest_at_step_k"`: as many weights in each layer as the ticket keeps, the largest of
       its dense network at the end of training, or at step k.
     """
@@ -99,12 +101,26 @@ def _largest(order: Arrays, masks: Arrays) -> dict[str, np.ndarray]:
 
 def _pairs(tickets: Mapping[Unit, Packed]) -> Iterator[tuple[str, Unit, Unit, str]]:
     for first, second in itertools.combinations(tickets, 2):
-        if first.level != second.level or _shapes(tickets[first]) != _shapes(tickets[second]):
-            continue  # variants can be other networks
-        if first.variant == second.variant:
+        if (first.variant, first.level) == (second.variant, second.level):
             yield REPLICATES, first, second, str(second.replicate)
-        elif first.replicate == second.replicate:
-            yield VARIANTS, first, second, second.variant
+    labels = list(dict.fromkeys(unit.variant for unit in tickets))
+    for first, label in itertools.product(tickets, labels):
+        if labels.index(label) > labels.index(first.variant):
+            rivals = {
+                unit: tickets[unit] for unit in tickets if (unit.variant, unit.replicate) == (label, first.replicate)
+            }
+            if (second := _as_sparse(tickets[first], rivals)) is not None:
+                yield VARIANTS, first, second, label
+
+
+def _as_sparse(ticket: Packed, rivals: Mapping[Unit, Packed]) -> Unit | None:
+    """Which of the rivals keeps as many weights of the same network; None if none does."""
+    kept = _kept(ticket)
+    differences = {
+        unit: abs(_kept(rival) - kept) for unit, rival in rivals.items() if _shapes(rival) == _shapes(ticket)
+    }
+    nearest = min(differences, key=differences.__getitem__, default=None)
+    return None if nearest is None or differences[nearest] > EQUALLY_SPARSE * kept else nearest
 
 
 def _row(unit: Unit, kind: str, other: str, masks: Arrays, others: Arrays) -> dict[str, Any]:
@@ -120,6 +136,10 @@ def _pack(masks: Arrays) -> Packed:
 
 def _shapes(packed: Packed) -> dict[str, tuple[int, ...]]:
     return {name: shape for name, (_, shape) in packed.items()}
+
+
+def _kept(packed: Packed) -> int:
+    return sum(int(np.bitwise_count(bits).sum()) for bits, _ in packed.values())
 
 
 def _unpack(packed: Packed) -> Arrays:

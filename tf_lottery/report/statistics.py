@@ -27,11 +27,12 @@ class Comparison:
     Attributes:
         n: How many replicates have both.
         mean, low, high: Mean, least and greatest difference; NaN for none.
-        p: Of the two-sided paired t-test, 0-1; NaN for fewer than two. Where all differences are equal, 1 if they are
-            zero and 0 if not.
-        effect: Cohen's d_z, mean / standard deviation (n - 1) of the differences; NaN for fewer than two. Where all
-            differences are equal, 0 if they are zero and infinite, with their sign, if not.
-        interval: Both ends of the 95% confidence interval of the mean difference; NaN for fewer than two.
+        p: Of the two-sided paired t-test, 0-1.
+        effect: Cohen's d_z, mean / standard deviation (n - 1) of the differences.
+        interval: Both ends of the 95% confidence interval of the mean difference.
+
+    The last three are NaN for fewer than two differences, and where all are equal: accuracies are multiples of 1 / the
+    number of test examples, so that a few differences can be equal by chance, and then say nothing of their spread.
     """
 
     n: int
@@ -75,8 +76,8 @@ def compare(first: pd.Series, second: pd.Series) -> Comparison:
 def _summary(differences: pd.Series) -> Comparison:
     n, low, high = len(differences), differences.min(skipna=False), differences.max(skipna=False)
     mean = float(np.clip(differences.mean(skipna=False), low, high))  # the mean of equal numbers can round to another
-    deviation = 0.0 if n > 1 and low == high else float(differences.std(skipna=False))
-    effect = mean / deviation if deviation else math.copysign(math.inf if mean else 0.0, mean)
+    deviation = math.nan if low == high else float(differences.std(skipna=False))
+    effect = mean / deviation
     p = 2 * stdtr(n - 1, -abs(effect) * math.sqrt(n))
     half = stdtrit(n - 1, 1 - SIGNIFICANCE / 2) * deviation / math.sqrt(n)
     return Comparison(n, mean, float(low), float(high), float(p), effect, (float(mean - half), float(mean + half)))
