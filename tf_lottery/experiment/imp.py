@@ -16,7 +16,7 @@ from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.level import next_masks
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import PruningError
-from tf_lottery.experiment import controls, plan, seeding
+from tf_lottery.experiment import controls, plan, seeding, starts
 from tf_lottery.experiment.checkpoints import NO_CHECKPOINTS, Checkpoints, Keeper
 from tf_lottery.experiment.setups import Setup, Setups
 from tf_lottery.experiment.storage import Run, Unit
@@ -40,7 +40,7 @@ def train_unit(run: Run, setups: Setups, unit: Unit, checkpoints: Checkpoints = 
     trainer, seeds = setup.trainer, seeding.of_unit(setup.config, unit)
     masks = _masks(run, setup, unit, seeds)
     from_step, start = _rewind(run, setup, unit, masks, seeds)
-    alike = [setups.of(label) for label in setups.alike(unit.variant)] if _is_dense(unit) else []
+    alike = [setups.of(label) for label in setups.alike(unit.variant)] if plan.is_dense(unit) else []
     rewind_steps = sorted({each.lengths.rewind for each in alike})
     trainer.replicas.check()
     pauses = Keeper(run, unit, trainer, checkpoints, from_step, rewind_steps)
@@ -60,7 +60,7 @@ def train_unit(run: Run, setups: Setups, unit: Unit, checkpoints: Checkpoints = 
         _measure_line(run, setup, unit, seeds, progress, at_end, pauses)
     result = {"history": progress.history, "metrics": metrics, "line": progress.line, "seconds": pauses.seconds}
     if checkpoints.stores:
-        if _is_dense(unit):
+        if plan.is_dense(unit):
             _save_dense(run, setups, unit, Ticket(masks, {"final": final}), optimizer, progress.snapshots, result)
         else:
             goes_on = setup.config.prune.rewind == "none" and not unit.control and not unit.order
@@ -68,11 +68,6 @@ def train_unit(run: Run, setups: Setups, unit: Unit, checkpoints: Checkpoints = 
             ticket = Ticket(masks, {"rewind": start, "final": final}, _origin(setup, unit))
             run.save(unit, ticket=ticket, optimizer=kept, **result)
     trainer.replicas.meet()  # the next unit reads what this one leaves
-
-
-def _is_dense(unit: Unit) -> bool:
-    """Whether it is the first training of all, that the others start from."""
-    return unit.level == 0 and not unit.order
 
 
 def _save_dense(
@@ -153,27 +148,15 @@ def _prune(run: Run, setup: Setup, unit: Unit, seeds: Mapping[str, int]) -> dict
 
 def _rewind(run: Run, setup: Setup, unit: Unit, masks: Arrays, seeds: Mapping[str, int]) -> tuple[int, Arrays]:
     """Puts model and optimizer where the unit's training starts; returns the step and the weights it starts with."""
-    trainer, prune, k = setup.trainer, setup.config.prune, setup.lengths.rewind
-    starts_at_zero = plan.starts_at_zero(unit)
-    new = setup.initial_weights(seeds["initialisation"], seeds["dropout"]) if starts_at_zero else {}
-    if _is_dense(unit):
-        return 0, _start_anew(trainer, new, masks, step=0)
-    dense = Unit(unit.replicate, 0, variant=unit.variant)
-    if unit.control and unit.control != "random_mask":
-        weights = run.ticket(dense, setup.shapes).weights["rewind"]
+    trainer, start = setup.trainer, starts.of(unit, setup.config.prune, setup.lengths.rewind)
+    new = setup.initial_weights(seeds["initialisation"], seeds["dropout"]) if plan.starts_at_zero(unit) else {}
+    weights = run.ticket(start.source, setup.shapes).weights[start.group] if start.source else new
+    if unit.control:
         weights = controls.treated(unit.control, weights, masks, seeds["treatment"], new)
-        step = 0 if starts_at_zero else k
-        return step, _start_anew(trainer, weights, masks, step)
-    mode = "weights" if unit.control or not unit.level else prune.rewind
-    if mode == "weights":
-        source, group, keeps_optimizer = dense, "rewind", not prune.reset_optimizer
-    else:
-        source, group, keeps_optimizer = dataclasses.replace(dense, level=unit.level - 1), "final", mode == "none"
-    weights = run.ticket(source, setup.shapes).weights[group]
-    if not keeps_optimizer:
-        return k, _start_anew(trainer, weights, masks, step=k)
-    full = {"weights": weights, "optimizer": run.optimizer(source, group, setup.shapes)}
-    return k, state.restore(full, trainer.model, trainer.optimizer, masks)
+    if not start.keeps_optimizer:
+        return start.step, _start_anew(trainer, weights, masks, start.step)
+    full = {"weights": weights, "optimizer": run.optimizer(start.source, start.group, setup.shapes)}
+    return start.step, state.restore(full, trainer.model, trainer.optimizer, masks)
 
 
 def _start_anew(trainer: Trainer, weights: Arrays, masks: Arrays, step: int) -> Arrays:

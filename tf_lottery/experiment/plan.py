@@ -43,9 +43,14 @@ class Plan:
         return {unit: self.length(unit) for unit in trainings}
 
 
+def is_dense(unit: Unit) -> bool:
+    """Whether it is the first training of all, that the others start from."""
+    return unit.level == 0 and not unit.order
+
+
 def starts_at_zero(unit: Unit) -> bool:
     """Whether a training starts at step 0 whatever k is."""
-    return unit.control in REINITIALISED or _is_dense(unit)
+    return unit.control in REINITIALISED or is_dense(unit)
 
 
 def needs(config: Experiment) -> dict[Unit, Unit | None]:
@@ -79,7 +84,7 @@ def trainings(todo: Collection[Unit], needs: Needs) -> Needs:
     """
     todo = set(todo)
     # A dense network comes with that of the variant before, if that is trained now.
-    comes_with = {unit: needs[unit] for unit in todo if _is_dense(unit) and needs[unit] in todo}
+    comes_with = {unit: needs[unit] for unit in todo if is_dense(unit) and needs[unit] in todo}
 
     def trained(unit: Unit | None) -> Unit | None:
         return trained(comes_with[unit]) if unit in comes_with else unit
@@ -108,7 +113,3 @@ def _needed(unit: Unit) -> Unit | None:
     if unit.order:
         return dataclasses.replace(unit, order=0)
     return Unit(unit.replicate, unit.level - 1, variant=unit.variant) if unit.level else None
-
-
-def _is_dense(unit: Unit) -> bool:
-    return unit.level == 0 and not unit.order
