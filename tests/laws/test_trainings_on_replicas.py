@@ -16,6 +16,8 @@ LAWS = (
     "a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one_plain",
     "a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one_BatchNorm",
     "a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one_Dropout",
+    "a_line_is_that_of_one_replica_plain",
+    "a_line_is_that_of_one_replica_synchronized",
     "pruned_weights_are_zero_on_both_replicas_BatchNorm",
     "stopped_between_evaluations_a_training_ends_with_the_same_bytes_plain",
     "stopped_between_evaluations_a_training_ends_with_the_same_bytes_BatchNorm",

@@ -21,6 +21,7 @@ from tf_lottery.errors import RunError, StoppedError
 from tf_lottery.feeds.resident import Resident
 from tf_lottery.keras_api import keras
 from tf_lottery.topology import Topology
+from tf_lottery.training.connectivity import Connectivity
 from tf_lottery.training.objective import Objective
 from tf_lottery.training.optimizers import LearningRate
 from tf_lottery.training.pauses import NO_PAUSES, Pauses
@@ -165,6 +166,24 @@ def same_ends(first, second):
     )
 
 
+def a_line_is_that_of_one_replica(kind):
+    lines = []
+    for strategy in (ONE, TWO):
+        made = trainer(strategy, kind)
+        start, ends = made.capture(), []
+        with strategy.scope():
+            for order_seed in (1, 2):
+                state.restore(start, made.model, made.optimizer)
+                made.train(0, T, order_seed)
+                ends.append(state.weights(made.model))
+            line = Connectivity(made).along(*ends, points=3, fresh_statistics=True, seeds=(3, 4))
+            lines.append([row["test_loss"] for row in line])
+            made.replicas.check()
+    one, two = lines
+    assert two == pytest.approx(one, rel=1e-4)
+    assert len({round(loss, 3) for loss in one}) == 3
+
+
 def pruned_weights_are_zero_on_both_replicas(kind):
     made = pruned(trainer(TWO, kind))
     trained(made)
@@ -217,6 +236,7 @@ CASES |= {
     f"{law.__name__}_{kind}": (law, kind)
     for law, kinds in {
         a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one: ("plain", "BatchNorm", "Dropout"),
+        a_line_is_that_of_one_replica: ("plain", "synchronized"),
         pruned_weights_are_zero_on_both_replicas: ("BatchNorm",),
         stopped_between_evaluations_a_training_ends_with_the_same_bytes: ("plain", "BatchNorm", "Dropout"),
         where_a_training_pauses_changes_no_bit: ("BatchNorm",),
