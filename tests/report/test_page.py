@@ -55,7 +55,9 @@ def test_a_plain_page_begins_with_the_headline_and_the_figures_of_levels(tmp_pat
 
 def test_the_page_of_a_sweep_compares_the_variants_then_shows_each(page_of_sweep):
     html = page_of_sweep.read_text()
-    assert headings(html) == ["Claims", "Stability", "Dense networks", "Variants", "Files", "Experiment", "Environment"]
+    assert headings(html) == [
+        *("Sparsest tickets", "Claims", "Stability", "Dense networks", "Variants", "Files", "Experiment", "Environment")
+    ]
     assert html.index("✓ shown: the ticket is more accurate than that of k=0: k=60 at 80, 64%") < html.index("<figure>")
     summaries = re.findall("<summary>(.*)</summary>", html)
     assert [summary.partition(":")[0] for summary in summaries] == ["All 32 comparisons in numbers", "k=0", "k=60"]

@@ -20,9 +20,7 @@ LABELS = {TICKET: "ticket"} | {
 }
 MEASURES = ("density", "early_stop_test_accuracy", "early_stop_step", "test_accuracy")
 MIN_REPLICATES = 3
-EQUALLY_SPARSE = (
-    0.01  # tickets of two variants are compared whose numbers of kept weights differ by less than this share
-)
+EQUALLY_SPARSE = 0.01  # tickets of two variants are compared where their numbers of weights differ by less than this
 
 _WITH_K = ("prune.rewind_to", "stability.", "controls")  # what variants that are drawn against k may differ in
 

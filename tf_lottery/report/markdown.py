@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tf_lottery.report import analysis, tables, text
+from tf_lottery.report import analysis, sparsest, tables, text
 from tf_lottery.report.findings import Findings
 
 
@@ -10,6 +10,8 @@ def document(findings: Findings) -> str:
     """All tables in Markdown: the levels of each variant, stability, claims."""
     parts = ["# " + text.subject(findings.config), text.description(findings.config)]
     if findings.config.variants:
+        if not (found := sparsest.table(findings)).empty:
+            parts += ["## Sparsest tickets", table(found), sparsest.MEANING]
         parts += ["## Dense networks", table(text.dense_networks(findings.trainings)), text.DENSE_MEANING]
     for label, rows in analysis.pruned(findings.by_variant).items():
         parts += [f"## Levels{': ' * bool(label)}{label}", text.headline(rows), table(text.table(rows))]

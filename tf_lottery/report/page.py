@@ -11,7 +11,7 @@ import pandas as pd
 
 from tf_lottery.experiment import config as config_lib, drift
 from tf_lottery.experiment.storage import Run
-from tf_lottery.report import analysis, findings as findings_lib, markdown, markup, tables, text
+from tf_lottery.report import analysis, findings as findings_lib, markdown, markup, sparsest, tables, text
 from tf_lottery.report.figures import catalogue
 from tf_lottery.report.figures.catalogue import Drawn
 from tf_lottery.report.findings import Findings
@@ -114,8 +114,22 @@ def _sweep(findings: Findings, of_run: Mapping[str, Drawn], of_variants: Mapping
         for label, rows in analysis.pruned(findings.by_variant).items()
     )
     dense = ["<h2>Dense networks</h2>", markup.table(text.dense_networks(findings.trainings))]
-    parts = [conclusions, markup.figures(of_run), *_claims(findings), *_stability(findings), *dense]
+    parts = [
+        conclusions,
+        *_sparsest(findings),
+        markup.figures(of_run),
+        *_claims(findings),
+        *_stability(findings),
+        *dense,
+    ]
     return "\n".join([*parts, markup.paragraph(text.DENSE_MEANING), "<h2>Variants</h2>", *details])
+
+
+def _sparsest(findings: Findings) -> list[str]:
+    found = sparsest.table(findings)
+    if found.empty:
+        return []
+    return ["<h2>Sparsest tickets</h2>", markup.table(found), markup.paragraph(sparsest.MEANING)]
 
 
 def _levels(rows: pd.DataFrame) -> str:
