@@ -59,6 +59,21 @@ def test_the_header_of_the_config_says_what_was_seen(reported):
         assert re.split(r"  +", figures.strip()) == seen
 
 
+def test_every_row_of_a_table_in_the_text_is_a_row_of_the_report(reported):
+    folder, report = reported
+    made = (report / "tables.md").read_text().splitlines()
+    told = [row for row in section(folder.name).splitlines() if row.startswith("|")]
+    assert told
+    assert [row for row in told if row not in made] == []
+
+
+def section(name):
+    """The part of docs/reproduction.md that a run is told of in."""
+    parts = re.split(r"^## ", (ROOT / "docs/reproduction.md").read_text(), flags=re.MULTILINE)
+    (found,) = (part for part in parts if f"(reproduction/{name}/" in part)
+    return found
+
+
 def test_every_folder_is_told_of_and_every_link_leads_somewhere():
     text = (ROOT / "docs/reproduction.md").read_text()
     for folder in FOLDERS:
