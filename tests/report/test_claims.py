@@ -8,7 +8,7 @@ import scipy.stats
 
 from tf_lottery.experiment import stability
 from tf_lottery.experiment.config import Prune, Stability
-from tf_lottery.report import analysis, claims
+from tf_lottery.report import analysis, claims, findings
 
 MEASURED = ["variant", "replicate", "level", "control"]
 
@@ -95,6 +95,27 @@ def test_a_variant_is_compared_with_the_first_that_is_as_sparse(sweep, found):
     assert row.variant == "k=60"
     assert agrees(row, 100 * numbers(sweep, "k=60", 2), 100 * numbers(sweep, "k=0", 2))
     assert row.claim == "The ticket at 64.0% is more accurate than that of k=0."
+
+
+def test_a_variant_is_compared_with_the_first_of_the_same_dense_network_too(tmp_path):
+    labels = ("low, k=0", "low, k=60", "high, k=0", "high, k=60")
+    sweep = made_up.sweep(
+        tmp_path / "run",
+        made_up.sweep_of(
+            tuple(
+                f"{label}: prune.rewind_to={label.partition('k=')[2]}it; train.learning_rate={rate}"
+                for label, rate in zip(labels, (0.1, 0.1, 0.2, 0.2), strict=True)
+            )
+        ),
+    )
+    found = findings.read(sweep).comparisons.query("level == 2 and statement.str.contains('than that of')")
+    pairs = [(row.variant, row.statement.partition("that of ")[2]) for row in found.itertuples()]
+    assert pairs == [
+        ("low, k=60", "low, k=0"),
+        ("high, k=0", "low, k=0"),
+        ("high, k=60", "high, k=0"),
+        ("high, k=60", "low, k=0"),
+    ]
 
 
 def test_variants_that_are_not_as_sparse_are_not_compared_and_levels_need_not_be_the_same(sweep):

@@ -4,6 +4,7 @@ Everything is compared in pairs, within replicates; see `statistics`. Difference
 one speaks for it, whether more is better (accuracy) or less (steps, distance, angle, barrier).
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,23 +60,26 @@ class _Question:
     subject: str = TICKET
 
 
-def comparisons(frame: pd.DataFrame, stability_rows: pd.DataFrame, barriers: pd.DataFrame) -> pd.DataFrame:
+def comparisons(
+    frame: pd.DataFrame, stability_rows: pd.DataFrame, barriers: pd.DataFrame, dense: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """One row a comparison that the finished trainings allow.
 
     For each ticket: is it no less accurate than the dense network (within `statistics.MATCHING`), more accurate than
-    each control and than the ticket of the first variant that is as sparse, earlier at its lowest validation loss than
-    the dense network, more stable than the random mask; and has it, or the dense network, an error barrier below
-    `STABLE`? Accuracies are those at the end of training. Samples of one replicate count as their mean.
+    each control and than the ticket, as sparse, of the first variant and of the first that has the same dense network,
+    earlier at its lowest validation loss than the dense network, more stable than the random mask; and has it, or the
+    dense network, an error barrier below `STABLE`? Accuracies are those at the end of training. Samples of one
+    replicate count as their mean.
 
     Args:
         frame: From `analysis.rows`.
         stability_rows: From `experiment.stability.rows`; may be empty.
         barriers: From `experiment.stability.barriers`; may be empty.
+        dense: By variant, what is equal for those that share a dense network; by default none do.
 
     Returns:
-        Columns: claim (a sentence), variant, level, density (0-1), subject and
-        statement (of the claim), measure
-        (a key of `MEASURES`), unit, value and reference (means of what is compared over the replicates that have both;
+        Columns: claim (a sentence), variant, level, density (0-1), subject and statement (of the claim), measure (a key
+        of `MEASURES`), unit, value and reference (means of what is compared over the replicates that have both;
         distances as they are), ratio (reference / value, of stability), n (replicates), then of the differences in
         favour of the claim, in `unit`: mean, low and high (least and greatest), interval_low and interval_high (95%
         confidence of the mean), p (paired t-test, two-sided, not corrected for the number of comparisons), effect
@@ -89,7 +93,7 @@ def comparisons(frame: pd.DataFrame, stability_rows: pd.DataFrame, barriers: pd.
         for level, density in densities.items():
             questions = [
                 *(_of_accuracy(rows, level) if level else ()),
-                *(_of_variants(frames, label, level) if level else ()),
+                *(_of_variants(frames, label, level, dense or {}) if level else ()),
                 *(_of_speed(rows, level) if level else ()),
                 *_of_stability(_at(stability_rows, label, level)),
                 *_of_barriers(_at(barriers, label, level), level),
@@ -114,17 +118,20 @@ def _of_accuracy(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
             yield _Question(f"is more accurate than “{LABELS[control]}”", "test_accuracy", ticket, rivals)
 
 
-def _of_variants(frames: Mapping[str, pd.DataFrame], label: str, level: int) -> Iterator[_Question]:
-    """Against the ticket of the first variant that keeps as many weights, at whatever level."""
+def _of_variants(
+    frames: Mapping[str, pd.DataFrame], label: str, level: int, dense: Mapping[str, str]
+) -> Iterator[_Question]:
+    """Against the tickets that keep as many weights, at whatever level, of the first variants before this one."""
     kept = _kept(frames[label])[level]
-    for other, rows in frames.items():
-        if other == label:
-            return
-        differences = (_kept(rows).drop(0, errors="ignore") - kept).abs()
+    as_sparse = {}
+    for other in itertools.takewhile(lambda other: other != label, frames):
+        differences = (_kept(frames[other]).drop(0, errors="ignore") - kept).abs()
         if not differences.empty and differences.min() <= analysis.EQUALLY_SPARSE * kept:
-            ticket, rivals = (_values(frames[label], TICKET, level), _values(rows, TICKET, differences.idxmin()))
-            yield _Question(f"is more accurate than that of {other}", "test_accuracy", ticket, rivals)
-            return
+            as_sparse[other] = differences.idxmin()
+    alike = [other for other in as_sparse if label in dense and dense[other] == dense[label]]
+    for other in dict.fromkeys([*alike[:1], *[*as_sparse][:1]]):
+        ticket, rivals = _values(frames[label], TICKET, level), _values(frames[other], TICKET, as_sparse[other])
+        yield _Question(f"is more accurate than that of {other}", "test_accuracy", ticket, rivals)
 
 
 def _of_speed(rows: pd.DataFrame, level: int) -> Iterator[_Question]:

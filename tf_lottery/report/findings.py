@@ -6,7 +6,7 @@ import pandas as pd
 
 from tf_lottery.core.stability import ALL
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import stability
+from tf_lottery.experiment import stability, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import analysis, claims, overlaps
@@ -67,7 +67,8 @@ def read(run: Run) -> Findings:
         raise RunError(f"{run.path} has no finished training yet: there is nothing to report.")
     pairs, lines = (_of_trainings(rows, trainings) for rows in (stability.rows(run), stability.lines(run)))
     barriers = stability.barriers(lines)
-    comparisons = claims.comparisons(trainings, pairs, barriers)
+    dense = {label: variants.dense_network(member) for label, member in variants.members(run.config).items()}
+    comparisons = claims.comparisons(trainings, pairs, barriers, dense)
     return Findings(run.config, trainings, pairs, lines, barriers, overlaps.rows(run), comparisons)
 
 
