@@ -2,6 +2,8 @@
 
 `"random_mask"` keeps other weights, `"reinit"` draws others (both papers). The rest are treatments of Zhou et al. 2019
 (arXiv 1905.01067, section 4): the ticket's mask on the weights of step k, altered, as they are or with the signs kept.
+All that alter weights start with a new optimizer, as no momentum belongs to such weights; the random mask goes on with
+that of step k.
 """
 
 from collections.abc import Callable
@@ -38,8 +40,9 @@ def treated(
 
     Returns:
         `weights` for the random mask. A new network for reinit. Else `weights`, with other values for what has a mask:
-        the kept weights of each layer in another order (reshuffle), or the standard deviation of the layer's weights
-        with random signs (constant). With `_signs`, each weight has the sign that it had.
+        the kept weights of each layer in another order (reshuffle), or the standard deviation of all the layer's
+        weights of step k with random signs (constant; at k = 0 that of the initialisation, as in the source). With
+        `_signs`, each weight has the sign that it had.
     """
     rng, kind = np.random.default_rng(seed), control.removesuffix(_SIGNS)
     start = dict(drawn if kind == "reinit" else weights)

@@ -1,9 +1,10 @@
 """How stable the networks of a run are: to pruning, to data order, and on the line between two data orders.
 
 The definitions are those of Frankle et al. 2019 (arXiv 1903.01611, section on stability), on the stored weights at the
-end of training. All copies of a network start from one state: that of step k, or, where a level does not rewind the
-weights, that of the level; the full network always from step k. With `prune.reset_optimizer` copies start with a new
-optimizer, and so does a level, but not the dense network in its first order, whose momentum goes on through step k.
+end of training: the weights themselves, also where accuracies are of their averages (`train.average`). All copies of a
+network start from one state: that of step k, or, where a level does not rewind the weights, that of the level; the full
+network always from step k. With `prune.reset_optimizer` copies start with a new optimizer, and so does a level, but not
+the dense network in its first order, whose momentum goes on through step k.
 
 - *Stability to data order*: one subnetwork, two data orders (which augmentation is part of).
 - *Stability to pruning*: the full network and the subnetwork, one data order, compared on the weights that are kept.
