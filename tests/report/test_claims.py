@@ -91,10 +91,21 @@ def test_earlier_is_better(sweep, found):
 
 
 def test_a_variant_is_compared_with_the_first_that_is_as_sparse(sweep, found):
-    row = claim(found, "than that of k=0", level=2)
+    row = claim(found, "accurate than that of k=0", level=2)
     assert row.variant == "k=60"
     assert agrees(row, 100 * numbers(sweep, "k=60", 2), 100 * numbers(sweep, "k=0", 2))
     assert row.claim == "The ticket at 64.0% is more accurate than that of k=0."
+
+
+@pytest.mark.parametrize(("kind", "measure"), [("data_order", "angle"), ("pruning", "distance")])
+def test_the_stability_of_variants_is_compared_too(sweep, found, kind, measure):
+    statement = f"more stable to {kind.replace('_', ' ')} than that of k=0 ({measure})"
+    (row,) = found[found.statement.str.contains(statement, regex=False)].itertuples()
+    rows = stability.rows(sweep).query("level == 2 and control == '' and weight == 'all'")
+    means = rows[rows.kind == kind].groupby(["variant", "replicate"])[measure].mean()
+    differences = means["k=0"] - means["k=60"] if measure == "angle" else np.log(means["k=0"] / means["k=60"])
+    assert (row.variant, row.level, row.n, row.verdict) == ("k=60", 2, 3, "shown")
+    assert row.mean == pytest.approx(differences.mean())
 
 
 def test_a_variant_is_compared_with_the_first_of_the_same_dense_network_too(tmp_path):
@@ -108,7 +119,7 @@ def test_a_variant_is_compared_with_the_first_of_the_same_dense_network_too(tmp_
             )
         ),
     )
-    found = findings.read(sweep).comparisons.query("level == 2 and statement.str.contains('than that of')")
+    found = findings.read(sweep).comparisons.query("level == 2 and statement.str.contains('accurate than that of')")
     pairs = [(row.variant, row.statement.partition("that of ")[2]) for row in found.itertuples()]
     assert pairs == [
         ("low, k=60", "low, k=0"),

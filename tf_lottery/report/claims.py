@@ -66,10 +66,10 @@ def comparisons(
     """One row a comparison that the finished trainings allow.
 
     For each ticket: is it no less accurate than the dense network (within `statistics.MATCHING`), more accurate than
-    each control and than the ticket, as sparse, of the first variant and of the first that has the same dense network,
-    earlier at its lowest validation loss than the dense network, more stable than the random mask; and has it, or the
-    dense network, an error barrier below `STABLE`? Accuracies are those at the end of training. Samples of one
-    replicate count as their mean.
+    each control, earlier at its lowest validation loss than the dense network, more stable than the random mask; is it
+    more accurate and more stable than the ticket, as sparse, of the first variant and of the first with the same dense
+    network; and has it, or the dense network, an error barrier below `STABLE`? Accuracies are those at the end of
+    training. Samples of one replicate count as their mean.
 
     Args:
         frame: From `analysis.rows`.
@@ -91,11 +91,12 @@ def comparisons(
     for label, rows in frames.items():
         densities = rows[rows.branch == TICKET].groupby("level").density.mean()
         for level, density in densities.items():
+            ticket, random_mask = (_samples(stability_rows, label, level, control) for control in ("", "random_mask"))
             questions = [
                 *(_of_accuracy(rows, level) if level else ()),
-                *(_of_variants(frames, label, level, dense or {}) if level else ()),
+                *(_of_variants(frames, stability_rows, label, level, dense or {}) if level else ()),
                 *(_of_speed(rows, level) if level else ()),
-                *_of_stability(_at(stability_rows, label, level)),
+                *_of_stability(ticket, random_mask, f"“{LABELS['random_mask']}”"),
                 *_of_barriers(_at(barriers, label, level), level),
             ]
             place = {"variant": label, "level": level, "density": density}
@@ -119,9 +120,17 @@ def _of_accuracy(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
 
 
 def _of_variants(
-    frames: Mapping[str, pd.DataFrame], label: str, level: int, dense: Mapping[str, str]
+    frames: Mapping[str, pd.DataFrame], stability_rows: pd.DataFrame, label: str, level: int, dense: Mapping[str, str]
 ) -> Iterator[_Question]:
-    """Against the tickets that keep as many weights, at whatever level, of the first variants before this one."""
+    for other, at in _rivals(frames, label, level, dense).items():
+        accuracies = _values(frames[label], TICKET, level), _values(frames[other], TICKET, at)
+        yield _Question(f"is more accurate than that of {other}", "test_accuracy", *accuracies)
+        samples = _samples(stability_rows, label, level), _samples(stability_rows, other, at)
+        yield from _of_stability(*samples, f"that of {other}")
+
+
+def _rivals(frames: Mapping[str, pd.DataFrame], label: str, level: int, dense: Mapping[str, str]) -> dict[str, int]:
+    """The first variants before this one with tickets that keep as many weights, each with the level of these."""
     kept = _kept(frames[label])[level]
     as_sparse = {}
     for other in itertools.takewhile(lambda other: other != label, frames):
@@ -129,9 +138,7 @@ def _of_variants(
         if not differences.empty and differences.min() <= analysis.EQUALLY_SPARSE * kept:
             as_sparse[other] = differences.idxmin()
     alike = [other for other in as_sparse if label in dense and dense[other] == dense[label]]
-    for other in dict.fromkeys([*alike[:1], *[*as_sparse][:1]]):
-        ticket, rivals = _values(frames[label], TICKET, level), _values(frames[other], TICKET, as_sparse[other])
-        yield _Question(f"is more accurate than that of {other}", "test_accuracy", ticket, rivals)
+    return {other: as_sparse[other] for other in [*alike[:1], *[*as_sparse][:1]]}
 
 
 def _of_speed(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
@@ -139,17 +146,13 @@ def _of_speed(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
     yield _Question("reaches its lowest validation loss earlier than the dense network", "early_stop_step", *steps)
 
 
-def _of_stability(rows: pd.DataFrame) -> Iterator[_Question]:
-    if rows.empty or not rows.level.any():
-        return
+def _of_stability(rows: pd.DataFrame, others: pd.DataFrame, rival: str) -> Iterator[_Question]:
     for name in STABILITY:
         kind, _, measure = name.rpartition("_")
-        samples = rows[(rows.weight == ALL) & (rows.kind == kind)]
-        if not samples.empty:
-            ticket, rivals = (_means(samples[samples.control == branch], measure) for branch in ("", "random_mask"))
-            what = kind.replace("_", " ")
-            statement = f"is more stable to {what} than “{LABELS['random_mask']}” ({measure})"
-            yield _Question(statement, name, ticket, rivals)
+        samples = [each[each.kind == kind] for each in (rows, others) if not each.empty]
+        if len(samples) == 2 and not any(each.empty for each in samples):
+            statement = f"is more stable to {kind.replace('_', ' ')} than {rival} ({measure})"
+            yield _Question(statement, name, *(_means(each, measure) for each in samples))
 
 
 def _of_barriers(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
@@ -194,6 +197,12 @@ def _values(rows: pd.DataFrame, branch: str, level: int, measure: str = "test_ac
 
 def _kept(rows: pd.DataFrame) -> pd.Series:
     return rows[rows.branch == TICKET].groupby("level").kept.mean()
+
+
+def _samples(rows: pd.DataFrame, variant: str, level: int, control: str = "") -> pd.DataFrame:
+    """Of stability, of all weights together."""
+    found = _at(rows, variant, level)
+    return found if found.empty else found[(found.weight == ALL) & (found.control == control)]
 
 
 def _at(rows: pd.DataFrame, variant: str, level: int) -> pd.DataFrame:
