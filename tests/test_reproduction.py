@@ -40,23 +40,23 @@ def test_the_packed_run_is_of_its_config(reported):
 
 
 def test_the_header_of_the_config_says_what_was_seen(reported):
-    folder, _ = reported
-    trainings, stability, lines = (pd.read_csv(folder / f"{name}.csv") for name in ("tickets", "stability", "lines"))
-    level = trainings.level.max()
-    stated = re.findall(r"^    (\S+) +(\d\d\.\d\d \[.*)$", config(folder.name).__doc__, re.MULTILINE)
+    folder, report = reported
+    made = [
+        [cell.strip() for cell in row.split("|")]
+        for row in (report / "tables.md").read_text().splitlines()
+        if row.startswith("|")
+    ]
+    stated = re.findall(r"^    (\S.* \d\d\.\d\d \[.*)$", config(folder.name).__doc__, re.MULTILINE)
     assert stated
-    for label, figures in stated:
-        if label == "dense":
-            seen = [accuracy(trainings[trainings.level == 0].drop_duplicates("replicate"))]
-        else:
-            rows = trainings[(trainings.variant == label) & (trainings.level == level)]
-            branches = [branch for branch in ("ticket", "random_mask", "reinit") if branch in set(rows.branch)]
-            pairs = stability[(stability.variant == label) & (stability.level == level) & (stability.weight == "all")]
-            angles = pairs[pairs.kind == "data_order"].fillna({"control": ""}).groupby("control").angle.mean()
-            seen = [accuracy(rows[rows.branch == branch]) for branch in branches]
-            seen += [", ".join(f"{angles[control]:.0f}" for control in ("", "random_mask") if control in angles)]
-            seen += [f"{100 * barrier(lines[(lines.variant == label) & (lines.level == level)]):.1f}"]
-        assert re.split(r"  +", figures.strip()) == seen
+    for row in stated:
+        cells = re.split(r"  +", re.sub(r"(?<=\d)-(?=\d)", "–", row).removeprefix("dense").strip())
+        assert any(is_part(cells, of=whole) for whole in made), row
+
+
+def is_part(cells, of):
+    """Whether all cells are there, in this order."""
+    rest = iter(of)
+    return all(cell in rest for cell in cells)
 
 
 def test_every_row_of_a_table_in_the_text_is_a_row_of_the_report(reported):
@@ -80,21 +80,6 @@ def test_every_folder_is_told_of_and_every_link_leads_somewhere():
         assert f"reproduction/{folder.name}/" in text
     for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", text):
         assert (ROOT / "docs" / target).exists(), target
-
-
-def accuracy(rows):
-    percent = 100 * rows.test_accuracy
-    return f"{percent.mean():.2f} [{percent.min():.2f}-{percent.max():.2f}]"
-
-
-def barrier(lines):
-    """Of the tickets, the mean over all lines."""
-    lines = lines[lines.control.isna()]
-    found = [
-        line.test_error.max() - line.test_error.iloc[[0, -1]].mean()
-        for _, line in lines.groupby(["replicate", "order"])
-    ]
-    return sum(found) / len(found)
 
 
 def config(name):
