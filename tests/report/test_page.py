@@ -60,7 +60,7 @@ def test_the_page_of_a_sweep_compares_the_variants_then_shows_each(page_of_sweep
     ]
     assert html.index("✓ shown: the ticket is more accurate than that of k=0: k=60 at 80, 64%") < html.index("<figure>")
     summaries = re.findall("<summary>(.*)</summary>", html)
-    assert [summary.partition(":")[0] for summary in summaries] == ["All 32 comparisons in numbers", "k=0", "k=60"]
+    assert [summary.partition(":")[0] for summary in summaries] == ["All 36 comparisons in numbers", "k=0", "k=60"]
     assert (page_of_sweep.parent / "k=60_early_stopping.png").exists()
 
 
