@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import naming, state
+from tf_lottery import keras_api, naming, state
 from tf_lottery.core.masks import Arrays
 from tf_lottery.keras_api import keras
 from tf_lottery.training.trainer import Trainer
@@ -26,7 +26,7 @@ class Connectivity:
 
     def __init__(self, trainer: Trainer):
         self._trainer = trainer
-        self._forward = tf.function(self._train_mode, autograph=False)
+        self._add = tf.function(self._add_batch, autograph=False)
         self._statistics = _moving_statistics(trainer.model)
 
     def along(
@@ -74,20 +74,28 @@ class Connectivity:
 
     def _refresh(self, batches: Sequence[Any]) -> None:
         """Sets each moving statistic to its mean over the batches."""
-        sums = dict.fromkeys(self._statistics, 0.0)
+        sums = {name: tf.zeros(variable.shape, variable.dtype) for name, (variable, _) in self._statistics.items()}
         for batch in batches:
-            for variable, _ in self._statistics.values():
-                variable.assign(tf.zeros_like(variable))
-            self._trainer.strategy.run(self._forward, args=batch)
-            self._trainer.replicas.unify()
-            for name, (variable, momentum) in self._statistics.items():
-                sums[name] += variable.numpy() / (1 - momentum)  # what one batch has added to nothing
+            sums = self._add(sums, *batch)
         for name, (variable, _) in self._statistics.items():
             variable.assign(sums[name] / len(batches))
 
-    def _train_mode(self, *taken: Any) -> None:
+    def _add_batch(self, sums: Mapping[str, tf.Tensor], *batch: Any) -> dict[str, tf.Tensor]:
+        """The sums with the statistics of a batch added, the means over its replicas."""
+        strategy = self._trainer.strategy
+        found = strategy.run(self._replica_statistics, args=batch)
+        return {name: total + strategy.reduce("MEAN", found[name], axis=None) for name, total in sums.items()}
+
+    def _replica_statistics(self, *taken: Any) -> dict[str, tf.Tensor]:
+        """Those of a replica's share of a batch: what it adds to nothing, undone the momentum."""
         x, _ = self._trainer.feed.examples_of(*taken)
+        for variable, _ in self._statistics.values():
+            variable.assign(tf.zeros(variable.shape, variable.dtype))
         self._trainer.model(x, training=True)
+        return {
+            name: tf.identity(keras_api.tf_variable(variable)) / (1 - momentum)
+            for name, (variable, momentum) in self._statistics.items()
+        }
 
 
 def between(first: Arrays, second: Arrays, share: float) -> dict[str, np.ndarray]:
