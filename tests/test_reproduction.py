@@ -46,17 +46,24 @@ def test_the_packed_run_is_of_its_config(reported):
 
 
 def test_the_header_of_the_config_says_what_was_seen(reported):
+    """Each line of figures begins with the name of a row, or with the end of the names of columns."""
     folder, report = reported
-    made = [
-        [cell.strip() for cell in row.split("|")]
-        for row in (report / "tables.md").read_text().splitlines()
-        if row.startswith("|")
-    ]
     stated = re.findall(r"^    (\S.* \d\d\.\d\d \[.*)$", config(folder.name).__doc__, re.MULTILINE)
     assert stated
-    for row in stated:
-        cells = re.split(r"  +", re.sub(r"(?<=\d)-(?=\d)", "–", row).removeprefix("dense").strip())
-        assert any(is_part(cells, of=whole) for whole in made), row
+    for line in stated:
+        name, *figures = re.split(r"  +", re.sub(r"(?<=\d)-(?=\d)", "–", line))
+        assert any(
+            (name in row.values() and is_part(figures, of=row.values()))
+            or figures == [cell for column, cell in row.items() if f" {column}".endswith(f" {name}")][: len(figures)]
+            for row in rows((report / "tables.md").read_text())
+        ), line
+
+
+def rows(markdown):
+    """The rows of all tables, as cells by column."""
+    for table in re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE):
+        names, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+        yield from (dict(zip(names, cells, strict=True)) for cells in lines)
 
 
 def is_part(cells, of):

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from tf_lottery.experiment import opening
 from tf_lottery.experiment.config import Prune
+from tf_lottery.experiment.controls import CONTROLS
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.report import page, terminal
 
@@ -107,3 +108,10 @@ def test_a_search_among_dense_networks_is_one_short_table(monkeypatch, tmp_path)
     assert "high" in shown
     assert "verdict" not in shown
     assert "winning" not in shown
+
+
+def test_no_cell_is_cut_however_many_controls_there_are(monkeypatch, tmp_path):
+    stream = output(monkeypatch)
+    run = made_up.run(tmp_path / "run", made_up.experiment(replicates=3, controls=CONTROLS))
+    terminal.show(run, page.write(run))
+    assert "…" not in stream.getvalue()

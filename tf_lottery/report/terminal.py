@@ -17,7 +17,8 @@ from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.report import analysis, tables, text
 
-_WIDTH_OF_ONE_TABLE = 160
+_WIDTH = 160
+_UNLIMITED = 10_000
 _MOST_CONCLUSIONS = 16
 _CLAIMS = "Claims, compared in pairs over replicates; p-values are not corrected for their number:"
 
@@ -97,13 +98,15 @@ def show(run: Run, page: Path) -> None:
         out.print(_table(text.dense_networks(frame), title="Dense networks"))
         out.print(text.DENSE_MEANING, markup=False, highlight=False)
     frames = analysis.pruned(frames)
-    groups = [list(text.MEASURES)] if out.width >= _WIDTH_OF_ONE_TABLE else [[group] for group in text.MEASURES]
     for label, rows in frames.items():
         table = text.table(rows)
         if label:
             out.print(f"\n{label}", style="bold", markup=False, highlight=False)
-        for together in groups:
-            out.print(_table(table[["", *together]], title=together[0] if len(together) == 1 else None))
+        whole = _table(table, title=None)
+        apart = [_table(table[["", group]], title=group) for group in text.MEASURES]
+        unlimited = out.options.update(max_width=_UNLIMITED)
+        for part in [whole] if out.measure(whole, options=unlimited).maximum <= out.width else apart:
+            out.print(part)
     if frames:
         out.print(f"{text.CELLS_MEANING} {text.VERDICT_MEANING}", markup=False, highlight=False)
     conclusions = _conclusions(page)
@@ -128,7 +131,7 @@ def say(message: str) -> None:
     console().print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def console(width: int = _WIDTH_OF_ONE_TABLE) -> Console:
+def console(width: int = _WIDTH) -> Console:
     """Standard output: as wide as the terminal, or as `width` characters where there is none."""
     out = Console()
     return out if out.is_terminal else Console(width=width)

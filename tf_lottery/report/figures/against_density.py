@@ -71,7 +71,7 @@ def accuracy_of_variants(frames: dict[str, pd.DataFrame]) -> Figure:
         axis.axhline(accuracy, label="" if number else "dense", **look.DENSE)
     axis.set(ylabel="%")
     look.density_axis(axis, 100 * together.groupby(["variant", "level"]).density.mean())
-    axis.legend(frameon=False, fontsize="small")
+    look.legend(figure, axis)
     return figure
 
 
@@ -117,7 +117,7 @@ def _of_a_variant(frame: pd.DataFrame, measure: str, title: str, unit: str, scal
     axis.axhline(scale * summary[measure]["mean"][TICKET, 0], label="dense", **look.DENSE)
     axis.set(ylabel=unit)
     look.density_axis(axis, 100 * summary.loc[TICKET]["density"]["mean"])
-    axis.legend(frameon=False)
+    look.legend(figure, axis)
     return figure
 
 

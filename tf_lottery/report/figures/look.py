@@ -31,6 +31,7 @@ BRANCHES: Look = {
     "constant_signs": {"color": ORANGE, "marker": "*", "linestyle": ":"},
 }
 DENSE = {"color": "black", "linestyle": ":", "linewidth": 0.8}
+_MOST_INSIDE = 7
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 
 
@@ -85,6 +86,14 @@ def curve(axis: Axes, across: pd.Series, spread: pd.DataFrame, style: Style, lab
     axis.plot(across, spread["mean"], label=label, **{"markersize": 4, **style})
     if band:
         axis.fill_between(across, spread["min"], spread["max"], color=style["color"], alpha=0.15, linewidth=0)
+
+
+def legend(figure: Figure, axis: Axes) -> None:
+    """Inside the panel, or below it where there are too many names for that."""
+    if len(axis.get_legend_handles_labels()[1]) > _MOST_INSIDE:
+        legend_below(figure, axis)
+    else:
+        axis.legend(frameon=False, fontsize="small")
 
 
 def legend_below(figure: Figure, axis: Axes) -> None:
