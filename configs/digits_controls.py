@@ -20,7 +20,7 @@ Seen at 11.2% with 5 replicates, mean [min-max], test accuracy in percent and st
     constant, signs kept   94.26 [93.88-94.68]  300 [300-300]
 
 With the signs of the initialisation kept, whatever else is done to the weights, they learn as fast as the ticket;
-without, they need more than half again as many steps. Shown (paired over replicates, at the end of training): the ticket
+without, they need half again as many steps or more. Shown (paired over replicates, at the end of training): the ticket
 is no less accurate than the dense network and more accurate than random masks; not shown: than any of the others. It is
 more stable than random masks, to data order (2.1 degrees against 17.0) and to pruning (19.6 against 61.2).
 """
