@@ -5,6 +5,25 @@ also after a linear warmup of 400 steps; each from k = 0 and from k = 60. There 
 starts with fresh momentum; a fourth setting replays one order and rewinds the momentum too, which is our default.
 
 Command: python scripts/find_tickets.py --config=configs/mnist1d_settings.py --run_dir=runs/mnist1d_settings
+
+375 trainings of up to 1,550 steps: 17 minutes on 2 cores with tests beside them.
+
+Seen at 13.4% of the weights with 5 replicates, mean [min-max], test accuracy in percent at the end of training; angle
+between two data orders in degrees and error barrier in percentage points, of tickets and, in brackets, of random masks:
+
+    variant                 dense                ticket               random mask          angle        barrier
+    rate 0.05, k=0          98.16 [97.90-98.30]  97.94 [97.60-98.40]  96.24 [94.60-97.00]  19.0 (61.1)  0.4 (27.6)
+    rate 0.05, k=60         98.16 [97.90-98.30]  97.88 [97.30-98.50]  96.74 [95.80-97.50]  11.9 (48.5)  0.3 (11.3)
+    rate 0.6, k=0           98.00 [97.40-98.70]  95.92 [94.70-97.00]  96.00 [94.40-96.80]  77.0 (79.5)  42.7 (57.0)
+    rate 0.6, k=60          98.00 [97.40-98.70]  97.84 [97.30-98.50]  95.66 [94.50-96.40]  25.8 (59.4)  0.5 (34.1)
+    rate 0.6, warmup, k=0   98.64 [98.40-98.90]  97.64 [97.10-98.10]  96.46 [95.90-97.00]  41.7 (62.3)  3.5 (20.5)
+    rate 0.6, warmup, k=60  98.64 [98.40-98.90]  98.20 [97.80-98.50]  96.72 [95.20-98.30]  32.3 (64.5)  0.3 (21.1)
+    rate 0.6, replay, k=0   98.00 [97.40-98.70]  96.44 [95.90-97.10]  96.54 [96.20-97.10]  77.0 (77.9)  55.1 (51.3)
+    rate 0.6, replay, k=60  98.00 [97.40-98.70]  97.54 [96.90-98.50]  95.30 [94.50-95.80]  27.1 (58.0)  0.5 (30.2)
+
+Shown (paired over replicates): at the rate of 0.05 and after warmup the ticket of k=0 is more accurate and more stable
+than random masks, at 0.6 without warmup it is neither; at 0.6 those of k=60, replay or not, are more accurate than that
+of k=0. Contradicted: after warmup the ticket of k=0 is as accurate as the dense network; not shown: at 0.05.
 """
 
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
