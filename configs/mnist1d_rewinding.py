@@ -15,8 +15,8 @@ angle between two data orders in degrees and the error barrier between them in p
 brackets, of random masks:
 
              ticket               random mask          reinit               angle        barrier
-    k=0      95.92 [94.70-97.00]  96.00 [94.40-96.80]  96.00 [95.30-96.60]  76.0 (82.7)  44.6 (58.0)
-    k=60     97.84 [97.30-98.50]  95.66 [94.50-96.40]  95.88 [93.80-96.70]  25.5 (59.4)  0.4 (33.0)
+    k=0      95.92 [94.70-97.00]  96.00 [94.40-96.80]  96.00 [95.30-96.60]  76.0 (82.7)  44.61 (58.00)
+    k=60     97.84 [97.30-98.50]  95.66 [94.50-96.40]  95.88 [93.80-96.70]  25.5 (59.4)  0.43 (32.95)
     dense    98.00 [97.40-98.70]
 
 Shown (paired over replicates): the ticket of k=60 is more accurate than that of k=0, by 1.92 points, than random masks

@@ -30,7 +30,7 @@ def test_stability_is_that_of_the_ticket_and_in_brackets_of_the_random_mask(foun
     means = pairs.groupby("control").angle.mean()
     assert sparsest.table(found)["pruning: angle (°)"][1] == f"{means['']:.1f} ({means['random_mask']:.1f})"
     barriers = found.barriers.query("variant == 'k=60' and level == 2").groupby("control").error_barrier.mean()
-    expected = f"{100 * barriers['']:.1f} ({100 * barriers['random_mask']:.1f})"
+    expected = f"{100 * barriers['']:.2f} ({100 * barriers['random_mask']:.2f})"
     assert sparsest.table(found)["error barrier (points)"][1] == expected
 
 

@@ -33,7 +33,7 @@ SYMBOLS_MEANING = (
     f"{SYMBOLS[SHOWN]} shown, {SYMBOLS[CONTRADICTED]} contradicted, {SYMBOLS[NOT_SHOWN]} not shown, each with the mean "
     "difference: in percentage points, steps or degrees, or as a factor."
 )
-_MEASURES = {
+MEASURES = {
     "data_order_angle": ("data order: angle (°)", lambda angle: f"{angle:.1f}"),
     "data_order_distance": ("data order: distance", lambda distance: f"{distance:.2f}"),
     "pruning_angle": ("pruning: angle (°)", lambda angle: f"{angle:.1f}"),
@@ -54,8 +54,8 @@ def stability(findings: Findings) -> pd.DataFrame:
         of_variant = findings.samples[findings.samples.variant == variant]
         for level, measured in of_variant.groupby("level"):
             place = {"variant": variant} if variant else {}
-            place |= {"level": str(level), "density": _or_dash(densities.get(level, math.nan), "{:.1%}".format)}
-            for name, (words, show) in _MEASURES.items():
+            place |= {"level": str(level), "density": or_dash(densities.get(level, math.nan), "{:.1%}".format)}
+            for name, (words, show) in MEASURES.items():
                 samples = measured[measured.measure == name]
                 if not samples.empty:
                     lines.append(place | {"measure": words} | _beside_random(samples, show))
@@ -98,8 +98,8 @@ def claims_in_full(comparisons: pd.DataFrame) -> pd.DataFrame:
             "95% interval": f"{_difference(row.interval_low, row)} to {_difference(row.interval_high, row)}",
             "min to max": f"{_difference(row.low, row)} to {_difference(row.high, row)}",
             "n": str(row.n),
-            "p": _or_dash(row.p, lambda p: f"{p:.3f}" if p >= 0.0005 else "<0.001"),
-            "d_z": _or_dash(row.effect, lambda effect: f"{effect:.1f}"),
+            "p": or_dash(row.p, lambda p: f"{p:.3f}" if p >= 0.0005 else "<0.001"),
+            "d_z": or_dash(row.effect, lambda effect: f"{effect:.1f}"),
         }
         for row in _rows(comparisons)
     )
@@ -143,17 +143,17 @@ def _densities(rows: pd.DataFrame, verdict: str) -> str:
 
 def _beside_random(samples: pd.DataFrame, show: Callable[[float], str]) -> dict[str, str]:
     ticket, rivals = (samples[samples.branch == branch] for branch in (TICKET, RANDOM))
-    ratio = _mean(rivals) / _mean(ticket) if _mean(ticket) else math.nan
+    ratio = mean_of_replicates(rivals) / mean_of_replicates(ticket) if mean_of_replicates(ticket) else math.nan
     return {
         LABELS[TICKET]: _spread(ticket, show),
         LABELS[RANDOM]: _spread(rivals, show),
-        "ratio": _or_dash(ratio, lambda ratio: f"{ratio:.1f}x"),
+        "ratio": or_dash(ratio, lambda ratio: f"{ratio:.1f}x"),
         "replicates": str(samples.replicate.nunique()),
         "samples": str(samples.groupby("branch").size().max()),
     }
 
 
-def _mean(samples: pd.DataFrame) -> float:
+def mean_of_replicates(samples: pd.DataFrame) -> float:
     """Of the replicates, so that one with fewer samples counts no less."""
     return samples.groupby("replicate").value.agg(lambda values: values.mean(skipna=False)).mean(skipna=False)
 
@@ -161,8 +161,8 @@ def _mean(samples: pd.DataFrame) -> float:
 def _spread(samples: pd.DataFrame, show: Callable[[float], str]) -> str:
     if samples.empty:
         return ""
-    numbers = (_mean(samples), samples.value.min(skipna=False), samples.value.max(skipna=False))
-    mean, low, high = (_or_dash(number, show) for number in numbers)
+    numbers = (mean_of_replicates(samples), samples.value.min(skipna=False), samples.value.max(skipna=False))
+    mean, low, high = (or_dash(number, show) for number in numbers)
     return f"{mean} [{low}–{high}]"
 
 
@@ -170,17 +170,17 @@ def _difference(number: float, row: Any) -> str:
     """Of logarithms, the ratio."""
     shows = {"steps": "{:+.0f}", "degrees": "{:+.1f}", "percentage points": "{:+.2f}"}
     if row.unit == claims.LOG_RATIO:
-        return _or_dash(number, lambda logarithm: f"{math.exp(logarithm):.2f}x")
-    return _or_dash(number, shows[row.unit].format)
+        return or_dash(number, lambda logarithm: f"{math.exp(logarithm):.2f}x")
+    return or_dash(number, shows[row.unit].format)
 
 
 def _value(number: float, row: Any) -> str:
     shows = {"test_accuracy": "{:.2f}%", "early_stop_step": "{:.0f}", "error_barrier": "{:.2f} points"}
     show = shows.get(row.measure, "{:.1f}°" if row.unit == "degrees" else "{:.2f}")
-    return _or_dash(number, show.format)
+    return or_dash(number, show.format)
 
 
-def _or_dash(number: float, show: Callable[[float], str]) -> str:
+def or_dash(number: float, show: Callable[[float], str]) -> str:
     if math.isinf(number):
         return "∞" if number > 0 else "-∞"
     return "–" if math.isnan(number) else show(number)

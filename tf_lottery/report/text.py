@@ -54,7 +54,7 @@ def dense_networks(frame: pd.DataFrame) -> pd.DataFrame:
     dense = frame[frame.level == 0].groupby("variant", sort=False)
     return pd.DataFrame(
         {"variant": label}
-        | {f"{split} accuracy (%)": _percent(rows[f"{split}_accuracy"]) for split in ("validation", "test")}
+        | {f"{split} accuracy (%)": percent(rows[f"{split}_accuracy"]) for split in ("validation", "test")}
         for label, rows in dense
     )
 
@@ -133,7 +133,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _percent(shares: pd.Series) -> str:
+def percent(shares: pd.Series) -> str:
     return f"{100 * shares.mean():.2f} [{100 * shares.min():.2f}–{100 * shares.max():.2f}]"
 
 
