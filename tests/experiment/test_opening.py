@@ -142,6 +142,15 @@ def test_variants_are_added_to_a_sweep_and_never_redefined(tmp_path):
         opening.open_run(tmp_path / "alone", first, made_up.ENVIRONMENT)
 
 
+def test_what_would_make_a_run_impossible_is_refused_and_writes_nothing(tmp_path):
+    low = made_up.experiment(variants=("high:", "low: prune.levels=1"))
+    before = contents(opening.open_run(tmp_path / "run", low, made_up.ENVIRONMENT).path)
+    more = made_up.experiment(variants=("high:",), stability=Stability(levels=(2,)))
+    with pytest.raises(RunError, match=r"what it has is kept, and then: Variant 'low': `stability.levels` must be amo"):
+        opening.open_run(tmp_path / "run", more, made_up.ENVIRONMENT)
+    assert contents(tmp_path / "run") == before
+
+
 def test_measures_of_stability_are_added_to_a_run(tmp_path):
     run = made_up.run(tmp_path / "run")
     more = made_up.experiment(stability=Stability(levels=(2,)))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from tf_lottery.experiment import stability
+from tf_lottery.experiment import stability, variants
 from tf_lottery.experiment.config import Prune, Stability
 from tf_lottery.report import analysis, claims, findings
 
@@ -20,7 +20,7 @@ def found(sweep):
 
 def comparisons(run):
     barriers = stability.barriers(stability.lines(run))
-    return claims.comparisons(analysis.rows(run), stability.rows(run), barriers)
+    return claims.comparisons(analysis.rows(run), stability.rows(run), barriers, variants.members(run.config))
 
 
 def claim(found, statement, **place):
@@ -129,15 +129,23 @@ def test_a_variant_is_compared_with_the_first_of_the_same_dense_network_too(tmp_
     ]
 
 
+def test_variants_of_other_networks_or_data_are_not_compared(tmp_path):
+    texts = ("first:", "noise: data.made_up=True", "conv: model.name=conv_2", "third: prune.rewind_to=60it")
+    found = comparisons(made_up.sweep(tmp_path / "run", made_up.sweep_of(texts)))
+    found = found[found.statement.str.contains("that of ")]
+    assert set(found.variant) == {"third"}
+    assert found.statement.str.contains("that of first").all()
+
+
 def test_variants_that_are_not_as_sparse_are_not_compared_and_levels_need_not_be_the_same(sweep):
     frame = analysis.rows(sweep)
     of_60 = frame.variant == "k=60"
-    none = pd.DataFrame()
-    other = claims.comparisons(frame.assign(kept=frame.kept.where(~of_60, frame.kept + 50)), none, none)
+    none, members = pd.DataFrame(), variants.members(sweep.config)
+    other = claims.comparisons(frame.assign(kept=frame.kept.where(~of_60, frame.kept + 50)), none, none, members)
     assert not other.statement.str.contains("than that of").any()
     once = frame[~(of_60 & (frame.level == 1))]
     once = once.assign(level=once.level.where(~((once.variant == "k=60") & (once.level == 2)), 1))
-    row = claim(claims.comparisons(once, none, none), "than that of k=0")
+    row = claim(claims.comparisons(once, none, none, members), "than that of k=0")
     assert (row.variant, row.level) == ("k=60", 1)
     assert agrees(row, 100 * numbers(sweep, "k=60", 2), 100 * numbers(sweep, "k=0", 2))
 
@@ -162,7 +170,7 @@ def test_stability_is_the_mean_of_the_samples_of_a_replicate_beside_that_of_the_
 
 def test_equal_networks_have_no_ratio_and_show_nothing(sweep):
     rows = stability.rows(sweep).assign(distance=0.0, angle=0.0)
-    found = claims.comparisons(analysis.rows(sweep), rows, pd.DataFrame())
+    found = claims.comparisons(analysis.rows(sweep), rows, pd.DataFrame(), variants.members(sweep.config))
     found = found[found.measure.isin(claims.STABILITY)]
     assert found.ratio.isna().all()
     assert (found.verdict == "not shown").all()
@@ -174,7 +182,8 @@ def barriers(sweep, *values):
     rows = pd.DataFrame(
         [place | {"replicate": number, "error_barrier": value} for number, value in enumerate(values, 1)]
     )
-    return claim(claims.comparisons(analysis.rows(sweep), pd.DataFrame(), rows), "error barrier below 2 percentage")
+    found = claims.comparisons(analysis.rows(sweep), pd.DataFrame(), rows, variants.members(sweep.config))
+    return claim(found, "error barrier below 2 percentage")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +215,8 @@ def test_dense_networks_and_random_masks_have_barriers_too(found):
 def test_a_replicate_that_lacks_one_of_both_does_not_count(sweep):
     frame = analysis.rows(sweep)
     frame = frame[~((frame.branch == "random_mask") & (frame.replicate == 1))]
-    row = claim(claims.comparisons(frame, pd.DataFrame(), pd.DataFrame()), "random mask", variant="k=0", level=1)
+    found = claims.comparisons(frame, pd.DataFrame(), pd.DataFrame(), variants.members(sweep.config))
+    row = claim(found, "random mask", variant="k=0", level=1)
     assert (row.n, row.verdict) == (2, "not shown")
 
 
@@ -219,4 +229,4 @@ def test_every_claim_is_a_sentence_of_its_own_in_its_variant(found):
 def test_nothing_done_is_nothing_claimed(tmp_path):
     config = made_up.experiment(prune=Prune(levels=0), stability=Stability())
     assert comparisons(made_up.run(tmp_path / "run", config)).empty
-    assert claims.comparisons(pd.DataFrame(), pd.DataFrame(), pd.DataFrame()).empty
+    assert claims.comparisons(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), {}).empty

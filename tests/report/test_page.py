@@ -82,7 +82,7 @@ def test_the_tables_beside_the_page_hold_what_was_found(page_of_sweep):
 
 @pytest.mark.parametrize("levels", [0, 1])
 def test_one_replicate_and_few_levels_are_enough_for_a_page(tmp_path, levels):
-    stability = Stability(levels=(1,), orders=1, points=2)
+    stability = Stability(levels=(1,), orders=1, points=3)
     config = made_up.experiment(replicates=1, prune=Prune(levels=levels), stability=stability)
     html = page.write(made_up.sweep(tmp_path / "run", config)).read_text()
     assert "✓" not in re.sub("<p>.*?</p>", "", html)
@@ -91,7 +91,7 @@ def test_one_replicate_and_few_levels_are_enough_for_a_page(tmp_path, levels):
 
 def test_an_unfinished_sweep_has_a_page_at_any_moment(tmp_path, monkeypatch):
     monkeypatch.setattr(look, "png", lambda draw: bytes(len(draw().axes)))
-    config = made_up.sweep_of(replicates=1, stability=Stability(levels=(1,), orders=1, points=2), prune=Prune(levels=1))
+    config = made_up.sweep_of(replicates=1, stability=Stability(levels=(1,), orders=1, points=3), prune=Prune(levels=1))
     units = plan.units(config)
     run = opening.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
     for start in range(0, len(units), 4):

@@ -7,6 +7,7 @@ from tf_lottery.experiment import opening
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.controls import CONTROLS
 from tf_lottery.experiment.plan import Plan
+from tf_lottery.experiment.storage import Unit
 from tf_lottery.report import page, terminal
 
 UNITS = [made_up.unit(1, 0), made_up.unit(1, 1)]
@@ -49,6 +50,13 @@ def test_what_was_done_before_is_counted(monkeypatch):
     with terminal.Progress() as progress:
         progress.on_plan({UNITS[0]: 200}, UNITS[1:], Plan({"": (200, 0)}))
     assert stream.getvalue() == "1 trainings to do, 1 done before; 200 optimizer steps in all.\n"
+
+
+def test_what_lines_take_is_said_to_be_left_out(monkeypatch):
+    stream = output(monkeypatch)
+    with terminal.Progress() as progress:
+        progress.on_plan({Unit(1, 1, order=1): 200}, [], Plan({"": (200, 0)}))
+    assert "200 optimizer steps in all. Error along the lines between data orders comes on top.\n" in stream.getvalue()
 
 
 def test_a_path_is_shown_as_it_is(monkeypatch, tmp_path):

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tf_lottery import files
-from tf_lottery.errors import DamageError, RunError
-from tf_lottery.experiment import config as config_lib, drift, generations, locks
+from tf_lottery.errors import ConfigError, DamageError, RunError
+from tf_lottery.experiment import config as config_lib, drift, generations, locks, validation
 from tf_lottery.experiment.config import EXTENDABLE, Experiment
 from tf_lottery.experiment.storage import Run
 
@@ -28,7 +28,8 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
     """The run at `path` if there is one, with all that it has or `config` adds. Writes nothing.
 
     Raises:
-        RunError: the directory holds something else, or another experiment (with the difference).
+        RunError: the directory holds something else, or another experiment (with the difference), or what it has and
+            `config` exclude each other.
     """
     path = Path(path)
     try:
@@ -49,7 +50,12 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
             f"{path} belongs to another experiment: {differences}. Choose another --run_dir; only "
             f"{', '.join(EXTENDABLE)} can be added to a run."
         )
-    return Run(path, config_lib.from_fields(asked | {name: _more(stored[name], asked[name]) for name in EXTENDABLE}))
+    extended = config_lib.from_fields(asked | {name: _more(stored[name], asked[name]) for name in EXTENDABLE})
+    try:
+        validation.check(extended)
+    except ConfigError as error:
+        raise RunError(f"{path} cannot be extended like this: what it has is kept, and then: {error}") from error
+    return Run(path, extended)
 
 
 def open_run(

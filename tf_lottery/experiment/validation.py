@@ -90,8 +90,10 @@ def _check(config: Experiment) -> None:
 def _stability(stability: Stability, levels: int) -> None:
     _whole("stability.orders", stability.orders, 1)
     _whole("stability.points", stability.points, 0)
-    if stability.points == 1:
-        raise ConfigError("`stability.points` must be 0, or at least 2: both ends of the line. Received: 1")
+    if stability.points in (1, 2):  # a barrier is between the ends
+        raise ConfigError(
+            f"`stability.points` must be 0, or at least 3: both ends and what is between. Received: {stability.points}"
+        )
     for level in stability.levels:
         if not 0 <= level <= levels:
             raise ConfigError(f"`stability.levels` must be among 0 to prune.levels={levels}. Received: {level}")

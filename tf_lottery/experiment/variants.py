@@ -70,8 +70,9 @@ def check(config: Experiment) -> None:
                 '`variants` are written "label: field=value; field=value", a label of letters, digits, spaces and '
                 f"=.,%+_- (not level_…, data_order_… or controls). Received: {text!r}"
             )
-    if twice := sorted({label for label in found if found.count(label) > 1}):
-        raise ConfigError(f"`variants` must have a label each. Received twice: {', '.join(twice)}")
+    folded = [label.casefold() for label in found]  # some file systems take "a" and "A" for one folder
+    if twice := [label for label in found if folded.count(label.casefold()) > 1]:
+        raise ConfigError(f"`variants` must have a label each, capitals or not. Received: {', '.join(twice)}")
     members(config)
 
 
@@ -82,6 +83,7 @@ def _label(text: str) -> str:
 def _changed(config: Experiment, text: str) -> Experiment:
     flat = config_lib.fields(config)
     changes = [change.strip() for change in text.partition(":")[2].split(";") if change.strip()]
+    changed: set[str] = set()
     for change in changes:
         name, equals, value = (part.strip() for part in change.partition("="))
         if not equals or name not in flat or name in _FIXED:
@@ -89,6 +91,9 @@ def _changed(config: Experiment, text: str) -> Experiment:
                 f"A variant says field=value for fields of the config other than {', '.join(_FIXED)}. "
                 f"Received: {change!r} in {text!r}"
             )
+        if name in changed:
+            raise ConfigError(f"A variant gives each field once. Received: {name!r} twice in {text!r}")
+        changed.add(name)
         flat[name] = _read(value, flat[name], change)
     return config_lib.from_fields(flat | {"variants": []})
 

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from tf_lottery.core.stability import ALL
+from tf_lottery.experiment import variants
+from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.controls import CONTROLS
 from tf_lottery.report import analysis, statistics
 from tf_lottery.report.analysis import LABELS, TICKET
@@ -61,21 +63,24 @@ class _Question:
 
 
 def comparisons(
-    frame: pd.DataFrame, stability_rows: pd.DataFrame, barriers: pd.DataFrame, dense: Mapping[str, str] | None = None
+    frame: pd.DataFrame,
+    stability_rows: pd.DataFrame,
+    barriers: pd.DataFrame,
+    members: Mapping[str, Experiment],
 ) -> pd.DataFrame:
     """One row a comparison that the finished trainings allow.
 
     For each ticket: is it no less accurate than the dense network (within `statistics.MATCHING`), more accurate than
     each control, earlier at its lowest validation loss than the dense network, more stable than the random mask; is it
-    more accurate and more stable than the ticket, as sparse, of the first variant and of the first with the same dense
-    network; and has it, or the dense network, an error barrier below `STABLE`? Accuracies are those at the end of
-    training. Samples of one replicate count as their mean.
+    more accurate and more stable than the ticket, as sparse, of the first variant of this network and dataset, and of
+    the first with the same dense network; and has it, or the dense network, an error barrier below `STABLE`? Accuracies
+    are those at the end of training. Samples of one replicate count as their mean.
 
     Args:
         frame: From `analysis.rows`.
         stability_rows: From `experiment.stability.rows`; may be empty.
         barriers: From `experiment.stability.barriers`; may be empty.
-        dense: By variant, what is equal for those that share a dense network; by default none do.
+        members: From `experiment.variants.members`.
 
     Returns:
         Columns: claim (a sentence), variant, level, density (0-1), subject and statement (of the claim), measure (a key
@@ -94,7 +99,7 @@ def comparisons(
             ticket, random_mask = (_samples(stability_rows, label, level, control) for control in ("", "random_mask"))
             questions = [
                 *(_of_accuracy(rows, level) if level else ()),
-                *(_of_variants(frames, stability_rows, label, level, dense or {}) if level else ()),
+                *(_of_variants(frames, stability_rows, label, level, members) if level else ()),
                 *(_of_speed(rows, level) if level else ()),
                 *_of_stability(ticket, random_mask, f"“{LABELS['random_mask']}”"),
                 *_of_barriers(_at(barriers, label, level), level),
@@ -120,25 +125,39 @@ def _of_accuracy(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
 
 
 def _of_variants(
-    frames: Mapping[str, pd.DataFrame], stability_rows: pd.DataFrame, label: str, level: int, dense: Mapping[str, str]
+    frames: Mapping[str, pd.DataFrame],
+    stability_rows: pd.DataFrame,
+    label: str,
+    level: int,
+    members: Mapping[str, Experiment],
 ) -> Iterator[_Question]:
-    for other, at in _rivals(frames, label, level, dense).items():
+    for other, at in _rivals(frames, label, level, members).items():
         accuracies = _values(frames[label], TICKET, level), _values(frames[other], TICKET, at)
         yield _Question(f"is more accurate than that of {other}", "test_accuracy", *accuracies)
         samples = _samples(stability_rows, label, level), _samples(stability_rows, other, at)
         yield from _of_stability(*samples, f"that of {other}")
 
 
-def _rivals(frames: Mapping[str, pd.DataFrame], label: str, level: int, dense: Mapping[str, str]) -> dict[str, int]:
+def _rivals(
+    frames: Mapping[str, pd.DataFrame], label: str, level: int, members: Mapping[str, Experiment]
+) -> dict[str, int]:
     """The first variants before this one with tickets that keep as many weights, each with the level of these."""
     kept = _kept(frames[label])[level]
     as_sparse = {}
     for other in itertools.takewhile(lambda other: other != label, frames):
+        if _task(members[other]) != _task(members[label]):
+            continue
         differences = (_kept(frames[other]).drop(0, errors="ignore") - kept).abs()
         if not differences.empty and differences.min() <= analysis.EQUALLY_SPARSE * kept:
             as_sparse[other] = differences.idxmin()
-    alike = [other for other in as_sparse if label in dense and dense[other] == dense[label]]
+    dense = variants.dense_network(members[label])
+    alike = [other for other in as_sparse if variants.dense_network(members[other]) == dense]
     return {other: as_sparse[other] for other in [*alike[:1], *[*as_sparse][:1]]}
+
+
+def _task(member: Experiment) -> tuple[object, ...]:
+    """What is learned, by what: tickets of other networks, or of other data, are no rivals."""
+    return member.model.name, member.data.name, member.data.image_size, member.data.made_up
 
 
 def _of_speed(rows: pd.DataFrame, level: int) -> Iterator[_Question]:

@@ -67,8 +67,7 @@ def read(run: Run) -> Findings:
         raise RunError(f"{run.path} has no finished training yet: there is nothing to report.")
     pairs, lines = (_of_trainings(rows, trainings) for rows in (stability.rows(run), stability.lines(run)))
     barriers = stability.barriers(lines)
-    dense = {label: variants.dense_network(member) for label, member in variants.members(run.config).items()}
-    comparisons = claims.comparisons(trainings, pairs, barriers, dense)
+    comparisons = claims.comparisons(trainings, pairs, barriers, variants.members(run.config))
     return Findings(run.config, trainings, pairs, lines, barriers, overlaps.rows(run), comparisons)
 
 

@@ -57,8 +57,10 @@ class Progress(Watcher):
         replicas = plan.environment.get("replicas", 1)
         devices = f", each on {replicas} devices" if replicas > 1 else ""
         about = "" if seconds is None else f": about {text.duration(seconds)}, with {plan.jobs} side by side"
+        lines = ". Error along the lines between data orders comes on top" if any(unit.order for unit in work) else ""
         self._console.print(
-            f"{len(work)} trainings to do{kept}; {total:,} optimizer steps in all{devices}{about}.", highlight=False
+            f"{len(work)} trainings to do{kept}; {total:,} optimizer steps in all{devices}{about}{lines}.",
+            highlight=False,
         )
 
     def on_steps(self, unit: Unit, steps: int) -> None:

@@ -42,7 +42,7 @@ def test_captions_say_how_many_replicates_there_are(sweep):
     ("fresh", "words"), [(True, "were computed anew at each point."), (False, "were interpolated like weights")]
 )
 def test_the_caption_of_lines_says_what_became_of_batch_norm_statistics(tmp_path, fresh, words):
-    stability = Stability(levels=(1,), orders=1, points=2, fresh_statistics=fresh)
+    stability = Stability(levels=(1,), orders=1, points=3, fresh_statistics=fresh)
     config = made_up.experiment(replicates=1, prune=Prune(levels=1), controls=(), stability=stability)
     assert words in drawn(made_up.sweep(tmp_path / "run", config))["error_along_lines"].caption
 
