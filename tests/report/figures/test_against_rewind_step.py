@@ -30,6 +30,15 @@ def test_accuracy_is_drawn_at_each_k_from_zero_on(found, steps):
     assert lines(axis)["dense"].get_ydata() == pytest.approx([dense, dense])
 
 
+def test_the_axis_of_accuracies_fits_what_is_trained_after_pruning(found, steps):
+    frame, untrained = found.trainings, steps.assign(k=steps.k.where(steps.index != "k=60", steps.total))
+    low = frame.assign(test_accuracy=frame.test_accuracy.where((frame.variant != "k=60") | (frame.level == 0), 0.1))
+    for of, lowest in ((untrained, 80), (steps, 0)):
+        bottom, top = against_rewind_step.accuracy(low, of, 2).axes[0].get_ylim()
+        assert lowest < bottom < lowest + 20
+        assert top > 95
+
+
 def test_the_axis_shows_zero_and_small_steps_and_their_share_of_training(found, steps):
     axis = against_rewind_step.accuracy(found.trainings, steps, 2).axes[0]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["0\n0%", "60\n30%"]

@@ -14,6 +14,8 @@ _PRUNING = {"markerfacecolor": "white", "linewidth": 0.9}
 def accuracy(frame: pd.DataFrame, steps: pd.DataFrame, level: int) -> Figure:
     """Test accuracy at the end of training, of one level; bands from min to max.
 
+    The axis fits what is trained after pruning: rewound to T, nothing is, and such tickets would flatten all others.
+
     Args:
         frame: `Findings.trainings`.
         steps: From `analysis.rewind_steps`.
@@ -26,6 +28,11 @@ def accuracy(frame: pd.DataFrame, steps: pd.DataFrame, level: int) -> Figure:
     dense = frame[(frame.level == 0) & frame.variant.isin(steps.index)].test_accuracy.mean()
     axis.axhline(100 * dense, label="dense", **look.DENSE)
     axis.set(ylabel="%")
+    is_trained = (frame.level == level) & frame.variant.isin(steps.index[steps.k < steps.total])
+    if is_trained.any():
+        accuracies = 100 * frame[is_trained | (frame.level == 0)].test_accuracy
+        margin = 0.1 * (accuracies.max() - accuracies.min())
+        axis.set_ylim(accuracies.min() - margin, accuracies.max() + margin)
     return _finished(figure, axis, steps)
 
 

@@ -86,6 +86,8 @@ def _against_rewind_step(findings: Findings) -> Iterator[tuple[str, Drawn]]:
     density = frame[(frame.level == level) & frame.variant.isin(steps.index)].density.mean()
     at = f"Networks with {density:.1%} of the weights (level {level}), rewound to step k"
     caption = f"{at}: means, with bands from min to max of {_replicates(findings)}."
+    if (steps.k == steps.total).any():
+        caption += " Rewound to the end, where nothing is trained after pruning, they may lie below the axis."
     yield "accuracy_against_k", _drawn(caption, against_rewind_step.accuracy, frame, steps, level)
     for measure, unit in _UNITS.items() if claims.STABILITY.keys() & {*samples.measure} else ():
         caption = f"{at}: means, with bands from min to max of all samples ({_replicates(findings)}). {_MEANT}"
