@@ -77,20 +77,17 @@ def test_every_script_and_config_that_is_named_exists():
             assert (ROOT / path).exists(), path
 
 
-@pytest.mark.parametrize(
-    ("name", "stated_levels", "winning_levels"), [("fashion_lenet", 8, range(3, 13)), ("fashion_resnet", 6, ())]
-)
-def test_the_figures_of_a_config_are_those_of_its_run(name, stated_levels, winning_levels):
+def test_the_figures_of_a_config_are_those_of_its_run():
+    name = "fashion_resnet"
     spec = importlib.util.spec_from_file_location(name, ROOT / f"configs/{name}.py")
     spec.loader.exec_module(config := importlib.util.module_from_spec(spec))
     table = text.table(pd.read_csv(ROOT / f"docs/{name}.csv"))
     accuracy, steps = table["test accuracy (%)"], table["early-stop step"]
     stated = re.findall(r"^ +([\d.]+%) +(\d.*)$", config.__doc__, re.MULTILINE)
-    assert len(stated) == stated_levels
+    assert len(stated) == 6
     for density, figures in stated:
         (row,) = table.index[table["", "density"] == density]
         seen = [cell.replace("–", "-") for cell in accuracy.loc[row] if cell]
         seen += [cell.split()[0] for cell in steps.loc[row] if cell]
         assert re.split(r"  +", figures.strip()) == seen
-    winning = table[table["", "verdict"] == "winning"]["", "level"].astype(int).tolist()
-    assert winning == list(winning_levels)
+    assert not (table["", "verdict"] == "winning").any()
