@@ -7,7 +7,7 @@ Command: python scripts/find_tickets.py --config=configs/digits_controls.py --ru
 
 435 trainings of 1,500 steps: 2 minutes on 2 cores.
 
-Seen at 11.2% with 5 replicates, mean [min-max], test accuracy in percent and step of the lowest validation loss:
+Seen at 11.2% with 5 replicates, mean [min-max], test accuracy in percent at the step of the lowest validation loss:
 
                            test accuracy        early-stop step
     ticket                 94.26 [93.68-94.88]  300 [300-300]

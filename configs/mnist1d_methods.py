@@ -37,6 +37,6 @@ def get_config() -> Experiment:
             "fine-tuning: prune.rewind=none",
             "movement: prune.criterion=movement",
             "magnitude increase: prune.criterion=magnitude_increase",
-            "at random: prune.criterion=random",
+            "at random: prune.criterion=random; prune.scope=layerwise",  # of all layers at once it would empty the first
         ),
     )

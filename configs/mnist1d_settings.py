@@ -1,4 +1,4 @@
-"""Low rates and warmup let iterative pruning from the initialisation find tickets: a small ResNet on MNIST-1D.
+"""Low rates and warmup let iterative pruning from the initialisation beat random masks: a small ResNet on MNIST-1D.
 
 The network of configs/mnist1d_rewinding.py, where a rate of 0.6 makes k = 0 fail, at rates of 0.05 and 0.6, the latter
 also after a linear warmup of 400 steps; each from k = 0 and from k = 60. There each level has an own data order and

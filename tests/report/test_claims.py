@@ -137,6 +137,12 @@ def test_variants_of_other_networks_or_data_are_not_compared(tmp_path):
     assert found.statement.str.contains("that of first").all()
 
 
+def test_trained_weights_are_not_said_to_be_early(tmp_path):
+    texts = ("weights:", "rate: prune.rewind=learning_rate", "none: prune.rewind=none")
+    found = comparisons(made_up.sweep(tmp_path / "run", made_up.sweep_of(texts)))
+    assert set(found.variant[found.measure == "early_stop_step"]) == {"weights"}
+
+
 def test_variants_that_are_not_as_sparse_are_not_compared_and_levels_need_not_be_the_same(sweep):
     frame = analysis.rows(sweep)
     of_60 = frame.variant == "k=60"

@@ -58,6 +58,11 @@ def test_the_description_says_what_was_run():
     )
     config = made_up.experiment(replicates=1)
     config.data.made_up = True
+    sweep = made_up.experiment(variants=("k=0:", "k=60: prune.rewind_to=60it"))
+    assert text.description(sweep) == (
+        "lenet_300_100 on digits: 3 replicates, 2 levels of 20% (global, magnitude), 10000it a training. "
+        "Variants: k=0:; k=60: prune.rewind_to=60it."
+    )
     assert text.description(config).startswith("lenet_300_100 on noise in the shape of digits: 1 replicate, 2 levels")
 
 

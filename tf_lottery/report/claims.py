@@ -71,7 +71,8 @@ def comparisons(
     """One row a comparison that the finished trainings allow.
 
     For each ticket: is it no less accurate than the dense network (within `statistics.MATCHING`), more accurate than
-    each control, earlier at its lowest validation loss than the dense network, more stable than the random mask; is it
+    each control, earlier at its lowest validation loss than the dense network (if its weights are rewound: else they
+    are trained already when it starts), more stable than the random mask; is it
     more accurate and more stable than the ticket, as sparse, of the first variant of this network and dataset, and of
     the first with the same dense network; and has it, or the dense network, an error barrier below `STABLE`? Accuracies
     are those at the end of training. Samples of one replicate count as their mean.
@@ -100,7 +101,7 @@ def comparisons(
             questions = [
                 *(_of_accuracy(rows, level) if level else ()),
                 *(_of_variants(frames, stability_rows, label, level, members) if level else ()),
-                *(_of_speed(rows, level) if level else ()),
+                *(_of_speed(rows, level) if level and members[label].prune.rewind == "weights" else ()),
                 *_of_stability(ticket, random_mask, f"“{LABELS['random_mask']}”"),
                 *_of_barriers(_at(barriers, label, level), level),
             ]

@@ -18,7 +18,7 @@ from tf_lottery.report.findings import Findings
 
 # What there is to fetch beside the page, and what it holds.
 _FILES = {
-    "tickets.csv": "every training",
+    "tickets.csv": "every ticket and control",
     tables.COMPARISONS: "every comparison",
     "stability.csv": "every pair of networks, weight by weight",
     "lines.csv": "every point of every line",

@@ -20,14 +20,17 @@ SYMBOLS = {SHOWN: "✓", CONTRADICTED: "✗", NOT_SHOWN: "○"}
 STABILITY_MEANING = (
     "Mean [min–max] over all samples; the less, the more stable. To data order: between copies of one network, trained "
     "from the same state in other orders of the data. To pruning: between the dense network and the pruned one, in one "
-    "order of the data, on the weights that are kept. The error barrier is how far the test error rises on the line "
-    "between two copies. Level 0 is the dense network, from step k on. The ratio is random mask / ticket, of the means."
+    "order of the data, on the weights that are kept. Distances are Euclidean; angles are between the weights at the "
+    "end, seen from 0. The error barrier is the highest test error on the line between two copies less the mean of its "
+    "ends. Level 0 is the dense network, from step k on. The ratio is random mask / ticket, of the means."
 )
 CLAIMS_MEANING = (
     "Differences are within replicates, in favour of the claim. “shown” and “contradicted” need three replicates and "
-    "p < 0.05 in a paired t-test or, where there is a margin, a 95% confidence interval on one side of it; d_z is the "
-    "mean difference in standard deviations. Many comparisons are made, and p-values are not corrected for their "
-    "number: of twenty claims with nothing in them, about one is shown or contradicted by chance."
+    "p < 0.05 in a paired t-test or, where there is a margin, a 95% confidence interval on one side of it (p is that "
+    "of no difference); d_z is the mean difference in standard deviations. Differences of distances are ratios, their "
+    "mean the geometric one. “That of …” is the first variant of the same network and data that is as sparse, and the "
+    "first that shares the dense network. Many comparisons are made, and p-values are not corrected for their number: "
+    "of twenty claims with nothing in them, about one is shown or contradicted by chance."
 )
 SYMBOLS_MEANING = (
     f"{SYMBOLS[SHOWN]} shown, {SYMBOLS[CONTRADICTED]} contradicted, {SYMBOLS[NOT_SHOWN]} not shown, each with the mean "

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tf_lottery.experiment import drift, plan
+from tf_lottery.experiment import drift, plan, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.controls import CONTROLS
 from tf_lottery.experiment.storage import Run
@@ -77,13 +77,26 @@ def headline(frame: pd.DataFrame) -> str:
 
 
 def description(config: Experiment) -> str:
-    """What was run, in a sentence."""
+    """What was run, in a sentence; of a sweep what all variants have in common, and then these."""
+    members = variants.members(config).values()
+    common = [{part(member) for member in members} for part in (subject, _pruned, _trained, _rewound)]
+    what, *settings = [found.pop() if len(found) == 1 else "" for found in common]
+    parts = [_count(config.replicates, "replicate"), *filter(None, settings)]
+    sweep = f" Variants: {'; '.join(config.variants)}." if config.variants else ""
+    return f"{what or 'a sweep'}: {', '.join(parts)}.{sweep}"
+
+
+def _pruned(config: Experiment) -> str:
     prune = config.prune
-    return (
-        f"{subject(config)}: {_count(config.replicates, 'replicate')}, {_count(prune.levels, 'level')} of "
-        f"{prune.fraction:.0%} ({prune.scope}, {prune.criterion}), {config.train.steps} a training, rewound to "
-        f"{prune.rewind_to}." + (f" Variants: {'; '.join(config.variants)}." if config.variants else "")
-    )
+    return f"{_count(prune.levels, 'level')} of {prune.fraction:.0%} ({prune.scope}, {prune.criterion})"
+
+
+def _trained(config: Experiment) -> str:
+    return f"{config.train.steps} a training"
+
+
+def _rewound(config: Experiment) -> str:
+    return f"rewound to {config.prune.rewind_to}"
 
 
 def completeness(run: Run) -> str:

@@ -84,7 +84,7 @@ def _against_rewind_step(findings: Findings) -> Iterator[tuple[str, Drawn]]:
     deepest = frame[(frame.branch == TICKET) & frame.variant.isin(steps.index)].groupby("variant")["level"].max().min()
     level = deepest if samples.empty else samples.level.max()
     density = frame[(frame.level == level) & frame.variant.isin(steps.index)].density.mean()
-    at = f"Networks with {density:.1%} of the weights (level {level}), rewound to step k"
+    at = f"Networks with {density:.1%} of the weights (level {level}), rewound to step k ({', '.join(steps.index)})"
     caption = f"{at}: means, with bands from min to max of {_replicates(findings)}."
     if (steps.k == steps.total).any():
         caption += " Rewound to the end, where nothing is trained after pruning, they may lie below the axis."
