@@ -16,7 +16,7 @@ between two data orders in degrees and error barrier in percentage points, of ti
     rate 0.2, warmup  85.70 [85.21-86.38]  83.86 [83.47-84.31]  82.93 [82.72-83.31]  43.5 (58.4)  4.18 (12.62)
 
 Shown (paired over replicates): in both the ticket of k = 0 is more accurate than random masks, and more stable to
-pruning; at 0.03 also to data order, without an error barrier. Contradicted: that it is as accurate as its dense network.
+pruning; at 0.03 also to data order, without an error barrier. Contradicted: it is as accurate as its dense network.
 """
 
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
