@@ -87,6 +87,16 @@ def section(name):
     return found
 
 
+def test_the_figures_of_the_claims_stand_in_the_tables_below():
+    _, claims, *others = re.split(r"^## ", (ROOT / "docs/reproduction.md").read_text(), flags=re.MULTILINE)
+    figures = re.findall(r"\d+\.\d+(?=[%°x])", claims)
+    known = {
+        figure for line in "".join(others).splitlines() if line[:1] == "|" for figure in re.findall(r"[\d.]+", line)
+    }
+    assert len(figures) > 40
+    assert [figure for figure in figures if figure not in known] == []
+
+
 def test_every_folder_is_told_of_and_every_link_leads_somewhere():
     text = (ROOT / "docs/reproduction.md").read_text()
     for folder in FOLDERS:
