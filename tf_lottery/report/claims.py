@@ -72,10 +72,10 @@ def comparisons(
 
     For each ticket: is it no less accurate than the dense network (within `statistics.MATCHING`), more accurate than
     each control, earlier at its lowest validation loss than the dense network (if its weights are rewound: else they
-    are trained already when it starts), more stable than the random mask; is it
-    more accurate and more stable than the ticket, as sparse, of the first variant of this network and dataset, and of
-    the first with the same dense network; and has it, or the dense network, an error barrier below `STABLE`? Accuracies
-    are those at the end of training. Samples of one replicate count as their mean.
+    are trained already when it starts), more stable than the random mask; is it more accurate and more stable than the
+    ticket, as sparse, of the first variant of this network and dataset, and of the first with the same dense network;
+    and has it, or the dense network, an error barrier below `STABLE`? Accuracies are those at the end of training.
+    Samples of one replicate count as their mean.
 
     Args:
         frame: From `analysis.rows`.

@@ -29,9 +29,9 @@ def accuracy(frame: pd.DataFrame, steps: pd.DataFrame, level: int) -> Figure:
     axis.axhline(100 * dense, label="dense", **look.DENSE)
     axis.set(ylabel="%")
     is_trained = (frame.level == level) & frame.variant.isin(steps.index[steps.k < steps.total])
-    if is_trained.any():
-        accuracies = 100 * frame[is_trained | (frame.level == 0)].test_accuracy
-        margin = 0.1 * (accuracies.max() - accuracies.min())
+    accuracies = 100 * frame[is_trained | (frame.level == 0)].test_accuracy
+    margin = 0.1 * (accuracies.max() - accuracies.min())
+    if is_trained.any() and margin > 0:
         axis.set_ylim(accuracies.min() - margin, accuracies.max() + margin)
     return _finished(figure, axis, steps)
 
