@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 import tf_lottery as tfl
-from tf_lottery import keras_api
+from tf_lottery import keras_api, layers, masking, model_masks, naming
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_api import keras
 
@@ -225,3 +225,30 @@ def test_synchronized_batch_norm_stays_synchronized():
     wrapped = tfl.make_prunable(keras.Sequential(layers_of))
     assert wrapped.layers[1].synchronized
     assert tfl.strip_pruning(wrapped).layers[1].synchronized
+
+
+@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional, tiny.nested])
+def test_what_exports_start_from_is_a_copy_that_predicts_as_the_model(build):
+    model = tiny.half_masked(build)
+    weights = [weight.numpy().tobytes() for weight in model.weights]
+    plain = layers.plain(model)
+    assert plain is not model
+    assert (plain(tiny.X).numpy() == model(tiny.X).numpy()).all()
+    assert not any(masking.owns_masks(layer) for layer in keras_api.all_layers(plain))
+    assert [weight.numpy().tobytes() for weight in model.weights] == weights
+
+
+def test_exports_start_from_pruned_zeros_also_where_the_masks_are_not_applied_yet():
+    model = tiny.half_masked(tiny.dense)
+    for weight, _ in model_masks.masked_variables(model).values():
+        weight.assign(np.ones(weight.shape))
+    plain = naming.named_variables(layers.plain(model))
+    for name, mask in tfl.get_masks(model).items():
+        assert (plain[name].numpy() == mask).all()
+
+
+def test_exports_start_from_a_subclassed_model_itself_and_from_models_without_masks():
+    subclassed = tiny.subclassed()
+    assert layers.plain(subclassed) is subclassed
+    model = tiny.convolutional()
+    assert (layers.plain(model)(tiny.X).numpy() == model(tiny.X).numpy()).all()

@@ -25,6 +25,10 @@ class TicketError(LotteryError, ValueError):
     """A ticket file is damaged, foreign, or does not fit."""
 
 
+class ExportError(LotteryError, ValueError):
+    """A model cannot be exported as asked, or what is at the target must not be replaced."""
+
+
 class RunError(LotteryError):
     """A run directory cannot be used as asked."""
 

@@ -35,7 +35,7 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
         ModelError: `model` is not built, has masks already, or has nothing left to prune; a name in `exclude` is
             unknown; or a layer cannot be made again from its config.
     """
-    _check_model(model)
+    check_model(model)
     if any(masking.owns_masks(layer) for layer in keras_api.all_layers(model)):
         raise ModelError("The model is prunable already: `set_masks` changes its masks, `strip_pruning` removes them.")
     weights = prunable_weights(model)
@@ -63,10 +63,10 @@ def strip_pruning(model: Any) -> Any:
     Raises:
         ModelError: `model` is not built, or has no masks.
     """
-    _check_model(model)
+    check_model(model)
     model_masks.apply_masks(model)
     if keras_api.is_layer_graph(model):
-        return _rebuilt(model, lambda layer: _copy(_unwrapped(layer)))
+        return rebuilt(model, lambda layer: layer_like(unwrapped(layer)))
     if not hasattr(model, HOLDER):
         raise ModelError("The masks of this model are in `Prunable` layers of its own: take those out of its class.")
     for weight, _ in model_masks.masked_variables(model).values():
@@ -75,6 +75,29 @@ def strip_pruning(model: Any) -> Any:
     keras_training.forget_traces(model)
     guard.release(model)
     return model
+
+
+def plain(model: Any) -> Any:
+    """What exports start from: a plain model that predicts as `model`, with or without masks, ours or tfmot's.
+
+    Returns:
+        For a Sequential or functional model a new, uncompiled one, as of `strip_pruning`, and `model` is left as it is;
+        a subclassed model itself, its masks applied.
+
+    Raises:
+        ModelError: `model` is not built.
+    """
+    check_model(model)
+    has_masks = any(masking.owns_masks(layer) for layer in keras_api.all_layers(model))
+    if not keras_api.is_layer_graph(model):
+        if has_masks:
+            model_masks.apply_masks(model)
+        return model
+    new = rebuilt(model, lambda layer: layer_like(unwrapped(layer)))
+    variables = naming.named_variables(new)
+    for name, (weight, mask) in (model_masks.masked_variables(model) if has_masks else {}).items():
+        variables[name].assign(masking.KeepMask(mask)(weight))
+    return new
 
 
 def load_model(path: Any, exclude: Exclude = (), **kwargs: Any) -> Any:
@@ -105,9 +128,11 @@ def copy(model: Any) -> Any:
     masked = model_masks.masked_variables(model)
     with model.distribute_strategy.scope():
         if keras_api.is_layer_graph(model):
-            new, _ = _clone(model, lambda layer: _copy_wrapper(layer) if isinstance(layer, Prunable) else _copy(layer))
+            new, _ = _clone(
+                model, lambda layer: _copy_wrapper(layer) if isinstance(layer, Prunable) else layer_like(layer)
+            )
         else:
-            new = _copy(model)
+            new = layer_like(model)
             new.build_from_config(model.get_build_config())
             new.built = True  # Keras 3 leaves that to its loader
             variables = naming.named_variables(new)
@@ -117,10 +142,10 @@ def copy(model: Any) -> Any:
 
 
 def _copy_wrapper(wrapper: Any) -> Any:
-    return Prunable(_copy(wrapper.layer), wrapper.only)
+    return Prunable(layer_like(wrapper.layer), wrapper.only)
 
 
-def _check_model(model: Any) -> None:
+def check_model(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"tf_lottery works with models of {keras.__name__} {keras.__version__} in this process "
@@ -162,9 +187,9 @@ def _wrapped(model: Any, chosen: set[int]) -> Any:
     def wrap(layer: Any) -> Any:
         weights = prunable_weights(layer) if isinstance(layer, keras.layers.Layer) else {}  # else an operation: `x[0]`
         only = [name for name, weight in weights.items() if id(weight) in chosen]
-        return Prunable(_copy(layer), None if len(only) == len(weights) else only) if only else _copy(layer)
+        return Prunable(layer_like(layer), None if len(only) == len(weights) else only) if only else layer_like(layer)
 
-    return _rebuilt(model, wrap)
+    return rebuilt(model, wrap)
 
 
 def _hold(model: Any, chosen: set[int]) -> None:
@@ -207,23 +232,29 @@ def _lost_in_checkpoints(model: Any) -> list[str]:
     return [name for name, variable in naming.named_variables(model).items() if id(variable) in lost]
 
 
-def _rebuilt(model: Any, replace: Callable[[Any], Any]) -> Any:
+def rebuilt(model: Any, replace: Callable[[Any], Any]) -> Any:
     """A copy of `model`, and of the models inside it, with every layer replaced; the same weights, the same frozen."""
     new, pairs = _clone(model, replace)
     for old_layer, new_layer in pairs:
-        _copy_state(old_layer, new_layer)
+        copy_state(old_layer, new_layer)
     return new
 
 
-def _copy_state(old: Any, new: Any) -> None:
-    """By structure, not by name: layers that a copy makes inside it get new automatic names."""
+def copy_state(old: Any, new: Any) -> None:
+    """Gives a layer the variables of its equal, and its `trainable`, at any depth.
+
+    By structure, not by name: layers that a copy makes inside it get new automatic names.
+
+    Raises:
+        ModelError: they are no equals.
+    """
     inside, variables = (naming.children(old), naming.children(new)), map(keras_api.own_variables, (old, new))
     new.trainable = old.trainable  # also of all that is inside, whose turn comes next
     try:
         for variable, copied in zip(*variables, strict=True):
             copied.assign(variable)
         for parts in zip(*inside, strict=True):
-            _copy_state(*parts)
+            copy_state(*parts)
     except ValueError as error:
         raise ModelError(
             f"Layer {old.name!r} ({type(old).__name__}) makes another one of its config, with other weights: implement "
@@ -241,17 +272,23 @@ def _clone(model: Any, replace: Callable[[Any], Any]) -> tuple[Any, list[tuple[A
             is_model = keras_api.is_layer_graph(layer)
             copies[id(layer)] = keras_api.clone_graph(layer, clone) if is_model else replace(layer)
             if not is_model and isinstance(layer, keras.layers.Layer):  # Keras 3 clones operations (`x[0]`), too
-                pairs.append((_unwrapped(layer), _unwrapped(copies[id(layer)])))
+                pairs.append((unwrapped(layer), unwrapped(copies[id(layer)])))
         return copies[id(layer)]
 
     return clone(model), pairs
 
 
-def _unwrapped(layer: Any) -> Any:
+def unwrapped(layer: Any) -> Any:
+    """The layer inside a wrapper, ours or tfmot's; any other layer itself."""
     return layer.layer if masking.owns_masks(layer) else layer
 
 
-def _copy(layer: Any) -> Any:
+def layer_like(layer: Any) -> Any:
+    """Another layer of the same config, not built.
+
+    Raises:
+        ModelError: its class cannot make one.
+    """
     try:
         return type(layer).from_config(keras_api.config_of(layer))
     except (NotImplementedError, TypeError, ValueError) as error:

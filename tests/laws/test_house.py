@@ -40,6 +40,7 @@ ROOMS = {
         *("core", "data", "distribution", "errors", "feeds", "files", "models", "sealed", "ticket", "topology"),
         *("__init__", "training", *KERAS, *MODELS),
     },
+    "export": {"core", "errors", "files", "tfmot_bridge", "ticket", *KERAS, *MODELS},
     "report": {"core", "errors", "experiment"},
     "command_line": {"errors", "experiment"},
     "__init__": {

@@ -1,0 +1,1 @@
+"""A ticket as something to use elsewhere: small on disk, read by anything, smaller where that is exact."""
