@@ -7,15 +7,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tf_lottery import callbacks, data, models
+    from tf_lottery import callbacks, data, export, models
     from tf_lottery.core import criteria, schedules
     from tf_lottery.experiment.find_tickets import find_tickets
+    from tf_lottery.experiment.networks import load_network
     from tf_lottery.experiment.storage import Run, Unit
+    from tf_lottery.export.compaction import compact
     from tf_lottery.layers import load_model, make_prunable, strip_pruning
     from tf_lottery.model_masks import apply_masks, density, density_by_weight, get_masks, set_masks
+    from tf_lottery.model_tickets import load_ticket, restore_ticket
     from tf_lottery.prunable import Prunable, register_prunable
-    from tf_lottery.state import restore_ticket
-    from tf_lottery.ticket import Ticket, load_ticket, save_ticket
+    from tf_lottery.ticket import Ticket, save_ticket
     from tf_lottery.topology import Topology
 
 __version__ = "0.1.0.dev0"
@@ -27,15 +29,17 @@ _HOMES = {
     "Topology": "topology",
     "Unit": "experiment.storage",
     "apply_masks": "model_masks",
+    "compact": "export.compaction",
     "density": "model_masks",
     "density_by_weight": "model_masks",
     "find_tickets": "experiment.find_tickets",
     "get_masks": "model_masks",
     "load_model": "layers",
-    "load_ticket": "ticket",
+    "load_network": "experiment.networks",
+    "load_ticket": "model_tickets",
     "make_prunable": "layers",
     "register_prunable": "prunable",
-    "restore_ticket": "state",
+    "restore_ticket": "model_tickets",
     "save_ticket": "ticket",
     "set_masks": "model_masks",
     "strip_pruning": "layers",
@@ -45,6 +49,7 @@ _MODULES = {
     "callbacks": "callbacks",
     "criteria": "core.criteria",
     "data": "data",
+    "export": "export",
     "models": "models",
     "schedules": "core.schedules",
 }

@@ -4,11 +4,12 @@ The choice is TensorFlow's own: `TF_USE_LEGACY_KERAS=1` means `tf_keras`, anythi
 that imports either.
 """
 
+import contextlib
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -32,6 +33,17 @@ DEPTHWISE_KERNEL = "depthwise_kernel" if LEGACY else "kernel"  # of DepthwiseCon
 # Legacy Keras tells `build` the shape of the first argument only, so that MultiHeadAttention and layers made of layers
 # get their weights in their first call.
 BUILDS_WHILE_CALLED = LEGACY
+
+
+@contextlib.contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Has the layers that are made inside compute in `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def reason() -> str:

@@ -36,7 +36,7 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
             unknown; or a layer cannot be made again from its config.
     """
     check_model(model)
-    if any(masking.owns_masks(layer) for layer in keras_api.all_layers(model)):
+    if masking.has_masks(model):
         raise ModelError("The model is prunable already: `set_masks` changes its masks, `strip_pruning` removes them.")
     weights = prunable_weights(model)
     excluded = _excluded(list(weights), naming.named_layers(model), exclude)
@@ -88,7 +88,7 @@ def plain(model: Any) -> Any:
         ModelError: `model` is not built.
     """
     check_model(model)
-    has_masks = any(masking.owns_masks(layer) for layer in keras_api.all_layers(model))
+    has_masks = masking.has_masks(model)
     if not keras_api.is_layer_graph(model):
         if has_masks:
             model_masks.apply_masks(model)

@@ -60,6 +60,11 @@ def mask_of(weight: Any) -> Any:
     return constraint.mask if isinstance(constraint, KeepMask) else None
 
 
+def has_masks(model: Any) -> bool:
+    """Whether anything in `model` is masked, by us or by tfmot."""
+    return any(owns_masks(layer) for layer in keras_api.all_layers(model))
+
+
 def owns_masks(layer: Any) -> bool:
     """Whether the own variables of `layer` are masks and the like: ours, and tfmot's wrappers."""
     return isinstance(layer, MaskOwner) or hasattr(layer, "pruning_vars")

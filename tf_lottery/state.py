@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_api, keras_training, model_masks, naming, tfmot_bridge
+from tf_lottery import keras_api, keras_training, model_masks, naming
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
-from tf_lottery.errors import ModelError, TicketError
-from tf_lottery.ticket import Ticket
+from tf_lottery.errors import ModelError
 
 State = Mapping[str, Arrays]
 
@@ -75,7 +74,7 @@ def restore(state: State, model: Any, optimizer: Any, masks: Arrays | None = Non
     Raises:
         ModelError, PruningError: names or shapes differ; the message lists them and nothing was changed.
     """
-    _check(state["optimizer"], _slots(optimizer))
+    check_fit(state["optimizer"], _slots(optimizer))
     written = set_weights(state["weights"], model, masks)
     restore_optimizer(state["optimizer"], optimizer)
     model_masks.keep_applied(model)  # to the weight averages that came back
@@ -85,7 +84,7 @@ def restore(state: State, model: Any, optimizer: Any, masks: Arrays | None = Non
 def restore_optimizer(arrays: Arrays, optimizer: Any) -> None:
     """Sets all variables of `optimizer`; raises ModelError where they do not fit."""
     variables = _slots(optimizer)
-    _check(arrays, variables)
+    check_fit(arrays, variables)
     _assign(variables, arrays)
 
 
@@ -108,30 +107,6 @@ def new_optimizer_state(model: Any, optimizer: Any, clock: Arrays) -> dict[str, 
     return fresh | {name: clock[name] for name, variable in _slots(optimizer).items() if id(variable) in timing}
 
 
-def restore_ticket(model: Any, ticket: Ticket, weights: str = "final") -> Any:
-    """Gives a prunable model the masks and weights of a ticket.
-
-    Args:
-        model: A prunable model of the architecture that the ticket was found in.
-        ticket: For instance from `load_ticket`.
-        weights: `"final"` for the weights at the end of training, `"rewind"` for those to start training from.
-
-    Returns:
-        `model`.
-
-    Raises:
-        ModelError, PruningError: the ticket does not fit the model; the message lists what is missing, what is extra
-            and what has the wrong shape, and nothing was changed.
-        TicketError: the ticket holds no such weights.
-    """
-    if weights not in ticket.weights:
-        raise TicketError(f"The ticket holds the weights {', '.join(ticket.weights) or 'none'}. Received: {weights!r}")
-    _check(ticket.weights[weights], naming.named_variables(model))
-    tfmot_bridge.adopt(model)
-    set_weights(ticket.weights[weights], model, ticket.masks)
-    return model
-
-
 def set_weights(arrays: Arrays, model: Any, masks: Arrays | None = None) -> dict[str, np.ndarray]:
     """Sets all variables of `model`; what the masks prune becomes +0.0. Each is written once, with its zeros.
 
@@ -147,7 +122,7 @@ def set_weights(arrays: Arrays, model: Any, masks: Arrays | None = None) -> dict
         ModelError, PruningError: names or shapes differ; the message lists them and nothing was changed.
     """
     variables = naming.named_variables(model)
-    _check(arrays, variables)
+    check_fit(arrays, variables)
     masks = model_masks.get_masks(model) if masks is None else model_masks.replace_masks(model, masks)
     written = masks_lib.apply(arrays, masks)
     _assign(variables, written)
@@ -165,7 +140,8 @@ def _values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: variable.numpy() for name, variable in variables.items()}
 
 
-def _check(arrays: Arrays, variables: Mapping[str, Any]) -> None:
+def check_fit(arrays: Arrays, variables: Mapping[str, Any]) -> None:
+    """Raises ModelError, with all that is missing, unknown or of another shape, where arrays are not for variables."""
     faults = [f"missing {name!r}" for name in variables if name not in arrays]
     faults += [f"unknown {name!r}" for name in arrays if name not in variables]
     faults += [

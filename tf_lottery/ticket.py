@@ -132,14 +132,15 @@ def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
     files.write(Path(path), pack(ticket), "ticket file")
 
 
-def load_ticket(path: str | os.PathLike[str]) -> Ticket:
-    """Reads a ticket from a file.
+def load_ticket(path: str | os.PathLike[str], shapes: Shapes | None = None) -> Ticket:
+    """Reads a ticket from a file; see `unpack` for `shapes`.
 
     Raises:
-        TicketError: the file cannot be read, or is damaged, foreign or inconsistent.
+        TicketError: the file cannot be read, or is damaged, foreign or inconsistent, or does not fit `shapes`.
     """
     try:
-        return unpack(files.read(Path(path), _MAX_FILE_BYTES))
+        most = _MAX_FILE_BYTES if shapes is None else most_bytes(shapes)
+        return unpack(files.read(Path(path), most), shapes=shapes)
     except OSError as error:
         raise TicketError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # a TicketError is one

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import data, layers, model_masks, models, state
+from tf_lottery import data, layers, model_masks, model_tickets, models, state
 from tf_lottery.core import criteria
 from tf_lottery.errors import ConfigError, PruningError
 from tf_lottery.experiment import imp, opening, seeding
@@ -147,7 +147,7 @@ def test_averages_are_evaluated_and_the_weights_are_ranked(tmp_path):
 def evaluated(ticket):
     """Test loss of a ticket's final weights, by Keras."""
     model = layers.make_prunable(tiny.convolutional())
-    state.restore_ticket(model, ticket)
+    model_tickets.restore_ticket(model, ticket)
     model.compile(loss=tiny.loss())
     return model.evaluate(tiny.DATASET.test.x, tiny.DATASET.test.y, verbose=0)
 

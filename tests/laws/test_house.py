@@ -10,7 +10,7 @@ import tf_lottery
 ROOT = Path(tf_lottery.__file__).parent
 
 KERAS = {"keras_api", "keras_training"}
-MODELS = {"guard", "layers", "masking", "model_masks", "naming", "prunable", "state"}
+MODELS = {"guard", "layers", "masking", "model_masks", "model_tickets", "naming", "prunable", "state"}
 # A room may import itself and these.
 ROOMS = {
     "errors": set(),
@@ -29,7 +29,10 @@ ROOMS = {
     "prunable": {"errors", "keras_api", "masking", "naming"},
     "model_masks": {"core", "errors", "guard", "masking", "naming", *KERAS},
     "layers": {"errors", "guard", "masking", "model_masks", "naming", "prunable", *KERAS},
-    "state": {"core", "errors", "model_masks", "naming", "tfmot_bridge", "ticket", *KERAS},
+    "state": {"core", "errors", "model_masks", "naming", *KERAS},
+    "model_tickets": {
+        *("errors", "layers", "masking", "model_masks", "naming", "prunable", "state", "ticket", "tfmot_bridge"),
+    },
     "tfmot_bridge": {"errors", "masking", "model_masks", "naming", *KERAS},
     "callbacks": {"core", "errors", "files", "sealed", "ticket", "tfmot_bridge", *KERAS, *MODELS},
     "feeds": {"core", "data", "errors"},
@@ -44,8 +47,8 @@ ROOMS = {
     "report": {"core", "errors", "experiment"},
     "command_line": {"errors", "experiment"},
     "__init__": {
-        *("callbacks", "core", "data", "experiment", "layers", "model_masks", "models", "prunable", "state", "ticket"),
-        "topology",
+        *("callbacks", "core", "data", "experiment", "export", "layers", "model_masks", "model_tickets", "models"),
+        *("prunable", "ticket", "topology"),
     },
 }
 NUMPY_ONLY = ("errors", "core", "failpoints", "files", "sealed", "ticket", "topology", "data", "report", "command_line")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tf_lottery import keras_training, model_masks, state, tfmot_bridge
+from tf_lottery import keras_training, model_masks, model_tickets, state, tfmot_bridge
 from tf_lottery.callbacks import controls, fellows, held_rate
 from tf_lottery.callbacks.ledger import Ledger
 from tf_lottery.callbacks.level import Level
@@ -137,7 +137,7 @@ class LotteryTicket(LevelsInFit):
 
     def restore(self, model: Any, level: int, weights: str = "final") -> Any:
         """Gives `model` the masks and weights of a finished level; see `tfl.restore_ticket`."""
-        return state.restore_ticket(model, self.ticket(level), weights)
+        return model_tickets.restore_ticket(model, self.ticket(level), weights)
 
     def best(self, within: float = 0.0, monitor: str | None = None, mode: str | None = None) -> int:
         """The sparsest level that is as good as the dense network.

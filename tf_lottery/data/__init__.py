@@ -7,7 +7,7 @@ from tf_lottery.data import digits, imagenet, mnist1d, noise, prepared, small_im
 from tf_lottery.data.dataset import Dataset, Encoded, Split
 from tf_lottery.errors import DataError
 
-__all__ = ["PREPARE", "SOURCES", "Dataset", "Encoded", "Split", "load", "prepare"]
+__all__ = ["PREPARE", "SOURCES", "Dataset", "Encoded", "Split", "load", "prepare", "sizes"]
 
 SOURCES: dict[str, Callable[[], Dataset | Encoded]] = {
     "cifar10": small_images.cifar10,
@@ -43,6 +43,24 @@ def load(name: str, made_up: bool = False) -> Dataset | Encoded:
     if name not in SOURCES:
         raise DataError(f"Unknown dataset {name!r}. Known: {', '.join(SOURCES)}")
     return noise.load(name) if made_up else SOURCES[name]()
+
+
+def sizes(name: str, image_size: int) -> tuple[tuple[int, ...], int]:
+    """The shape of one example, as a network gets it, and the number of classes; reads the data only where it must.
+
+    Args:
+        name: Which dataset.
+        image_size: Pixels a side that ImageNet is cropped to; other images keep their size.
+
+    Raises:
+        DataError: see `load`.
+    """
+    if name == imagenet.NAME:
+        return (image_size, image_size, 3), noise.IMAGENET_CLASSES
+    if name in noise.SHAPES:
+        return noise.SHAPES[name]
+    dataset = load(name)
+    return dataset.input_shape, dataset.num_classes
 
 
 def prepare(name: str) -> str:

@@ -1,0 +1,90 @@
+"""A training of a run, back as a Keras model."""
+
+import numpy as np
+import pytest
+
+import tf_lottery as tfl
+from tf_lottery import data, model_masks, state
+from tf_lottery.errors import RunError, TicketError
+from tf_lottery.experiment import networks, opening
+from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
+from tf_lottery.experiment.imp import train_unit
+from tf_lottery.experiment.setups import Setups
+from tf_lottery.experiment.storage import Unit
+from tf_lottery.keras_api import keras
+
+
+def experiment(**changes):
+    fields = {
+        "replicates": 1,
+        "model": Model("lenet_300_100"),
+        "data": Data("digits", made_up=True),
+        "train": Train(steps="4it", evaluate_every="2it", batch_size=8),
+        "prune": Prune(levels=1, fraction=0.5, exclude=("output",), rewind_to="1it"),
+        "controls": ("random_mask",),
+    }
+    return Experiment(**fields | changes)
+
+
+def trained(path, config):
+    run = opening.open_run(path, config, {})
+    setups = Setups(config)
+    for unit in (Unit(1, 0), Unit(1, 1), Unit(1, 1, "random_mask")):
+        train_unit(run, setups, unit)
+    return run
+
+
+def test_a_network_comes_back_with_the_masks_weights_and_accuracy_it_had(tmp_path):
+    run = trained(tmp_path, experiment())
+    for unit in (Unit(1, 0), Unit(1, 1), Unit(1, 1, "random_mask")):
+        model, ticket = networks.load_network(run, unit), run.ticket(unit)
+        assert tfl.density(model) == pytest.approx(run.metrics(unit)["density"])
+        assert sorted(tfl.get_masks(model)) == ["dense/kernel", "dense_1/kernel"]
+        for name, weight in state.weights(model).items():
+            assert np.array_equal(weight, ticket.weights["final"][name])
+        test = data.load("digits", made_up=True).test
+        found = np.mean(model.predict(test.x, verbose=0).argmax(-1) == test.y)
+        assert found == pytest.approx(run.metrics(unit)["test_accuracy"])
+
+
+def test_it_can_have_the_weights_that_its_training_started_with(tmp_path):
+    run = trained(tmp_path, experiment())
+    model = tfl.load_network(run, Unit(1, 1), "rewind")
+    dense = run.ticket(Unit(1, 0)).weights["rewind"]
+    for name, mask in model_masks.get_masks(model).items():
+        assert np.array_equal(state.weights(model)[name], np.where(mask, dense[name], 0))
+    with pytest.raises(TicketError, match=r"holds the weights rewind, final\. Received: 'start'"):
+        networks.load_network(run, Unit(1, 1), "start")
+
+
+def test_it_computes_in_the_precision_of_its_run_and_leaves_that_of_the_process_alone(tmp_path):
+    config = experiment(train=Train(steps="2it", evaluate_every="2it", batch_size=8, precision="mixed_bfloat16"))
+    model = networks._build(config)
+    assert model.layers[-1].compute_dtype == "bfloat16"
+    assert keras.mixed_precision.global_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("unit", "message"),
+    [
+        (Unit(1, 1), r"has no finished training replicate 1, level 1\. Finished levels of that kind: 0\."),
+        (Unit(1, 9), r"has no finished training replicate 1, level 9\. Finished levels of that kind: 0\."),
+        (Unit(2, 0), r"has the replicates 1\. Received: 2"),
+        (Unit(1, 1, "reinit"), r"has the controls '', 'random_mask'\. Received: 'reinit'"),
+        (Unit(1, 1, variant="k=5"), r"has the variants ''\. Received: 'k=5'"),
+        (Unit(1, 1, "random_mask"), r"Finished levels of that kind: none\."),
+    ],
+)
+def test_what_is_not_there_is_said_with_what_is(tmp_path, unit, message):
+    run = opening.open_run(tmp_path, experiment(), {})
+    train_unit(run, Setups(run.config), Unit(1, 0))
+    with pytest.raises(RunError, match=message):
+        networks.load_network(run, unit)
+
+
+def test_the_sizes_of_every_dataset_are_known_without_its_data():
+    assert data.sizes("fashion_mnist_14", 224) == ((14, 14, 1), 10)
+    assert data.sizes("imagenet2012", 96) == ((96, 96, 3), 1000)
+    for name in data.SOURCES:
+        made_up = data.load(name, made_up=True)
+        assert data.sizes(name, 32)[1] == made_up.num_classes

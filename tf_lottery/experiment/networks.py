@@ -1,0 +1,62 @@
+"""A training of a run, back as a Keras model."""
+
+from typing import Any
+
+from tf_lottery import data, keras_api, layers, model_tickets, models
+from tf_lottery.core import schedules
+from tf_lottery.errors import RunError
+from tf_lottery.experiment import plan, variants
+from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.storage import Run, Unit
+
+
+def load_network(run: Run, unit: Unit, weights: str = "final") -> Any:
+    """The network of a finished training, with its masks and weights. Neither data nor optimizer are needed.
+
+    Args:
+        run: For instance from `Run.load`.
+        unit: Which training.
+        weights: `"final"` for those at the end of training, `"rewind"` for those that it started with.
+
+    Returns:
+        A prunable, uncompiled Keras model that returns logits.
+
+    Raises:
+        RunError: the run has no such training, or it is not done; the message says which are. DamageError: its file is
+            damaged.
+        TicketError: its ticket holds no such weights.
+
+    Example:
+        ```python
+        model = tfl.load_network(tfl.Run.load("runs/digits_lenet"), tfl.Unit(replicate=1, level=5))
+        ```
+    """
+    check_done(run, unit)
+    model = _build(variants.of(run.config, unit.variant))
+    return model_tickets.restore_ticket(model, run.ticket(unit, model_tickets.ticket_shapes(model)), weights)
+
+
+def check_done(run: Run, unit: Unit) -> None:
+    """Raises RunError, with what there is, where a training is not of the run or not done."""
+    units = plan.units(run.config)
+    if unit in units and run.is_done(unit):
+        return
+    for field, kind in (("variant", "variants"), ("replicate", "replicates"), ("control", "controls")):
+        known = dict.fromkeys(getattr(other, field) for other in units)
+        if getattr(unit, field) not in known:
+            names = ", ".join(repr(name) if isinstance(name, str) else str(name) for name in known)
+            raise RunError(f"{run.path} has the {kind} {names}. Received: {getattr(unit, field)!r}")
+    like = [other for other in units if _but_for_level(other) == _but_for_level(unit)]
+    done = ", ".join(str(other.level) for other in like if run.is_done(other)) or "none"
+    raise RunError(f"{run.path} has no finished training {unit}. Finished levels of that kind: {done}.")
+
+
+def _but_for_level(unit: Unit) -> tuple[Any, ...]:
+    return unit.replicate, unit.control, unit.variant, unit.order
+
+
+def _build(config: Experiment) -> Any:
+    """The prunable network that a training of `config` has, with new weights."""
+    with keras_api.precision(config.train.precision):
+        plain = models.build(config.model.name, *data.sizes(config.data.name, config.data.image_size))
+        return layers.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in config.prune.exclude])
