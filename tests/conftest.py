@@ -22,6 +22,7 @@ KERAS_FREE = (
     "test_reproduction.py",
     "test_ticket.py",
     "test_files.py",
+    "test_quiet.py",
     "test_sealed.py",
     "test_failpoints.py",
     "experiment/test_storage.py",

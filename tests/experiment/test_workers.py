@@ -101,12 +101,3 @@ def test_who_is_to_stop_tells_all_trainings_and_waits_for_them(tmp_path, error):
     assert watcher.done == [Unit(1, 0), Unit(2, 0), Unit(3, 0)]
     assert made._executor.order == [*watcher.done, Unit(1, 1)]
     assert watcher.notes == ["Stopping: each training keeps its state and ends. Ctrl-C again stops at once."]
-
-
-def test_standard_error_is_silent_only_for_a_while(capfd):
-    import os
-
-    with workers._silent_stderr():
-        os.write(2, b"unheard")
-    os.write(2, b"heard")
-    assert capfd.readouterr().err == "heard"

@@ -17,6 +17,7 @@ ROOMS = {
     "core": {"errors"},
     "failpoints": set(),
     "files": {"errors", "failpoints"},
+    "quiet": set(),
     "sealed": set(),
     "ticket": {"core", "errors", "files"},
     "data": {"errors"},
@@ -41,9 +42,9 @@ ROOMS = {
     "training": {"core", "distribution", "errors", "feeds", "model_masks", "naming", "state", "ticket", *KERAS},
     "experiment": {
         *("core", "data", "distribution", "errors", "feeds", "files", "models", "sealed", "ticket", "topology"),
-        *("__init__", "training", *KERAS, *MODELS),
+        *("__init__", "quiet", "training", *KERAS, *MODELS),
     },
-    "export": {"core", "errors", "files", "tfmot_bridge", "ticket", *KERAS, *MODELS},
+    "export": {"core", "errors", "experiment", "files", "quiet", "tfmot_bridge", "ticket", *KERAS, *MODELS},
     "report": {"core", "errors", "experiment"},
     "command_line": {"errors", "experiment"},
     "__init__": {
@@ -51,7 +52,7 @@ ROOMS = {
         *("prunable", "ticket", "topology"),
     },
 }
-NUMPY_ONLY = ("errors", "core", "failpoints", "files", "sealed", "ticket", "topology", "data", "report", "command_line")
+NUMPY_ONLY = ("errors", "core", "failpoints", "files", "quiet", "sealed", "ticket", "topology", "data", "report", "command_line")
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
@@ -21,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tf_lottery import quiet
 from tf_lottery.errors import LotteryError, RunError, StoppedError
 from tf_lottery.experiment.cadence import EVERY_TEN_MINUTES, Cadence
 from tf_lottery.experiment.config import Experiment
@@ -41,7 +41,7 @@ class Workers:
     def __init__(
         self, config: Experiment, jobs: int, topology: Topology = ONE_DEVICE, cadence: Cadence = EVERY_TEN_MINUTES
     ):
-        with _silent_stderr():  # for good: it clears away what killed workers leave, and need not warn of it
+        with quiet.stderr():  # for good: it clears away what killed workers leave, and need not warn of it
             resource_tracker.ensure_running()
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         self._news = context.SimpleQueue()
@@ -173,7 +173,7 @@ def _setups() -> tuple[Any, Any]:
     """The module `imp`, which takes seconds to import, and its setups; made when first asked for."""
     if "setups" not in _worker:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        with _silent_stderr():
+        with quiet.stderr():
             from tf_lottery import distribution
             from tf_lottery.experiment import imp, setups
             from tf_lottery.training import process
@@ -187,19 +187,6 @@ def _setups() -> tuple[Any, Any]:
             process.start()
             _worker["setups"] = imp, setups.Setups(_worker["config"])
     return _worker["setups"]
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """TensorFlow reports on every missing accelerator as it starts, in every process, whatever its log level says."""
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
 
 
 def _plan() -> Plan:

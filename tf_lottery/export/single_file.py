@@ -1,0 +1,32 @@
+"""Exports that are one file."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tf_lottery import files
+from tf_lottery.errors import ExportError
+
+
+def write(path: str | os.PathLike[str], make: Callable[[], bytes], *, overwrite: bool = False) -> None:
+    """Writes what `make` returns, whole or not at all.
+
+    Raises:
+        ExportError: something is at `path` and may not be replaced; `make` is not called then.
+        RunError: the file cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ExportError(f"{path} is a directory. Give the name of the file to write, too.")
+    if path.exists() and not overwrite:
+        raise ExportError(f"{path} exists. Choose another name, or have it replaced with `overwrite`.")
+    files.write(path, make(), "exported file")
+
+
+def keras_file(model: Any) -> bytes:
+    """The content of a `.keras` file of a model."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(path := Path(folder, "model.keras"))
+        return path.read_bytes()
