@@ -5,7 +5,7 @@ import made_up
 import pytest
 
 from tf_lottery.errors import PruningError, RunError, StoppedError
-from tf_lottery.experiment import plan, workers
+from tf_lottery.experiment import plan
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.experiment.workers import Workers
