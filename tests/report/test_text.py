@@ -116,3 +116,24 @@ def test_dense_networks_are_compared_by_variant_on_validation_and_test_sets():
         ["low", "85.00 [80.00–90.00]", "70.00 [60.00–80.00]"],
         ["high", "70.00 [70.00–70.00]", "50.00 [50.00–50.00]"],
     ]
+
+
+def test_forms_are_shown_in_bytes_shares_and_milliseconds():
+    table = text.forms(
+        pd.DataFrame(
+            {
+                "form": ["dense", "dense, gzip"],
+                "bytes": [1_234_567, 617_284],
+                "share": [1.0, 0.50001],
+                "parameters": [266_610, None],
+                "multiply_adds": [266_200, None],
+                "latency_1": [0.0012345, None],
+                "latency_64": [0.01, None],
+            }
+        )
+    )
+    assert table.columns.tolist() == [
+        *("form", "bytes", "of dense", "parameters", "multiply-adds", "ms, batch 1", "ms, batch 64"),
+    ]
+    assert table.iloc[0].tolist() == ["dense", "1,234,567", "100.0%", "266,610", "266,200", "1.234", "10.000"]
+    assert table.iloc[1].tolist() == ["dense, gzip", "617,284", "50.0%", "", "", "", ""]

@@ -128,6 +128,11 @@ def show(run: Run, page: Path) -> None:
     out.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
+def show_table(frame: pd.DataFrame, title: str) -> None:
+    """Prints a table of texts."""
+    console().print(_table(frame, title=title))
+
+
 def say(message: str) -> None:
     """Prints one line."""
     console().print(message, markup=False, highlight=False, soft_wrap=True)

@@ -49,6 +49,21 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([list(line.values()) for line in lines], columns=pd.MultiIndex.from_tuples(lines[0]))
 
 
+def forms(frame: pd.DataFrame) -> pd.DataFrame:
+    """Ready to print: what `export.report.compare` returns."""
+    latencies = [column for column in frame if column.startswith("latency_")]
+    return pd.DataFrame(
+        {
+            "form": frame.form,
+            "bytes": frame.bytes.map("{:,}".format),
+            "of dense": frame.share.map("{:.1%}".format),
+            "parameters": frame.parameters.map(_count),
+            "multiply-adds": frame.multiply_adds.map(_count),
+        }
+        | {f"ms, batch {column.partition('_')[2]}": frame[column].map(_milliseconds) for column in latencies}
+    )
+
+
 def dense_networks(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a variant, ready to print: the accuracy of its dense network at the end, on validation and test sets."""
     dense = frame[frame.level == 0].groupby("variant", sort=False)
@@ -148,6 +163,14 @@ def _count(number: int, noun: str) -> str:
 
 def percent(shares: pd.Series) -> str:
     return f"{100 * shares.mean():.2f} [{100 * shares.min():.2f}–{100 * shares.max():.2f}]"
+
+
+def _count(number: float) -> str:
+    return "" if pd.isna(number) else f"{number:,.0f}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return "" if pd.isna(seconds) else f"{1000 * seconds:.3f}"
 
 
 def _density(summary: pd.DataFrame, level: int) -> float:
