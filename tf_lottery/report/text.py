@@ -57,8 +57,8 @@ def forms(frame: pd.DataFrame) -> pd.DataFrame:
             "form": frame.form,
             "bytes": frame.bytes.map("{:,}".format),
             "of dense": frame.share.map("{:.1%}".format),
-            "parameters": frame.parameters.map(_count),
-            "multiply-adds": frame.multiply_adds.map(_count),
+            "parameters": frame.parameters.map(_whole),
+            "multiply-adds": frame.multiply_adds.map(_whole),
         }
         | {f"ms, batch {column.partition('_')[2]}": frame[column].map(_milliseconds) for column in latencies}
     )
@@ -165,7 +165,7 @@ def percent(shares: pd.Series) -> str:
     return f"{100 * shares.mean():.2f} [{100 * shares.min():.2f}–{100 * shares.max():.2f}]"
 
 
-def _count(number: float) -> str:
+def _whole(number: float) -> str:
     return "" if pd.isna(number) else f"{number:,.0f}"
 
 
