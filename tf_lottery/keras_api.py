@@ -120,6 +120,11 @@ def is_layer_graph(model: Any) -> bool:
     return isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")
 
 
+def maker(tensor: Any) -> Any:
+    """The layer (in Keras 3 also the operation, as of `x[0]`) that makes a symbolic tensor of a functional model."""
+    return tensor._keras_history[0]
+
+
 def clone_graph(model: Any, clone_layer: Callable[[Any], Any]) -> Any:
     """A new uncompiled model whose layers are what `clone_layer` makes of those of `model`."""
     compiled = getattr(model, "compiled", False)
