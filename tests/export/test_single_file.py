@@ -41,3 +41,10 @@ def test_a_keras_file_loads_as_the_model(tmp_path):
     (tmp_path / "model.keras").write_bytes(single_file.keras_file(model))
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert (loaded.predict(tiny.X, verbose=0) == model.predict(tiny.X, verbose=0)).all()
+
+
+def test_no_keras_file_is_made_of_weights_that_are_no_numbers():
+    model = tiny.dense()
+    model.layers[-1].kernel.assign([[float("nan")] * 3] * 4)
+    with pytest.raises(ExportError, match="'dense_1/kernel' has values that are NaN or infinite"):
+        single_file.keras_file(model)

@@ -4,11 +4,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
 from tf_lottery import layers, ticket as ticket_lib
 from tf_lottery.errors import ExportError
 from tf_lottery.experiment import networks
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.export import compaction, single_file
+from tf_lottery.export import compaction, report, single_file
 from tf_lottery.export.saved_model import saved_model
 from tf_lottery.export.tflite import tflite
 
@@ -47,17 +49,40 @@ def export(
     return path
 
 
+def compare(
+    run: Run,
+    unit: Unit,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
+    rounds: int = report.ROUNDS,
+) -> tuple[Path, pd.DataFrame]:
+    """Compares the forms that a training can be exported in, and writes that as CSV; see `report.compare`.
+
+    Args:
+        run, unit, path, overwrite: As of `export`.
+        rounds: As of `report.compare`.
+
+    Returns:
+        Where the file is, and the table.
+
+    Raises:
+        ExportError, RunError: as of `export`.
+    """
+    networks.check_done(run, unit)
+    path = Path(path) if path else default_path(run, unit, "report")
+    single_file.check_free(path, overwrite)  # measuring takes a while
+    table = report.compare(networks.load_network(run, unit), rounds=rounds)
+    single_file.write(path, lambda: table.to_csv(index=False).encode(), overwrite=overwrite)
+    return path, table
+
+
 def default_path(run: Run, unit: Unit, form: str) -> Path:
     """Where a training is exported to, unless one says where."""
     order = f"data order {unit.order}" if unit.order else ""
     parts = (f"replicate {unit.replicate}", unit.variant, order, unit.control, f"level {unit.level:02d}", form)
     name = "_".join(part.replace(" ", "_") for part in parts if part)
     return run.path / "exports" / f"{name}{_SUFFIXES[form]}"
-
-
-def size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
 
 
 def _saved_model(run: Run, unit: Unit, path: Path, overwrite: bool) -> None:
@@ -93,4 +118,11 @@ FORMS = {
     "ticket": _ticket,
     "compact": _compact,
 }
-_SUFFIXES = {"saved_model": "", "keras": ".keras", "tflite": ".tflite", "ticket": ".tfl", "compact": ".keras"}
+_SUFFIXES = {
+    "saved_model": "",
+    "keras": ".keras",
+    "tflite": ".tflite",
+    "ticket": ".tfl",
+    "compact": ".keras",
+    "report": ".csv",
+}

@@ -8,6 +8,7 @@ from typing import Any
 
 from tf_lottery import files
 from tf_lottery.errors import ExportError
+from tf_lottery.export import tracing
 
 
 def write(path: str | os.PathLike[str], make: Callable[[], bytes], *, overwrite: bool = False) -> None:
@@ -17,16 +18,25 @@ def write(path: str | os.PathLike[str], make: Callable[[], bytes], *, overwrite:
         ExportError: something is at `path` and may not be replaced; `make` is not called then.
         RunError: the file cannot be written.
     """
-    path = Path(path)
+    check_free(path := Path(path), overwrite)
+    files.write(path, make(), "exported file")
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raises ExportError where something is at `path` that may not be replaced by a file."""
     if path.is_dir():
         raise ExportError(f"{path} is a directory. Give the name of the file to write, too.")
     if path.exists() and not overwrite:
         raise ExportError(f"{path} exists. Choose another name, or have it replaced with `overwrite`.")
-    files.write(path, make(), "exported file")
 
 
 def keras_file(model: Any) -> bytes:
-    """The content of a `.keras` file of a model."""
+    """The content of a `.keras` file of a plain model.
+
+    Raises:
+        ExportError: a weight is NaN or infinite.
+    """
+    tracing.check_finite(model)
     with tempfile.TemporaryDirectory() as folder:
         model.save(path := Path(folder, "model.keras"))
         return path.read_bytes()

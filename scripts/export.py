@@ -1,0 +1,47 @@
+"""Exports a ticket of a run, or compares what it can be exported as.
+
+python scripts/export.py --run_dir=runs/digits_lenet --level=10 --format=saved_model
+python scripts/export.py --run_dir=runs/digits_lenet --level=10 --format=report    a table of sizes and latencies
+"""
+
+import os
+
+from absl import flags
+
+from tf_lottery import command_line, quiet
+from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.report import terminal, text
+
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "A directory made by find_tickets.py.", required=True)
+_LEVEL = flags.DEFINE_integer("level", None, "Which level; 0 is the dense network.", required=True)
+_FORMAT = flags.DEFINE_string(
+    "format",
+    None,
+    "saved_model (sparse on disk), keras (a plain .keras file), tflite, ticket (masks and weights), compact (a .keras "
+    "file of the smaller network that computes the same), or report (all of them compared).",
+    required=True,
+)
+_REPLICATE = flags.DEFINE_integer("replicate", 1, "Which replicate.")
+_CONTROL = flags.DEFINE_string("control", "", "A control instead of the ticket, as in random_mask.")
+_VARIANT = flags.DEFINE_string("variant", "", "Of a sweep, the label of the variant.")
+_TO = flags.DEFINE_string("to", None, "The file or directory to write. Default: one in RUN_DIR/exports.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replaces an earlier export at that place.")
+
+
+def main() -> None:
+    run = Run.load(_RUN_DIR.value)
+    unit = Unit(_REPLICATE.value, _LEVEL.value, _CONTROL.value, _VARIANT.value)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with quiet.stderr():
+        from tf_lottery.export import of_run, report
+    if _FORMAT.value == "report":
+        path, table = of_run.compare(run, unit, _TO.value, overwrite=_OVERWRITE.value)
+        terminal.show_table(text.forms(table), f"{run.path}, {unit}")
+    else:
+        path = of_run.export(run, unit, _FORMAT.value, _TO.value, overwrite=_OVERWRITE.value)
+    density = run.metrics(unit)["density"]
+    terminal.say(f"{path}: {report.size(path):,} bytes, density {density:.2%}.")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,149 @@
+"""A ticket of a run, in every form."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_lottery as tfl
+from tf_lottery import data
+from tf_lottery.errors import DamageError, ExportError, RunError
+from tf_lottery.experiment import networks, opening
+from tf_lottery.experiment.config import Data, Experiment, Prune, Train
+from tf_lottery.experiment.imp import train_unit
+from tf_lottery.experiment.setups import Setups
+from tf_lottery.experiment.storage import Unit
+from tf_lottery.export import of_run, report
+from tf_lottery.export.tflite import interpreter
+from tf_lottery.keras_api import keras
+
+TICKET = Unit(1, 1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config = Experiment(
+        replicates=1,
+        data=Data("digits", made_up=True),
+        train=Train(steps="4it", evaluate_every="2it", batch_size=8),
+        prune=Prune(levels=1, fraction=0.95),
+        controls=("random_mask",),
+    )
+    made = opening.open_run(tmp_path_factory.mktemp("runs") / "run", config, {})
+    setups = Setups(config)
+    for unit in (Unit(1, 0), TICKET, Unit(1, 1, "random_mask")):
+        train_unit(made, setups, unit)
+    return made
+
+
+@pytest.fixture(scope="module")
+def expected(run):
+    return networks.load_network(run, TICKET).predict(images(), verbose=0)
+
+
+def images():
+    return data.load("digits", made_up=True).test.x
+
+
+def test_a_sparse_saved_model_predicts_the_bits_of_the_run(run, expected, tmp_path):
+    path = of_run.export(run, TICKET, "saved_model", tmp_path / "model")
+    (found,) = tf.saved_model.load(path).signatures["serving_default"](tf.constant(images())).values()
+    assert np.array_equal(found, expected)
+    assert report.size(path) < 100_000 < report.size(of_run.export(run, TICKET, "keras"))
+
+
+def test_a_keras_file_is_a_plain_model(run, expected, tmp_path):
+    path = of_run.export(run, TICKET, "keras", tmp_path / "model.keras")
+    model = keras.models.load_model(path)
+    assert np.array_equal(model.predict(images(), verbose=0), expected)
+    assert model.count_params() == 50_610
+
+
+def test_a_compact_one_is_smaller_and_predicts_the_same(run, expected, tmp_path):
+    path = of_run.export(run, TICKET, "compact", tmp_path / "model.keras")
+    model = keras.models.load_model(path)
+    assert model.count_params() < 50_610
+    np.testing.assert_allclose(model.predict(images(), verbose=0), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_for_lite_rt_predicts_the_same(run, expected, tmp_path):
+    path = of_run.export(run, TICKET, "tflite", tmp_path / "model.tflite")
+    runner = interpreter(path.read_bytes()).get_signature_runner()
+    (name,) = runner.get_input_details()
+    (found,) = runner(**{name: images()}).values()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_ticket_file_is_that_of_the_run(run, tmp_path):
+    path = of_run.export(run, TICKET, "ticket", tmp_path / "ticket.tfl")
+    assert path.read_bytes() == (run.folder(TICKET) / "ticket.tfl").read_bytes()
+    model = networks.load_network(run, Unit(1, 0))
+    tfl.restore_ticket(model, tfl.load_ticket(path, model), "rewind")
+
+
+@pytest.mark.parametrize(
+    ("unit", "form", "name"),
+    [
+        (TICKET, "saved_model", "replicate_1_level_01_saved_model"),
+        (TICKET, "compact", "replicate_1_level_01_compact.keras"),
+        (Unit(2, 11, "random_mask"), "ticket", "replicate_2_random_mask_level_11_ticket.tfl"),
+        (Unit(1, 3, variant="k=0, low"), "tflite", "replicate_1_k=0,_low_level_03_tflite.tflite"),
+        (Unit(1, 3, order=2), "report", "replicate_1_data_order_2_level_03_report.csv"),
+    ],
+)
+def test_an_export_without_a_place_goes_to_one_that_says_what_it_is(run, unit, form, name):
+    assert of_run.default_path(run, unit, form) == run.path / "exports" / name
+
+
+def test_what_is_there_is_replaced_only_on_demand(run, tmp_path):
+    path = tmp_path / "ticket.tfl"
+    path.write_bytes(b"mine")
+    with pytest.raises(ExportError, match=r"ticket\.tfl exists"):
+        of_run.export(run, TICKET, "ticket", path)
+    assert path.read_bytes() == b"mine"
+    assert of_run.export(run, TICKET, "ticket", path, overwrite=True) == path
+    assert path.read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize(
+    ("unit", "form", "error", "message"),
+    [
+        (TICKET, "onnx", ExportError, r"must be one of saved_model, keras, tflite, ticket, compact\. Received: 'onnx'"),
+        (Unit(1, 7), "ticket", RunError, r"no finished training replicate 1, level 7\. Finished levels of .*: 0, 1\."),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(run, tmp_path, unit, form, error, message):
+    export = (
+        of_run.compare if form == "report" else lambda *arguments: of_run.export(*arguments[:2], form, tmp_path / "x")
+    )
+    with pytest.raises(error, match=message):
+        export(run, unit, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keras_files_are_named_as_keras_wants_them(run, tmp_path):
+    for form in ("keras", "compact"):
+        with pytest.raises(ExportError, match=r"whose names end with \.keras\. Received: .*model\.h5"):
+            of_run.export(run, TICKET, form, tmp_path / "model.h5")
+
+
+def test_a_damaged_ticket_is_not_exported(run, tmp_path):
+    path = run.folder(Unit(1, 1, "random_mask")) / "ticket.tfl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-50] + b"?" + whole[-49:])
+    try:
+        for form in of_run.FORMS:
+            with pytest.raises(DamageError, match=r"ticket\.tfl is damaged"):
+                of_run.export(run, Unit(1, 1, "random_mask"), form, tmp_path / "x.keras")
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        path.write_bytes(whole)
+
+
+def test_the_forms_are_compared_in_a_table(run, tmp_path):
+    with pytest.raises(RunError, match="no finished training"):
+        of_run.compare(run, Unit(1, 7), tmp_path / "forms.csv")
+    path, table = of_run.compare(run, TICKET, tmp_path / "forms.csv", rounds=1)
+    assert path == tmp_path / "forms.csv"
+    assert path.read_text() == table.to_csv(index=False)
+    with pytest.raises(ExportError, match="exists"):
+        of_run.compare(run, TICKET, path)
