@@ -41,6 +41,7 @@ KERAS_FREE = (
 # Looking for doctests in what tests import or start would import it a second time.
 collect_ignore = [
     "tiny.py",
+    "whole_numbers.py",
     "archives.py",
     "fits.py",
     "made_up.py",

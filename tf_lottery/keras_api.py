@@ -10,7 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -135,6 +135,55 @@ def clone_graph(model: Any, clone_layer: Callable[[Any], Any]) -> Any:
     finally:
         if not LEGACY:
             model.compiled = compiled
+
+
+class Tensor(NamedTuple):
+    """A symbolic tensor in a graph of layers: what made it, in which of its calls, as which output; and its shape."""
+
+    layer: int
+    call: int
+    position: int
+    shape: tuple[int | None, ...]
+    has_mask: bool  # of Keras: which time steps count
+
+
+class Call(NamedTuple):
+    """A call of a layer, or of a model or an operation, in a graph of layers; `is_plain`: with tensors only."""
+
+    layer: Any
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    is_plain: bool
+
+
+def calls(model: Any) -> list[Call]:
+    """All calls in a Sequential or functional model, in the order in which they can be made, those of inputs first."""
+    nodes = _graph(model)._nodes_by_depth
+    return [_call(node) for depth in sorted(nodes, reverse=True) for node in nodes[depth]]
+
+
+def output_tensors(model: Any) -> list[Tensor]:
+    """What a Sequential or functional model returns, flat."""
+    return [_tensor(tensor) for tensor in tf.nest.flatten(_graph(model).outputs)]
+
+
+def _graph(model: Any) -> Any:
+    return model._functional if not LEGACY and isinstance(model, keras.Sequential) else model
+
+
+def _call(node: Any) -> Call:
+    layer, inputs = (node.layer, node.keras_inputs) if LEGACY else (node.operation, node.input_tensors)
+    given = (node.call_args, node.call_kwargs) if LEGACY else (node.arguments.args, node.arguments.kwargs)
+    settings = [item for item in tf.nest.flatten(given) if not hasattr(item, "_keras_history")]
+    tensors = [tuple(map(_tensor, tf.nest.flatten(some))) for some in (inputs, node.outputs)]
+    return Call(layer, *tensors, is_plain=all(setting is None or setting is False for setting in settings))
+
+
+def _tensor(tensor: Any) -> Tensor:
+    origin = tensor._keras_history
+    shape = () if getattr(tensor.shape, "rank", 0) is None else tuple(tensor.shape)
+    has_mask = getattr(tensor, "_keras_mask", None) is not None
+    return Tensor(id(origin[0]), *origin[1:], shape, has_mask)
 
 
 def attach(model: Any, name: str, layer: Any) -> None:

@@ -232,11 +232,17 @@ def _lost_in_checkpoints(model: Any) -> list[str]:
     return [name for name, variable in naming.named_variables(model).items() if id(variable) in lost]
 
 
-def rebuilt(model: Any, replace: Callable[[Any], Any]) -> Any:
-    """A copy of `model`, and of the models inside it, with every layer replaced; the same weights, the same frozen."""
+def rebuilt(model: Any, replace: Callable[[Any], Any], fill: Callable[[Any, Any], None] | None = None) -> Any:
+    """A copy of `model`, and of the models inside it, with every layer replaced; the same weights, the same frozen.
+
+    Args:
+        model: A Sequential or functional model.
+        replace: What makes another layer, not built, of each layer.
+        fill: What gives a new layer the state of the old one; None: `copy_state`.
+    """
     new, pairs = _clone(model, replace)
     for old_layer, new_layer in pairs:
-        copy_state(old_layer, new_layer)
+        (fill or copy_state)(old_layer, new_layer)
     return new
 
 

@@ -1,0 +1,114 @@
+"""Exact compaction: units and channels that cannot matter are removed, and the model predicts as before."""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tf_lottery import keras_api, layers, naming
+from tf_lottery.errors import ExportError
+from tf_lottery.export.compaction import analysis as graph_analysis, findings, shrinking
+from tf_lottery.export.compaction.analysis import Analysis
+from tf_lottery.export.compaction.findings import Finding
+
+__all__ = ["Finding", "analyse", "compact"]
+
+
+def compact(model: Any) -> Any:
+    """A smaller model that predicts as `model`: without the units and channels that cannot matter.
+
+    What goes: units whose values nobody reads, because all weights from them are 0; and units that have one value
+    whatever the model gets, because all weights to them are 0. What the latter add to others goes into the biases of
+    those (of layers that had none, too: `use_bias` becomes True), where that is exact: not where a convolution also
+    sees the zeros around what comes in. Channels that are added up, or bound in another way, go together or not at all.
+    Every layer keeps at least one. The models inside a model are made smaller, too; their inputs and outputs stay.
+
+    The two models are equal in real arithmetic, as long as all values in `model` are finite. In floating point sums are
+    taken in another order, and constants are added in float64, so that predictions differ in the last digits; in half
+    precision in the last digits of that.
+
+    Args:
+        model: A built model, with or without masks, ours or tfmot's. It is left as it is. It is for inference: what is
+            constant then need not be so in training.
+
+    Returns:
+        A plain, uncompiled model with the same inputs, outputs and layer names. A subclassed model itself, with its
+        masks applied and a warning: which of its layers reads what is not to be known.
+
+    Raises:
+        ModelError: `model` is not built.
+        ExportError: a weight is NaN or infinite, or a bias would be too large for its dtype.
+    """
+    plain = layers.plain(model)
+    analyses = _analyses(plain, _names(plain)).values()
+    smaller = {key: layer for analysis in analyses for key, layer in shrinking.smaller_layers(analysis).items()}
+    if not smaller:
+        return plain
+
+    def make(layer: Any) -> Any:
+        return smaller[id(layer)].make(layer) if id(layer) in smaller else layers.layer_like(layer)
+
+    def fill(old: Any, new: Any) -> None:
+        if id(old) not in smaller:
+            return layers.copy_state(old, new)
+        new.trainable = old.trainable
+        return smaller[id(old)].fill(new)
+
+    return layers.rebuilt(plain, make, fill)
+
+
+def analyse(model: Any) -> dict[str, Finding]:
+    """What `compact` would do.
+
+    Args:
+        model: See `compact`.
+
+    Returns:
+        For each layer that has units, by its path in the model: how many, how many would stay, and why no more go.
+        Nothing for a subclassed model, with a warning.
+
+    Raises:
+        ModelError: `model` is not built.
+        ExportError: a weight is NaN or infinite.
+    """
+    plain = layers.plain(model)
+    names = _names(plain)
+    found: dict[str, Finding] = {}
+    for analysis in _analyses(plain, names).values():
+        found |= findings.findings(analysis, names)
+    return found
+
+
+def _names(model: Any) -> dict[int, str]:
+    return {id(layer): name for name, layer in naming.named_layers(model).items()}
+
+
+def _analyses(model: Any, names: Mapping[int, str]) -> dict[int, Analysis]:
+    """Of a model and of the models inside it, by their id."""
+    if not keras_api.is_layer_graph(model):
+        warnings.warn(
+            f"{type(model).__name__} stays as it is: it is a subclassed model, of which nobody but its own code knows "
+            "which layer reads what. Only Sequential and functional models can be made smaller.",
+            stacklevel=3,
+        )
+        return {}
+    _check_weights(model)
+    graphs = _graphs(model)
+    called = Counter(key for graph in graphs for key in {id(call.layer) for call in keras_api.calls(graph)})
+    fixed = {key for key, count in called.items() if count > 1}
+    return {id(graph): graph_analysis.analyse(graph, names, fixed) for graph in graphs}
+
+
+def _graphs(model: Any) -> list[Any]:
+    """A model and the models inside it, each once."""
+    inside = {id(call.layer): call.layer for call in keras_api.calls(model) if keras_api.is_layer_graph(call.layer)}
+    graphs = {id(graph): graph for part in inside.values() for graph in _graphs(part)}
+    return [model, *graphs.values()]
+
+
+def _check_weights(model: Any) -> None:
+    for name, variable in naming.named_variables(model).items():
+        if not np.isfinite(np.asarray(variable.numpy()).astype(np.float64)).all():
+            raise ExportError(f"Weight {name!r} holds NaN or infinite values: 0 times those is not 0.")
