@@ -1,6 +1,7 @@
 """The computation of a Keras model as a TensorFlow function, with names for what goes in and what comes out."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,27 +16,60 @@ def trace(model: Any, batch: int | None = None) -> tf.types.experimental.Concret
     """What a plain model computes at inference.
 
     Args:
-        model: A built model. Of a subclassed one the inputs are those it was built with: one float tensor, or a dict
-            of them.
+        model: A built model, see `input_specs`.
         batch: The first dimension of all inputs; None leaves it free.
 
     Returns:
         A function from a dict of tensors to a dict of tensors. A Sequential or functional model's inputs are called
         as their Input layers are, its outputs as the layers that make them; automatic names are numbered as weight
-        names are. A subclassed model's are `"inputs"` and `"outputs"`, or the keys of its dicts.
+        names are. A subclassed model's are `"inputs"` and `"outputs"`. Outputs in a dict are called by their keys, and
+        so are the inputs of subclassed models.
 
     Raises:
         ExportError: a subclassed model was built in another way.
     """
-    structure, names = _inputs(model)
-    leaves = zip(names, tf.nest.flatten(structure), strict=True)
-    specs = {name: tf.TensorSpec((batch, *leaf.shape[1:]), leaf.dtype, name) for name, leaf in leaves}
+    return by_name(model, lambda inputs: model(inputs, training=False), input_specs(model, batch))
+
+
+def by_name(
+    model: Any, call: Callable[[Any], Any], specs: Any
+) -> tf.types.experimental.ConcreteFunction:
+    """`call`, which takes and gives what `model` does, as a function from a dict of tensors to a dict of tensors.
+
+    Args:
+        model: Whose outputs these are.
+        call: From the model's inputs to its outputs.
+        specs: As of `input_specs`.
+    """
+    named = {spec.name: spec for spec in tf.nest.flatten(specs)}
 
     def serve(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        inputs = tf.nest.pack_sequence_as(structure, [features[name] for name in names])
-        return _named_outputs(model, model(inputs, training=False))
+        return _named_outputs(model, call(tf.nest.pack_sequence_as(specs, [features[name] for name in named])))
 
-    return tf.function(serve, autograph=False).get_concrete_function(specs)
+    return tf.function(serve, autograph=False).get_concrete_function(named)
+
+
+def input_specs(model: Any, batch: int | None = None, given: Any = None) -> Any:
+    """What a model takes: a tf.TensorSpec with a name of its own for each input, in the structure that it wants.
+
+    Args:
+        model: A built model. Of a subclassed one the inputs are those it was built with: one float tensor, or a dict
+            of them.
+        batch: The first dimension of all inputs; None leaves it free.
+        given: A tf.TensorSpec, or a structure of them: to be used as they are, but for their names. A subclassed
+            model's inputs are called as the keys of a dict, else as their specs.
+
+    Raises:
+        ExportError: nothing is given, and a subclassed model was built in another way.
+    """
+    if given is None:
+        structure, names = _inputs(model)
+        shapes = [(batch, *leaf.shape[1:]) for leaf in tf.nest.flatten(structure)]
+    else:
+        structure, names = given, _given_names(model, given)
+        shapes = [leaf.shape for leaf in tf.nest.flatten(given)]
+    leaves = zip(shapes, tf.nest.flatten(structure), names, strict=True)
+    return tf.nest.pack_sequence_as(structure, [tf.TensorSpec(shape, leaf.dtype, name) for shape, leaf, name in leaves])
 
 
 def trackable(model: Any) -> tf.Module:
@@ -67,22 +101,36 @@ def _inputs(model: Any) -> tuple[Any, list[str]]:
         return structure, _layer_names(model, tf.nest.flatten(structure))
     shapes = (model.get_build_config() or {}).get("input_shape")
     named = shapes if isinstance(shapes, dict) else {"inputs": shapes}
-    if not all(isinstance(shape, tuple | list) and len(shape) > 0 for shape in named.values()):
+    if not all(map(_is_shape, named.values())):
         raise ExportError(
-            f"The shapes of the inputs of {type(model).__name__} are not known. Export a functional model around it: "
-            "`keras.Model(inputs, model(inputs))`, with a keras.Input for each input."
+            f"The shapes of the inputs of {type(model).__name__} are not known. Give them where there is "
+            "an argument `inputs`, or export a functional model around it: `keras.Model(inputs, model(inputs))`, with a "
+            "keras.Input for each input."
         )
     specs = {name: tf.TensorSpec(named[name], keras.backend.floatx()) for name in sorted(named)}
     return (specs if isinstance(shapes, dict) else specs["inputs"]), list(specs)
 
 
+def _is_shape(shape: Any) -> bool:
+    return isinstance(shape, tuple | list) and shape != () and all(isinstance(n, int | None) for n in shape)
+
+
+def _given_names(model: Any, given: Any) -> list[str]:
+    specs = tf.nest.flatten(given)
+    if not specs or not all(isinstance(spec, tf.TensorSpec) for spec in specs):
+        raise ExportError(f"`inputs` must be a tf.TensorSpec, or a list or dict of them. Received: {given!r}")
+    if keras_api.is_layer_graph(model):
+        return _inputs(model)[1]
+    is_flat_dict = isinstance(given, dict) and len(given) == len(specs)
+    return _distinct(sorted(given) if is_flat_dict else [spec.name or "inputs" for spec in specs])
+
+
 def _named_outputs(model: Any, outputs: Any) -> dict[str, tf.Tensor]:
     flat = tf.nest.flatten(outputs)
-    if keras_api.is_layer_graph(model):
-        structure = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
-        names = _layer_names(model, tf.nest.flatten(structure))
-    elif isinstance(outputs, dict) and len(outputs) == len(flat):
+    if isinstance(outputs, dict) and len(outputs) == len(flat):
         names = sorted(outputs)  # the order of `tf.nest`
+    elif keras_api.is_layer_graph(model):
+        names = _layer_names(model, model.outputs)
     else:
         names = _distinct("outputs" for _ in flat)
     return {name: tf.identity(tensor) for name, tensor in zip(names, flat, strict=True)}
@@ -92,7 +140,9 @@ def _layer_names(model: Any, tensors: Iterable[Any]) -> list[str]:
     """Names of the layers that make `tensors`."""
     names = {id(layer): name for name, layer in naming.named_layers(model).items()}
     makers = [keras_api.maker(tensor) for tensor in tensors]
-    return _distinct(names.get(id(maker), maker.name) for maker in makers)
+    found = [names.get(id(maker), maker.name) for maker in makers]
+    # An automatic Input layer of Keras 3 is called so in a copy of its model.
+    return _distinct(re.sub(r"^keras_tensor(_\d+)?$", "input_layer", name) for name in found)
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
