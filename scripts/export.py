@@ -14,9 +14,10 @@ from tf_lottery.report import terminal, text
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "A directory made by find_tickets.py.", required=True)
 _LEVEL = flags.DEFINE_integer("level", None, "Which level; 0 is the dense network.", required=True)
-_FORMAT = flags.DEFINE_string(
+_FORMAT = flags.DEFINE_enum(
     "format",
     None,
+    ["saved_model", "keras", "tflite", "ticket", "compact", "report"],
     "saved_model (sparse on disk), keras (a plain .keras file), tflite, ticket (masks and weights), compact (a .keras "
     "file of the smaller network that computes the same), or report (all of them compared).",
     required=True,

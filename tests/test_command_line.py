@@ -138,7 +138,7 @@ def test_a_missing_flag_is_one_line():
     assert done.stderr == "Error: Give --run_dir=VALUE. See --help.\n"
 
 
-@pytest.mark.parametrize("script", ["find_tickets", "report", "prepare_data"])
+@pytest.mark.parametrize("script", ["find_tickets", "report", "prepare_data", "export"])
 def test_help_names_the_flags(script):
     assert "--" in call(script, "--help").stdout
     assert ("--config" in call(script, "--help").stdout) == (script == "find_tickets")
@@ -157,3 +157,43 @@ def test_a_dataset_that_cannot_be_prepared_is_one_line(arguments):
     done = call("prepare_data", *arguments)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "Give the dataset to prepare, one of: cifar10, cifar100, fashion_mnist, fashion_mnist_14, " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--level=1"], "Give --format=VALUE. See --help."),
+        (["--format=keras"], "Give --level=VALUE. See --help."),
+        (["--level=one", "--format=keras"], "flag --level=one: invalid literal for int()"),
+        (
+            ["--level=1", "--format=onnx"],
+            "flag --format=onnx: value should be one of <saved_model|keras|tflite|ticket|compact|report>",
+        ),
+        (
+            ["--level=9", "--format=ticket"],
+            "has no finished training replicate 1, level 9. Finished levels of that kind: 0, ",
+        ),
+        (["--level=1", "--format=ticket", "--replicate=7"], "has the replicates 1, 2, 3. Received: 7"),
+        (["--level=1", "--format=ticket", "--variant=a"], "has the variants ''. Received: 'a'"),
+        (
+            ["--level=1", "--format=ticket", "--to=pyproject.toml"],
+            "pyproject.toml exists. Choose another name, or have it ",
+        ),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line_and_writes_nothing(tmp_path, arguments, message):
+    run = made_up.run(tmp_path / "run")
+    before = sorted(tmp_path.rglob("*"))
+    done = call("export", f"--run_dir={run.path}", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_export_says_what_it_wrote_where_and_nothing_else(tmp_path):
+    run = made_up.run(tmp_path / "run")
+    done = call("export", f"--run_dir={run.path}", "--level=1", "--format=ticket")
+    path = run.path / "exports/replicate_1_level_01_ticket.tfl"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{path}: {path.stat().st_size:,} bytes, density 80.00%.\n"

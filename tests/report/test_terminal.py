@@ -1,6 +1,7 @@
 import io
 
 import made_up
+import pandas as pd
 from rich.console import Console
 
 from tf_lottery.experiment import opening
@@ -123,3 +124,13 @@ def test_no_cell_is_cut_however_many_controls_there_are(monkeypatch, tmp_path):
     run = made_up.run(tmp_path / "run", made_up.experiment(replicates=3, controls=CONTROLS))
     terminal.show(run, page.write(run))
     assert "…" not in stream.getvalue()
+
+
+def test_a_table_of_texts_is_shown_under_its_title(monkeypatch):
+    stream = output(monkeypatch)
+    terminal.show_table(
+        pd.DataFrame({"form": ["dense", "sparse [packed]"], "bytes": ["1,234", "56"]}), "runs/a, level 5"
+    )
+    lines = [line.split() for line in stream.getvalue().splitlines() if line.strip()]
+    assert lines[:2] == [["runs/a,", "level", "5"], ["form", "bytes"]]
+    assert lines[-2:] == [["dense", "1,234"], ["sparse", "[packed]", "56"]]
