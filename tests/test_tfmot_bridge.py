@@ -251,6 +251,75 @@ def test_tfmot_itself_refuses_models_of_keras_3():
         TFMOT.prune_low_magnitude(tiny.dense())
 
 
+def mobile_net(activation=keras.layers.ReLU):
+    """As XNNPACK's sparse inference needs it, from a first convolution to the pooling at the end."""
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.ZeroPadding2D(1)(image)
+    x = keras.layers.Conv2D(8, 3, strides=2, use_bias=False, name="first")(x)
+    x = activation()(keras.layers.BatchNormalization()(x))
+    for number in (1, 2):
+        y = keras.layers.Conv2D(16, 1, use_bias=False, name=f"expand_{number}")(x)
+        y = activation()(keras.layers.BatchNormalization()(y))
+        y = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(y)
+        y = keras.layers.Conv2D(8, 1, name=f"project_{number}")(y)
+        x = keras.layers.Add()([x, keras.layers.BatchNormalization()(y)])
+    features = keras.layers.Flatten()(keras.layers.GlobalAveragePooling2D(keepdims=True)(x))
+    return keras.Model(image, keras.layers.Dense(3, name="output")(features))
+
+
+def excluded(model):
+    return tfmot_bridge.excluded_by(TFMOT.PruneForLatencyOnXNNPack(), model)
+
+
+@legacy_keras_only
+def test_the_policy_for_xnnpack_leaves_the_1x1_convolutions_and_tfmot_prunes_the_same():
+    model = mobile_net()
+    pointwise = [f"{kind}_{number}/kernel" for number in (1, 2) for kind in ("expand", "project")]
+    assert excluded(model) == ["first/kernel", "depthwise_conv2d/kernel", "depthwise_conv2d_1/kernel", "output/kernel"]
+    prunable = tfl.make_prunable(model, exclude=excluded(model))
+    assert list(tfl.get_masks(prunable)) == pointwise
+    by_tfmot = wrapped(model, compiled=False, pruning_policy=TFMOT.PruneForLatencyOnXNNPack())
+    assert list(tfl.get_masks(by_tfmot)) == pointwise
+
+
+@legacy_keras_only
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (tiny.dense, "Could not find `Conv2D 3x3` layer with stride 2x2"),
+        (lambda: mobile_net(keras.layers.Softmax), "Layer Softmax is not supported"),
+        (tiny.subclassed, "Subclassed models are not supported"),
+        (lambda: keras.Sequential([keras.layers.Dense(2)]), "Unbuilt models are not supported"),
+    ],
+)
+def test_what_the_policy_does_not_support_is_refused_with_its_reason(build, reason):
+    with pytest.raises(ModelError, match=rf"PruneForLatencyOnXNNPack does not support '\w+': {reason}"):
+        excluded(build())
+
+
+class Recurrent:
+    """A policy of a user's own."""
+
+    def allow_pruning(self, layer):
+        return isinstance(layer, keras.layers.Bidirectional)
+
+    def ensure_model_supports_pruning(self, model):
+        pass
+
+
+@legacy_keras_only
+def test_a_policy_of_ones_own_allows_layers_with_all_that_is_in_them_at_any_depth():
+    inner = keras.Sequential([keras.Input((4, 2)), keras.layers.Bidirectional(keras.layers.SimpleRNN(2), name="both")])
+    model = keras.Sequential([keras.Input((4, 2)), inner, keras.layers.Dense(2, name="bothersome")])
+    assert tfmot_bridge.excluded_by(Recurrent(), model) == ["bothersome/kernel"]
+
+
+@pytest.mark.skipif(keras_api.LEGACY, reason="it is about Keras 3")
+def test_policies_are_for_legacy_keras_and_say_so():
+    with pytest.raises(ModelError, match=r"legacy Keras only\. Set TF_USE_LEGACY_KERAS=1"):
+        excluded(mobile_net())
+
+
 LAW_12 = """
 import os, sys
 from tf_lottery import tfmot_bridge
@@ -300,7 +369,15 @@ def test_the_page_on_tfmot_prunes_by_a_schedule_of_tfmot(tmp_path, monkeypatch):
 
 @legacy_keras_only
 def test_the_page_on_tfmot_prunes_a_model_that_tfmot_wrapped():
-    (code,) = blocks("python legacy")
+    code, _ = blocks("python legacy")
     exec(compile(code, "docs/tfmot.md", "exec"), names := {})
     assert tfl.density(names["wrapped"]) == 0.5
     assert (names["plain"].layers[0].get_weights()[0] == 0).mean() == 0.5
+
+
+@legacy_keras_only
+def test_the_page_on_tfmot_prunes_what_its_policy_allows():
+    _, code = blocks("python legacy")
+    exec(compile(code, "docs/tfmot.md", "exec"), names := {})
+    assert names["excluded"] == ["conv2d/kernel", "depthwise_conv2d/kernel"]
+    assert list(tfl.get_masks(names["model"])) == ["conv2d_1/kernel"]

@@ -1,4 +1,4 @@
-"""Models that tfmot has wrapped: they keep their wrappers, and their masks become ours to move.
+"""Models that tfmot has wrapped, whose masks become ours to move; its schedules and policies.
 
 The only room that imports tensorflow_model_optimization (tfmot), and only when it is needed.
 """
@@ -11,7 +11,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_lottery import keras_api, keras_training, masking, model_masks
+from tf_lottery import keras_api, keras_training, masking, model_masks, naming
+from tf_lottery.errors import ModelError
+from tf_lottery.prunable import prunable_weights
 
 _NEVER = 2**62
 
@@ -55,8 +57,41 @@ def _freeze(wrapper: Any) -> bool:
     return True
 
 
+def excluded_by(policy: Any, model: Any) -> list[str]:
+    """The weights that a policy of tfmot leaves unpruned, for `exclude` of `make_prunable`.
+
+    Args:
+        policy: A `tfmot.sparsity.keras.PruningPolicy`, like `PruneForLatencyOnXNNPack()`, or a class of your own with
+            its two methods.
+        model: A built model of legacy Keras, without masks.
+
+    Returns:
+        Weight names: those of layers that the policy does not allow to prune.
+
+    Raises:
+        ModelError: the policy does not support `model`, or `model` is one of Keras 3, which tfmot does not know.
+
+    Example:
+        ```python
+        model = tfl.make_prunable(model, exclude=excluded_by(import_tfmot().PruneForLatencyOnXNNPack(), model))
+        ```
+    """
+    if not keras_api.LEGACY:
+        raise ModelError(
+            "Policies of tfmot know the layers of legacy Keras only. Set TF_USE_LEGACY_KERAS=1 and build the model "
+            "with tf_keras; or tell `make_prunable` itself what to `exclude`."
+        )
+    try:
+        policy.ensure_model_supports_pruning(model)
+    except ValueError as error:
+        raise ModelError(f"{type(policy).__name__} does not support {model.name!r}: {error}") from error
+    parts = naming.named_layers(model).items()
+    allowed = [path for path, part in parts if not keras_api.is_layer_graph(part) and policy.allow_pruning(part)]
+    return [name for name in prunable_weights(model) if not name.startswith(tuple(f"{path}/" for path in allowed))]
+
+
 def import_tfmot() -> Any:
-    """`tfmot.sparsity.keras`, for its schedules, imported without what the plain import does to a process.
+    """`tfmot.sparsity.keras`, for its schedules and policies, imported without what the plain import does to a process.
 
     That sets TF_USE_LEGACY_KERAS, and thereby decides that `tf.keras` is legacy Keras if nobody has used it yet.
 

@@ -34,7 +34,7 @@ ROOMS = {
     "model_tickets": {
         *("errors", "layers", "masking", "model_masks", "naming", "prunable", "state", "ticket", "tfmot_bridge"),
     },
-    "tfmot_bridge": {"errors", "masking", "model_masks", "naming", *KERAS},
+    "tfmot_bridge": {"errors", "masking", "model_masks", "naming", "prunable", *KERAS},
     "callbacks": {"core", "errors", "files", "sealed", "ticket", "tfmot_bridge", *KERAS, *MODELS},
     "feeds": {"core", "data", "errors"},
     "topology": {"errors"},
