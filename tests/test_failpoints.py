@@ -34,6 +34,8 @@ ALLOWED = {
     ("callbacks/density_summaries.py", "tf.summary.create_file_writer"): "TensorBoard's own log, which nothing reads",
     ("export/single_file.py", "tempfile.TemporaryDirectory"): "what Keras saves only to a path, on its way",
     ("export/single_file.py", "model.save"): "into the folder above",
+    ("export/report.py", "tempfile.TemporaryDirectory"): "forms of a model, to be measured",
+    ("export/report.py", "tarfile.open"): "into memory",
     ("data/debian.py", "tempfile.TemporaryDirectory"): "archives to prepare a dataset from, checked by their checksums",
     ("data/debian.py", "manual_dir.mkdir"): "the same",
     ("data/debian.py", "temporary.write_bytes"): "the same",
@@ -80,8 +82,8 @@ def opens_for_writing(mode, keywords):
 
 
 def sites(tree, function):
-    """What calls of `files.write` or `files.remove` give as their site: a text, or the source of another expression."""
-    place = {"write": 2, "remove": 1}[function]
+    """What calls of a function of `files` give as their site: a text, or the source of another expression."""
+    place = {"write": 2, "remove": 1, "folder": 1}[function]
     for call in calls(tree):
         if ast.unparse(call.func) == f"files.{function}":
             site = next((word.value for word in call.keywords if word.arg == "site"), None) or call.args[place]
@@ -99,7 +101,8 @@ def all_sites(function):
 def test_every_write_and_every_removal_has_its_name_in_the_registry_and_none_is_idle():
     assert all_sites("write") == set(failpoints.WRITTEN)
     assert all_sites("remove") == set(failpoints.REMOVED)
-    assert len(set(failpoints.names())) == len(failpoints.names()) == 6 * 15 + 2 * 3
+    assert all_sites("folder") == set(failpoints.FILLED)
+    assert len(set(failpoints.names())) == len(failpoints.names()) == 6 * 16 + 2 * 3 + 7
 
 
 def test_what_names_its_site_by_the_file_gives_just_the_names_of_the_registry(tmp_path, monkeypatch):
@@ -114,8 +117,8 @@ def test_what_names_its_site_by_the_file_gives_just_the_names_of_the_registry(tm
     run.tidy(Unit(1, 3))
     run.write_report(lambda: {"index.html": b""})
     ticket.save_ticket(tmp_path / "ticket.tfl", made_up.TICKET)
-    of_callbacks = [name for name in failpoints.names() if name.startswith("callback")]
-    assert sorted(reached) == sorted(set(failpoints.names()) - set(of_callbacks))
+    elsewhere = [name for name in failpoints.names() if name.startswith(("callback", "exported file", "saved model"))]
+    assert sorted(reached) == sorted(set(failpoints.names()) - set(elsewhere))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -179,10 +182,21 @@ WRITES = (
 )
 
 
-def written(path, failpoint):
-    """How the process above ended, and what it said it had done."""
+FILLS = (
+    "import sys; from pathlib import Path; from tf_lottery import files\n"
+    "path = Path(sys.argv[1])\n"
+    "for content in ('first', 'second'):\n"
+    "    with files.folder(path, 'saved model') as folder:\n"
+    "        (folder / 'inside').mkdir()\n"
+    "        (folder / 'inside/file').write_text(content)\n"
+    "    print(content, flush=True)\n"
+)
+
+
+def written(path, failpoint, code=WRITES):
+    """How one of the processes above ended, and what it said it had done."""
     environment = os.environ | {failpoints.VARIABLE: failpoint}
-    done = subprocess.run([sys.executable, "-c", WRITES, path], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, path], env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout.split()
 
 
@@ -192,6 +206,18 @@ def test_a_process_dies_where_it_is_told_to_and_leaves_the_file_whole(tmp_path, 
     assert written(path, f"report: {moment} 2") == (-signal.SIGKILL, ["first"])
     assert path.read_bytes() == (b"second" if moment in ("renamed", "done") else b"first")
     assert all(files.is_leftover(other) for other in tmp_path.iterdir() if other != path)
+
+
+@pytest.mark.parametrize("moment", failpoints.FILLING)
+def test_a_process_dies_where_it_is_told_to_and_leaves_the_folder_whole(tmp_path, moment):
+    path, times = tmp_path / "folder", "" if moment == "put aside" else " 2"
+    assert written(path, f"saved model: {moment}{times}", FILLS) == (-signal.SIGKILL, ["first"])
+    left = tmp_path / ".folder.old.tmp" if moment == "put aside" else path
+    assert (left / "inside/file").read_text() == ("second" if moment in ("renamed", "done") else "first")
+    assert path.exists() == (moment != "put aside")
+    assert all(files.is_leftover(other) for other in tmp_path.iterdir() if other != path)
+    assert written(path, "", FILLS) == (0, ["first", "second"])
+    assert [other.name for other in tmp_path.iterdir()] == ["folder"]
 
 
 @pytest.mark.parametrize(

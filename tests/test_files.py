@@ -186,3 +186,105 @@ def test_a_file_is_removed_if_it_is_there(tmp_path, monkeypatch):
 )
 def test_a_leftover_is_known_by_its_name(name, expected):
     assert files.is_leftover(Path("folder") / name) is expected
+
+
+def fill(path, content=NEW, then=lambda: None):
+    with files.folder(path, "saved model") as folder:
+        assert names(folder) == []
+        (folder / "inside").mkdir()
+        (folder / "inside/file").write_bytes(content)
+        then()
+
+
+def raise_(error):
+    raise error
+
+
+def content_of(path):
+    return (path / "inside/file").read_bytes() if path.exists() else None
+
+
+@pytest.mark.parametrize("old", [None, OLD])
+def test_a_folder_is_made_with_those_it_needs_in_the_place_of_an_older_one(tmp_path, old):
+    path = tmp_path / "a/b"
+    if old:
+        fill(path, old)
+        (path / "more").touch()
+    fill(path)
+    assert content_of(path) == NEW
+    assert names(path) == ["inside"]
+    assert names(tmp_path / "a") == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("old", "moment"),
+    [(old, moment) for old in (None, OLD) for moment in failpoints.FILLING if old or moment != "put aside"],
+)
+def test_whoever_dies_at_any_moment_leaves_the_old_folder_or_the_new_one(tmp_path, monkeypatch, old, moment):
+    path, aside = tmp_path / "folder", tmp_path / ".folder.old.tmp"
+    if old:
+        fill(path, old)
+    die_at(monkeypatch, moment)
+    with pytest.raises(Killed):
+        fill(path)
+    monkeypatch.undo()
+    is_renamed = moment in ("renamed", "done")
+    assert content_of(aside if moment == "put aside" else path) == (NEW if is_renamed else old)
+    assert all(files.is_leftover(other) for other in tmp_path.iterdir() if other != path)
+    with pytest.raises(ValueError, match="cannot be filled"):  # the next one begins
+        fill(path, then=lambda: raise_(ValueError("cannot be filled")))
+    assert content_of(path) == (NEW if is_renamed else old)
+    assert all(name == "folder" for name in names(tmp_path))
+    fill(path, b"another one")
+    assert content_of(path) == b"another one"
+    assert names(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_folder_that_cannot_be_filled_leaves_the_old_one_alone(tmp_path, error):
+    fill(tmp_path / "folder", OLD)
+    with pytest.raises(error):
+        fill(tmp_path / "folder", then=lambda: raise_(error))
+    assert content_of(tmp_path / "folder") == OLD
+    assert names(tmp_path) == ["folder"]
+
+
+def test_all_that_is_in_a_folder_is_safe_before_the_rename_and_the_rename_before_the_end(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(failpoints, "reach", lambda site, moment: done.append(moment))
+    sync, replace = os.fsync, os.replace
+
+    def synced(descriptor):
+        done.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("rename"), replace(*paths)))
+    fill(tmp_path / "folder")
+    assert done[:3] == ["begins", "empty", "not synced"]
+    assert sorted(done[3:6]) == ["sync .folder.tmp", "sync file", "sync inside"]
+    assert done[6:] == ["not renamed", "rename", "renamed", f"sync {tmp_path.name}", "done"]
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_folder_that_cannot_be_renamed_leaves_the_old_one_in_its_place(tmp_path, monkeypatch, failing):
+    fill(tmp_path / "folder", OLD)
+    replace, calls = os.replace, []
+
+    def fail(*paths):
+        calls.append(paths)
+        return _no_space() if len(calls) == failing else replace(*paths)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(RunError, match=r"folder cannot be written: No space left on device"):
+        fill(tmp_path / "folder")
+    assert content_of(tmp_path / "folder") == OLD
+    assert names(tmp_path) == ["folder"]
+
+
+def test_where_no_folder_can_be_made_is_one_error(tmp_path):
+    (tmp_path / "file").write_bytes(OLD)
+    for name, reason in (("file/folder", "Not a directory"), ("x" * 300, "File name too long")):
+        with pytest.raises(RunError, match=rf"cannot be written: {reason}"):
+            fill(tmp_path / name)
+    assert names(tmp_path) == ["file"]

@@ -11,11 +11,13 @@ VARIABLE = "TF_LOTTERY_FAILPOINT"
 WRITTEN = (  # what is written: the sites of `files.write`
     *("config", "environment", "ticket", "optimizer", "history", "line", "timing"),
     *("metrics", "manifest", "state", "report"),
-    *("ticket file", "callback settings", "callback arrays", "callback records"),
+    *("ticket file", "callback settings", "callback arrays", "callback records", "exported file"),
 )
 REMOVED = ("old state", "leftover", "callback leftover")  # the sites of `files.remove`
+FILLED = ("saved model",)  # the sites of `files.folder`
 WRITING = ("begins", "half written", "not synced", "not renamed", "renamed", "done")
 REMOVING = ("begins", "done")
+FILLING = ("begins", "empty", "not synced", "not renamed", "put aside", "renamed", "done")
 
 _armed, _, _times = os.environ.get(VARIABLE, "").rpartition(" ")
 _armed, _left = (_armed, int(_times)) if _times.isdigit() else (f"{_armed} {_times}".strip(), 1)
@@ -23,9 +25,8 @@ _armed, _left = (_armed, int(_times)) if _times.isdigit() else (f"{_armed} {_tim
 
 def names() -> list[str]:
     """All failpoints."""
-    return [f"{site}: {moment}" for site in WRITTEN for moment in WRITING] + [
-        f"{site}: {moment}" for site in REMOVED for moment in REMOVING
-    ]
+    kinds = ((WRITTEN, WRITING), (REMOVED, REMOVING), (FILLED, FILLING))
+    return [f"{site}: {moment}" for sites, moments in kinds for site in sites for moment in moments]
 
 
 def reach(site: str, moment: str) -> None:

@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from tf_lottery import failpoints
 from tf_lottery.errors import RunError
 
 _TEMPORARY = ".tmp"
+_ASIDE = f".old{_TEMPORARY}"
 
 
 def write(path: Path, content: bytes, site: str) -> None:
@@ -43,6 +46,69 @@ def write(path: Path, content: bytes, site: str) -> None:
     failpoints.reach(site, "done")
 
 
+@contextlib.contextmanager
+def folder(path: Path, site: str) -> Iterator[Path]:
+    """Makes a folder that is there whole or not at all, in the place of an older one if there is one.
+
+    Whoever is killed leaves the old one or the new one; but for the moment between two renames, when the old one lies
+    beside as `.name.old.tmp`: the next call for the same path begins by putting it back.
+
+    Args:
+        path: Where to. The folders around it are made.
+        site: What is made, one of `failpoints.FILLED`.
+
+    Yields:
+        An empty folder beside, to be filled; it takes its place when the block ends, unless by an error.
+
+    Raises:
+        RunError: `path` cannot be written; what was there before still is, or the new one is there whole.
+    """
+    temporary, aside = (path.with_name(f".{path.name}{suffix}") for suffix in (_TEMPORARY, _ASIDE))
+    failpoints.reach(site, "begins")
+    try:
+        _recover(path, temporary, aside)
+        temporary.mkdir(parents=True)
+        failpoints.reach(site, "empty")
+        yield temporary
+        failpoints.reach(site, "not synced")
+        for inside in (*temporary.rglob("*"), temporary):
+            _sync(inside)
+        failpoints.reach(site, "not renamed")
+        _exchange(path, temporary, aside, site)
+        failpoints.reach(site, "renamed")
+        _sync(path.parent)
+        shutil.rmtree(aside, ignore_errors=True)  # the new one is there; the next call tries again
+    except (Exception, KeyboardInterrupt) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise RunError(f"{path} cannot be written: {error.strerror}") from error
+        raise
+    failpoints.reach(site, "done")
+
+
+def _recover(path: Path, temporary: Path, aside: Path) -> None:
+    """Takes up where a killed `folder` has stopped."""
+    if aside.exists() and not path.exists():
+        os.replace(aside, path)
+    for leftover in (temporary, aside):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+
+
+def _exchange(path: Path, new: Path, aside: Path, site: str) -> None:
+    """Renames `new` to `path`, and what is at `path` to `aside`."""
+    if not path.exists():
+        os.replace(new, path)
+        return
+    os.replace(path, aside)
+    failpoints.reach(site, "put aside")
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.replace(aside, path)
+        raise
+
+
 def read(path: Path, max_bytes: int) -> bytes:
     """The content of a file.
 
@@ -75,13 +141,13 @@ def remove(path: Path, site: str) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether `path` is what a killed `write` has left behind."""
+    """Whether `path` is what a killed `write` or `folder` has left behind."""
     return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
 
 
-def _sync(folder: Path) -> None:
-    """Makes a rename last."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Makes what is written to a file, or renamed in a folder, last."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -28,25 +28,18 @@ def trace(model: Any, batch: int | None = None) -> tf.types.experimental.Concret
     Raises:
         ExportError: a subclassed model was built in another way.
     """
-    return by_name(model, lambda inputs: model(inputs, training=False), input_specs(model, batch))
+    specs = input_specs(model, batch)
+    return by_name(model, lambda inputs: model(inputs, training=False), specs).get_concrete_function()
 
 
-def by_name(
-    model: Any, call: Callable[[Any], Any], specs: Any
-) -> tf.types.experimental.ConcreteFunction:
-    """`call`, which takes and gives what `model` does, as a function from a dict of tensors to a dict of tensors.
-
-    Args:
-        model: Whose outputs these are.
-        call: From the model's inputs to its outputs.
-        specs: As of `input_specs`.
-    """
+def by_name(model: Any, call: Callable[[Any], Any], specs: Any) -> tf.types.experimental.PolymorphicFunction:
+    """`call`, which takes what `specs` say and returns what `model` does, from and to dicts of tensors."""
     named = {spec.name: spec for spec in tf.nest.flatten(specs)}
 
     def serve(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return _named_outputs(model, call(tf.nest.pack_sequence_as(specs, [features[name] for name in named])))
 
-    return tf.function(serve, autograph=False).get_concrete_function(named)
+    return tf.function(serve, input_signature=[named], autograph=False)
 
 
 def input_specs(model: Any, batch: int | None = None, given: Any = None) -> Any:
@@ -103,9 +96,9 @@ def _inputs(model: Any) -> tuple[Any, list[str]]:
     named = shapes if isinstance(shapes, dict) else {"inputs": shapes}
     if not all(map(_is_shape, named.values())):
         raise ExportError(
-            f"The shapes of the inputs of {type(model).__name__} are not known. Give them where there is "
-            "an argument `inputs`, or export a functional model around it: `keras.Model(inputs, model(inputs))`, with a "
-            "keras.Input for each input."
+            f"The shapes of the inputs of {type(model).__name__} are not known. Export a functional "
+            "model around it: `keras.Model(inputs, model(inputs))`, with a keras.Input for each input. Or, for a "
+            "SavedModel, give them: `inputs=tf.TensorSpec((None, 28, 28, 1), tf.float32)`, or a list or dict of such."
         )
     specs = {name: tf.TensorSpec(named[name], keras.backend.floatx()) for name in sorted(named)}
     return (specs if isinstance(shapes, dict) else specs["inputs"]), list(specs)

@@ -1,0 +1,98 @@
+"""Models as SavedModels that are small on disk, read by TensorFlow alone."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tf_lottery import files, layers
+from tf_lottery.errors import ExportError
+from tf_lottery.export import tracing
+from tf_lottery.export.unfilled import Filler, Unfilled
+
+_FILE = "saved_model.pb"
+
+
+def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None, overwrite: bool = False) -> None:
+    """Writes `model`, without masks, as a SavedModel in which a pruned weight takes almost no space.
+
+    It holds the weights that are kept and where they belong, packed; standard operations make them dense again, once,
+    when it is loaded. `tf.saved_model.load` and what serves SavedModels read it, with no code of this package and
+    without Keras. It predicts as the model does, bit for bit without XLA at the same batch size and number of threads,
+    as fast and in as much memory. At 10% density it takes about 9 times less space on disk.
+
+    As those that `model.export` of Keras writes, it has the endpoint `serve`, which takes and returns what the model
+    does, and the lists `variables`, `trainable_variables` and `non_trainable_variables`. Its one signature,
+    `serving_default`, takes and returns tensors by name, see `tracing.trace`; dimensions of unknown size are free.
+
+    Args:
+        model: A built model, with or without masks. It is left as it is.
+        path: The directory; those around it are made.
+        inputs: A tf.TensorSpec, or a structure of them, as `model` takes it. Needed for a subclassed model unless that
+            was built with one tensor, or a dict of them, of floats.
+        overwrite: Whether a SavedModel at `path` may be replaced.
+
+    Raises:
+        ExportError: a weight is NaN or infinite, the inputs of a subclassed model are not known, something in the model
+            cannot be saved, or something is at `path`.
+        ModelError: `model` is not built.
+        RunError: the directory cannot be written.
+
+    Example:
+        ```python
+        tfl.export.saved_model(model, "ticket")
+        tf.saved_model.load("ticket").serve(images)
+        ```
+    """
+    path = Path(os.path.abspath(path))
+    _check_target(path, overwrite)
+    model = layers.plain(model)
+    tracing.check_finite(model)
+    saved, signature = _serving(model, tracing.input_specs(model, given=inputs))
+    with files.folder(path, "saved model") as temporary:
+        _save(saved, temporary, signature)
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if path.is_symlink():
+        raise ExportError(f"{path} is a symbolic link. Give the directory that it is to lead to.")
+    if not path.exists():
+        return
+    if not overwrite:
+        raise ExportError(f"{path} exists. Choose another name, or have it replaced with `overwrite`.")
+    if not path.is_dir() or (any(path.iterdir()) and not (path / _FILE).is_file()):
+        raise ExportError(
+            f"{path} is no SavedModel, so it is not replaced: choose another name, or remove it yourself."
+        )
+
+
+def _serving(model: Any, specs: Any) -> tuple[Any, Any]:
+    """What to save, and its signature."""
+    saved = tf.__internal__.tracking.AutoTrackable()
+    saved.serve = _inference(model, specs)
+    used = _used_variables(_inference(model, specs))  # one more function, or its trace would be saved beside another
+    saved.variables = [Unfilled(variable) for variable in used]
+    saved.trainable_variables = [variable for variable in saved.variables if variable.trainable]
+    saved.non_trainable_variables = [variable for variable in saved.variables if not variable.trainable]
+    saved.filler = Filler(used)
+    saved.packed = saved.filler.packed  # TensorFlow looks for no variables inside a resource
+    return saved, tracing.by_name(model, saved.serve, specs)
+
+
+def _inference(model: Any, specs: Any) -> tf.types.experimental.PolymorphicFunction:
+    return tf.function(lambda inputs: model(inputs, training=False), input_signature=[specs], autograph=False)
+
+
+def _used_variables(function: tf.types.experimental.PolymorphicFunction) -> list[tf.Variable]:
+    """In the order of their first use."""
+    graph = function.get_concrete_function().graph
+    variables = {id(variable.handle): variable for variable in graph.variables}
+    return [variables[id(handle)] for handle, _ in graph.captures if id(handle) in variables]
+
+
+def _save(saved: Any, path: Path, signature: Any) -> None:
+    try:
+        tf.saved_model.save(saved, path, signatures=signature)
+    except (tf.errors.OpError, AssertionError, ValueError) as error:
+        raise ExportError(f"TensorFlow cannot save the model: {error}") from error
