@@ -59,3 +59,27 @@ def kept(model, seed=0):
 def chain(*parts, shape):
     """A Sequential model of these layers."""
     return keras.Sequential([keras.Input(shape), *parts])
+
+
+def spread_numbers(model, rng, density):
+    """Gives all layers whole numbers, most of them 0, and takes some units all weights that they have, or all readers.
+
+    BatchNorm gets variances with roots that are whole or halves, in float64 all that comes of it is exact.
+    """
+    for layer in keras_api.all_layers(model):
+        variables = keras_api.own_variables(layer)
+        for name, variable in zip(keras_api.names_in(layer, variables), variables, strict=True):
+            if not keras_api.is_random_state(variable):
+                variable.assign(_numbers(name, tuple(variable.shape), rng, density))
+
+
+def _numbers(name, shape, rng, density):
+    if name == "moving_variance":
+        return rng.choice([0.25, 1, 4], shape)
+    numbers = rng.integers(-2, 3, shape).astype("float64")
+    if name != "kernel":
+        return numbers * (rng.random(shape) < 0.7)
+    numbers *= rng.random(shape) < density
+    for axis in (-1, -2):
+        numbers *= (rng.random(shape[axis]) < 0.7).reshape((-1,) + (1,) * (-1 - axis))
+    return numbers

@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from tf_lottery.keras_api import keras
 
-_NAMES = (
+NAMES = (
     *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "swish", "mish"),
     *("tanh", "sigmoid", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "log_sigmoid", "softplus", "softsign"),
-    *("exponential", "soft_shrink", "hard_shrink", "tanh_shrink", "squareplus", "threshold"),
+    *("exponential", "soft_shrink", "hard_shrink", "tanh_shrink", "squareplus"),
 )  # not softmax and its like, nor glu: they mix units
-_UNITWISE = {getattr(keras.activations, name) for name in _NAMES if hasattr(keras.activations, name)}
+_UNITWISE = {getattr(keras.activations, name) for name in NAMES if hasattr(keras.activations, name)}
 
 
 def is_unitwise(activation: Any) -> bool:

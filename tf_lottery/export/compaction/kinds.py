@@ -70,7 +70,7 @@ _enter("Conv1DTranspose Conv2DTranspose Conv3DTranspose", mixing.transposed, _TR
 _enter("DepthwiseConv1D DepthwiseConv2D", passing.depthwise, _DEPTHWISE)
 _enter("BatchNormalization", passing.norm, _NORM)
 _enter("PReLU", passing.slopes, _SLOPES)
-_enter("Activation ReLU LeakyReLU ELU ThresholdedReLU", passing.unitwise)
+_enter("Activation ReLU LeakyReLU ELU", passing.unitwise)
 _enter("Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout", passing.unchanged)
 _enter("GaussianDropout GaussianNoise ActivityRegularization", passing.unchanged)
 _enter("MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D", passing.unchanged)
