@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from tf_lottery.errors import ConfigError, LotteryError
@@ -75,6 +75,8 @@ def _parse(argv: list[str], most_arguments: int) -> list[str]:
     except Exception as error:  # whatever the config file raises comes through here
         message = str(error).strip().splitlines()[-1:] or [""]
         raise ConfigError(f"The config cannot be used: {type(error).__name__}: {message[0]}") from error
+    if flags.FLAGS["verbosity"].using_default_value:
+        flags.FLAGS.verbosity = logging.WARNING  # `app` would make it INFO, where TensorFlow tells of all it writes
     if len(rest) > 1 + most_arguments:
         raise ConfigError(f"Unexpected argument {rest[1 + most_arguments]!r}: flags begin with --. See --help.")
     return rest

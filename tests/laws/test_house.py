@@ -52,7 +52,19 @@ ROOMS = {
         *("prunable", "ticket", "topology"),
     },
 }
-NUMPY_ONLY = ("errors", "core", "failpoints", "files", "quiet", "sealed", "ticket", "topology", "data", "report", "command_line")
+NUMPY_ONLY = (
+    "errors",
+    "core",
+    "failpoints",
+    "files",
+    "quiet",
+    "sealed",
+    "ticket",
+    "topology",
+    "data",
+    "report",
+    "command_line",
+)
 FILES = sorted(ROOT.rglob("*.py"))
 
 
