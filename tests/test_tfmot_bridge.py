@@ -297,21 +297,32 @@ def test_what_the_policy_does_not_support_is_refused_with_its_reason(build, reas
         excluded(build())
 
 
-class Recurrent:
-    """A policy of a user's own."""
+class But:
+    """A policy of a user's own: all layers but those of one class."""
+
+    def __init__(self, left_out):
+        self.left_out = left_out
 
     def allow_pruning(self, layer):
-        return isinstance(layer, keras.layers.Bidirectional)
+        return not isinstance(layer, self.left_out)
 
     def ensure_model_supports_pruning(self, model):
         pass
 
 
 @legacy_keras_only
-def test_a_policy_of_ones_own_allows_layers_with_all_that_is_in_them_at_any_depth():
-    inner = keras.Sequential([keras.Input((4, 2)), keras.layers.Bidirectional(keras.layers.SimpleRNN(2), name="both")])
-    model = keras.Sequential([keras.Input((4, 2)), inner, keras.layers.Dense(2, name="bothersome")])
-    assert tfmot_bridge.excluded_by(Recurrent(), model) == ["bothersome/kernel"]
+def test_a_policy_decides_on_whole_layers_at_any_depth_of_models():
+    both = keras.layers.Bidirectional(keras.layers.SimpleRNN(2), name="both")
+    inner = keras.Sequential([keras.Input((4, 2)), both, keras.layers.Dense(2, name="bothersome")], name="inner")
+    model = keras.Sequential([keras.Input((4, 2)), inner])
+    recurrent = [
+        f"inner/both/{way}_simple_rnn/simple_rnn_cell/{kernel}"
+        for way in ("forward", "backward")
+        for kernel in ("kernel", "recurrent_kernel")
+    ]
+    assert tfmot_bridge.excluded_by(But(keras.layers.Dense), model) == ["inner/bothersome/kernel"]
+    assert tfmot_bridge.excluded_by(But(keras.layers.Bidirectional), model) == recurrent
+    assert tfmot_bridge.excluded_by(But(keras.layers.SimpleRNN), model) == []
 
 
 @pytest.mark.skipif(keras_api.LEGACY, reason="it is about Keras 3")

@@ -85,9 +85,18 @@ def excluded_by(policy: Any, model: Any) -> list[str]:
         policy.ensure_model_supports_pruning(model)
     except ValueError as error:
         raise ModelError(f"{type(policy).__name__} does not support {model.name!r}: {error}") from error
-    parts = naming.named_layers(model).items()
-    allowed = [path for path, part in parts if not keras_api.is_layer_graph(part) and policy.allow_pruning(part)]
+    allowed = [path for path, layer in _outermost_layers(model).items() if policy.allow_pruning(layer)]
     return [name for name in prunable_weights(model) if not name.startswith(tuple(f"{path}/" for path in allowed))]
+
+
+def _outermost_layers(model: Any) -> dict[str, Any]:
+    """The layers that tfmot would wrap, by path: those that are inside of models only."""
+    outermost: dict[str, Any] = {}
+    for path, layer in naming.named_layers(model).items():  # what is inside comes after what it is in
+        inside = path.startswith(tuple(f"{outer}/" for outer in outermost))
+        if not inside and not keras_api.is_layer_graph(layer):
+            outermost[path] = layer
+    return outermost
 
 
 def import_tfmot() -> Any:

@@ -53,9 +53,21 @@ def test_attention_is_its_projections_and_both_products():
     assert costs(model).multiply_adds == 4 * 6 * 16 * (2 * 8) + 2 * 2 * 6 * 6 * 8
 
 
-def test_a_batched_product_sums_over_the_inner_axis():
-    first, second = keras.Input((2, 3)), keras.Input((5, 3))
-    assert costs(keras.Model([first, second], L.Dot(axes=2)([first, second]))).multiply_adds == 2 * 5 * 3
+class Product(L.Layer):
+    """Its first input, transposed, times the second."""
+
+    def call(self, pair):
+        return tf.matmul(*pair, transpose_a=True)
+
+
+def test_a_product_sums_over_the_inner_axis_transposed_or_not():
+    def product(layer, *shapes):
+        pair = [keras.Input(shape) for shape in shapes]
+        return costs(keras.Model(pair, layer(pair))).multiply_adds
+
+    assert product(L.Dot(axes=2), (2, 3), (5, 3)) == 2 * 5 * 3
+    assert product(Product(), (3, 2), (3, 5)) == 2 * 5 * 3
+    assert product(Product(), (2,), (5,)) == 2 * 5 * 1
 
 
 def test_layers_count_each_time_they_are_called_and_those_of_all_kinds_of_models_do():

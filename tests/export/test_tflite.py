@@ -13,12 +13,18 @@ from tf_lottery.errors import ExportError, ModelError
 from tf_lottery.export import tflite as tflite_lib
 from tf_lottery.export.tflite import convert, interpreter, tflite
 from tf_lottery.keras_api import keras
+from tf_lottery.tfmot_bridge import import_tfmot
 
 L = keras.layers
 
 
 def run(content, **inputs):
     return interpreter(content).get_signature_runner()(**inputs)
+
+
+def input_name(model):
+    (name,) = interpreter(convert(model)).get_signature_list()["serving_default"]["inputs"]
+    return name
 
 
 def normal(*shape, seed=0):
@@ -77,10 +83,26 @@ def test_the_file_computes_what_the_model_computes(name, density):
 def test_every_kind_of_model_is_taken_masked_or_plain(build):
     plain, masked = build(), tiny.half_masked(build)
     for model in (plain, masked):
-        content = convert(model)
-        (name,) = interpreter(content).get_signature_list()["serving_default"]["inputs"]
-        (output,) = run(content, **{name: tiny.X}).values()
+        (output,) = run(convert(model), **{input_name(model): tiny.X}).values()
         assert_close(output, model.predict(tiny.X, verbose=0))
+
+
+@pytest.mark.parametrize("build", [tiny.dense, tiny.subclassed])
+def test_pruned_weights_are_zeros_in_the_file_whatever_they_were_set_to(build):
+    model = tiny.half_masked(build)
+    kernel = model_masks.masked_variables(model)["dense/kernel"][0]
+    kernel.assign(normal(*kernel.shape))
+    (output,) = run(convert(model), **{input_name(model): tiny.X}).values()
+    assert_close(output, layers.plain(model).predict(tiny.X, verbose=0))
+
+
+@pytest.mark.filterwarnings("ignore:distutils")  # which tfmot imports
+@pytest.mark.skipif(not keras_api.LEGACY, reason="tfmot wraps models of legacy Keras only")
+def test_a_model_that_tfmot_wrapped_is_taken_without_its_wrappers():
+    wrapped = import_tfmot().prune_low_magnitude(tiny.convolutional())
+    model_masks.set_masks(wrapped, tiny.half_masks(wrapped))
+    (output,) = run(convert(wrapped), **{input_name(wrapped): tiny.X}).values()
+    assert_close(output, wrapped.predict(tiny.X, verbose=0))
 
 
 def two_inputs():

@@ -90,7 +90,6 @@ def _interpreter_class() -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """The first thing that the converter complains about, without the traceback that it writes around it."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    first = next((line for line in lines if "error: " in line), lines[0])
-    return re.sub(r"^.*?error: ", "", first).strip().rstrip(".")
+    """What the converter complains about, without the place in our code before it and the traceback after it."""
+    first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"^.*?error: ", "", first).rstrip(".")
