@@ -144,11 +144,13 @@ class Tensor(NamedTuple):
     call: int
     position: int
     shape: tuple[int | None, ...]
-    has_mask: bool  # of Keras: which time steps count
 
 
 class Call(NamedTuple):
-    """A call of a layer, or of a model or an operation, in a graph of layers; `is_plain`: with tensors only."""
+    """A call of a layer, or of a model or an operation, in a graph of layers.
+
+    `is_plain`: with nothing but tensors (no `training=True`), and those without masks of time steps.
+    """
 
     layer: Any
     inputs: tuple[Tensor, ...]
@@ -175,15 +177,15 @@ def _call(node: Any) -> Call:
     layer, inputs = (node.layer, node.keras_inputs) if LEGACY else (node.operation, node.input_tensors)
     given = (node.call_args, node.call_kwargs) if LEGACY else (node.arguments.args, node.arguments.kwargs)
     settings = [item for item in tf.nest.flatten(given) if not hasattr(item, "_keras_history")]
+    masks = [getattr(tensor, "_keras_mask", None) for tensor in tf.nest.flatten(inputs)]
     tensors = [tuple(map(_tensor, tf.nest.flatten(some))) for some in (inputs, node.outputs)]
-    return Call(layer, *tensors, is_plain=all(setting is None or setting is False for setting in settings))
+    return Call(layer, *tensors, is_plain=all(item is None or item is False for item in settings + masks))
 
 
 def _tensor(tensor: Any) -> Tensor:
     origin = tensor._keras_history
     shape = () if getattr(tensor.shape, "rank", 0) is None else tuple(tensor.shape)
-    has_mask = getattr(tensor, "_keras_mask", None) is not None
-    return Tensor(id(origin[0]), *origin[1:], shape, has_mask)
+    return Tensor(id(origin[0]), *origin[1:], shape)
 
 
 def attach(model: Any, name: str, layer: Any) -> None:

@@ -285,6 +285,17 @@ def test_the_models_inside_a_model_become_smaller_within_their_own_borders():
     assert kept(model) == {"inner/in": 1, "inner/dense": 2, "output": 1}
 
 
+def test_a_model_inside_that_is_called_to_train_stays_as_it_is():
+    inner = keras.Sequential([keras.Input((2,)), dense(3, name="in"), norm(), dense(2)], name="inner")
+    x = keras.Input((2,))
+    model = keras.Model(x, inner(x, training=True))
+    values(inner.layers[0], kernel=[[1, 0, 1], [1, 0, 1]])
+    values(inner.layers[2], kernel=1)
+    assert analyse(model) == {}
+    assert compact(model).count_params() == model.count_params()
+    assert compact(inner).count_params() < inner.count_params()
+
+
 def test_a_layer_that_two_of_the_models_call_stays_as_it_is():
     shared = dense(3, name="shared")
     inner = keras.Sequential([keras.Input((3,)), shared, dense(3, name="out")], name="inner")

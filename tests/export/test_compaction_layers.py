@@ -67,10 +67,11 @@ def test_channels_and_constants_pass(name, shape):
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("name", ["MaxPooling2D", "AveragePooling2D"])
-def test_pooling_leaves_padded_cells_out(name, padding):
-    layer = getattr(L, name)(2, padding=padding)
-    assert kept(model_around([layer], (3, 3, 1))) == {"first": 1, "output": 1}
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("name", ["MaxPooling", "AveragePooling"])
+def test_pooling_leaves_padded_cells_out(name, rank, padding):
+    layer = getattr(L, f"{name}{rank}D")(2, padding=padding)
+    assert kept(model_around([layer], (3,) * rank + (1,))) == {"first": 1, "output": 1}
 
 
 def test_zeros_around_pass_what_is_zero_everywhere():

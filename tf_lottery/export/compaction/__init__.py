@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def compact(model: Any) -> Any:
         ExportError: a weight is NaN or infinite, or a bias would be too large for its dtype.
     """
     plain = layers.plain(model)
-    analyses = _analyses(plain, _names(plain)).values()
+    analyses = _analyses(plain, _names(plain))
     smaller = {key: layer for analysis in analyses for key, layer in shrinking.smaller_layers(analysis).items()}
     if not smaller:
         return plain
@@ -76,7 +76,7 @@ def analyse(model: Any) -> dict[str, Finding]:
     plain = layers.plain(model)
     names = _names(plain)
     found: dict[str, Finding] = {}
-    for analysis in _analyses(plain, names).values():
+    for analysis in _analyses(plain, names):
         found |= findings.findings(analysis, names)
     return found
 
@@ -85,27 +85,29 @@ def _names(model: Any) -> dict[int, str]:
     return {id(layer): name for name, layer in naming.named_layers(model).items()}
 
 
-def _analyses(model: Any, names: Mapping[int, str]) -> dict[int, Analysis]:
-    """Of a model and of the models inside it, by their id."""
+def _analyses(model: Any, names: Mapping[int, str]) -> list[Analysis]:
+    """Of a model and of the models inside it."""
     if not keras_api.is_layer_graph(model):
         warnings.warn(
             f"{type(model).__name__} stays as it is: it is a subclassed model, of which nobody but its own code knows "
             "which layer reads what. Only Sequential and functional models can be made smaller.",
             stacklevel=3,
         )
-        return {}
+        return []
     _check_weights(model)
-    graphs = _graphs(model)
-    called = Counter(key for graph in graphs for key in {id(call.layer) for call in keras_api.calls(graph)})
+    graphs = {id(graph): graph for graph, _ in _graphs(model)}
+    called = Counter(key for graph in graphs.values() for key in {id(call.layer) for call in keras_api.calls(graph)})
     fixed = {key for key, count in called.items() if count > 1}
-    return {id(graph): graph_analysis.analyse(graph, names, fixed) for graph in graphs}
+    other = {id(graph) for graph, is_plain in _graphs(model) if not is_plain}  # BatchNorm may be training in those
+    return [graph_analysis.analyse(graph, names, fixed) for key, graph in graphs.items() if key not in other]
 
 
-def _graphs(model: Any) -> list[Any]:
-    """A model and the models inside it, each once."""
-    inside = {id(call.layer): call.layer for call in keras_api.calls(model) if keras_api.is_layer_graph(call.layer)}
-    graphs = {id(graph): graph for part in inside.values() for graph in _graphs(part)}
-    return [model, *graphs.values()]
+def _graphs(model: Any, is_plain: bool = True) -> Iterator[tuple[Any, bool]]:
+    """A model and the models inside it, once for each call, and whether the calls on the way to it are plain."""
+    yield model, is_plain
+    for call in keras_api.calls(model):
+        if keras_api.is_layer_graph(call.layer):
+            yield from _graphs(call.layer, is_plain and call.is_plain)
 
 
 def _check_weights(model: Any) -> None:

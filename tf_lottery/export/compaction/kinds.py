@@ -48,7 +48,7 @@ def role(call: Call) -> Role:
         return Opaque(f"is a layer of which nothing is known here ({type(call.layer).__name__})")
     if unknown := set(layer_weights.weights(call.layer)) - set(kind.axes):
         return Opaque(f"has weights of which nothing is known here ({', '.join(sorted(unknown))})")
-    if not call.is_plain or any(tensor.has_mask for tensor in call.inputs):
+    if not call.is_plain:
         return Opaque("is called with more than tensors (`training=True`, a mask of time steps)")
     if any(channels.count(tensor) is None for tensor in call.inputs + call.outputs):
         return Opaque("has channels of which the number is not known")
