@@ -10,7 +10,6 @@ import tiny
 
 from tf_lottery import keras_api, layers, model_masks
 from tf_lottery.errors import ExportError, ModelError
-from tf_lottery.export import tflite as tflite_lib
 from tf_lottery.export.tflite import convert, interpreter, tflite
 from tf_lottery.keras_api import keras
 from tf_lottery.tfmot_bridge import import_tfmot
@@ -297,8 +296,20 @@ def test_nothing_is_said_on_the_way():
     assert (done.stdout, done.stderr) == ("['dense']\n", "")
 
 
+LITERT = """
+class Interpreter:
+    def __init__(self, **given):
+        self.given = given
+
+    def allocate_tensors(self):
+        self.is_ready = True
+"""
+
+
 def test_the_interpreter_of_litert_is_taken_where_it_is_installed(tmp_path, monkeypatch):
     (tmp_path / "ai_edge_litert").mkdir()
-    (tmp_path / "ai_edge_litert/interpreter.py").write_text("Interpreter = 'that of LiteRT'")
+    (tmp_path / "ai_edge_litert/interpreter.py").write_text(LITERT)
     monkeypatch.syspath_prepend(tmp_path)
-    assert tflite_lib._interpreter_class() == "that of LiteRT"
+    made = interpreter(b"content", threads=2)
+    assert made.given == {"model_content": b"content", "num_threads": 2}
+    assert made.is_ready
