@@ -93,3 +93,38 @@ def test_a_layer_that_is_attached_is_tracked_and_one_that_is_detached_leaves_not
     keras_api.detach(model, "holder")
     assert [id(variable) for variable in model.variables] == before
     assert not hasattr(model, "holder")
+
+
+def test_calls_come_in_an_order_in_which_they_can_be_made():
+    model = tiny.convolutional()
+    calls = keras_api.calls(model)
+    made = set()
+    for call in calls:
+        assert set(call.inputs) <= made
+        made |= set(call.outputs)
+    assert made >= set(keras_api.output_tensors(model))
+    assert [type(call.layer).__name__ for call in (calls[0], calls[-1])] == ["InputLayer", "Dense"]
+    assert calls[-1].outputs[0].shape == (None, 3)
+
+
+def test_a_shared_layer_has_several_calls_and_a_sequential_model_has_one_a_layer():
+    model = tiny.nested()
+    assert [call.layer.name for call in keras_api.calls(model)].count("block") == 2
+    assert [type(call.layer).__name__ for call in keras_api.calls(tiny.dense())] == [
+        *("InputLayer", "Flatten", "Dense", "Dense")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_plain"), [({}, True), ({"training": False}, True), ({"training": True}, False)]
+)
+def test_calls_know_whether_there_is_more_to_them_than_tensors(settings, is_plain):
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dropout(0.5)(x, **settings))
+    assert keras_api.calls(model)[-1].is_plain == is_plain
+
+
+def test_masks_of_time_steps_are_more_than_tensors():
+    x = keras.Input((4,), dtype="int32")
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Embedding(3, 2, mask_zero=True)(x)))
+    assert [call.is_plain for call in keras_api.calls(model)[-2:]] == [True, False]

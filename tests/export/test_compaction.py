@@ -251,6 +251,18 @@ def test_a_constant_that_differs_between_calls_is_not_folded():
     assert kept(model) == {"first": 1, "second": 1, "shared": 1}
 
 
+def test_a_tap_that_meets_pixels_in_one_call_and_zeros_in_another_is_not_folded():
+    long, short = keras.Input((4, 1)), keras.Input((1, 1))
+    first = keras.layers.Conv1D(2, 1, name="first")
+    second = keras.layers.Conv1D(1, 3, strides=2, padding="same", name="second")
+    model = keras.Model([long, short], [second(first(long)), second(first(short))])
+    values(first, kernel=[[[1, 0]]], bias=[0, 2])
+    values(second, kernel=[[[1], [5]], [[1], [0]], [[1], [0]]])  # before a single pixel there is only a zero
+    assert kept(model) == {"first": 2, "second": 1}
+    values(second, kernel=[[[1], [0]], [[1], [5]], [[1], [0]]])
+    assert kept(model) == {"first": 1, "second": 1}
+
+
 def test_softmax_reads_all_units_and_outputs_stay():
     model = chain(dense(2, activation="softmax"), dense(1, name="output"), shape=(2,))
     values(model.layers[0], kernel=[[1, 0], [1, 0]])

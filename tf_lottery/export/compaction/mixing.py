@@ -14,24 +14,27 @@ def _mixing(call: Call, kernel: np.ndarray, inside: np.ndarray, border: np.ndarr
 
 
 def dense(call: Call) -> Role:
+    """A single tap, which meets every cell."""
     return _mixing(call, layer_weights.array(call.layer, "kernel"), np.ones(1, bool), np.zeros(1, bool))
 
 
 def taps(call: Call) -> tuple[np.ndarray, np.ndarray]:
-    layer, rank = call.layer, len(call.inputs[0].shape) - 2
-    sizes = [(size,) * rank if isinstance(size, int) else size for size in (layer.kernel_size, layer.strides)]
-    dilations = layer.dilation_rate
-    dilations = (dilations,) * rank if isinstance(dilations, int) else dilations
-    return padding.taps(call.inputs[0].shape[1:-1], *sizes, dilations, layer.padding)
+    """Which taps of a convolution always meet a cell of what comes in, and which meet zeros at some places."""
+    layer, shape = call.layer, call.inputs[0].shape[1:-1]
+    settings = (layer.kernel_size, layer.strides, layer.dilation_rate)
+    sizes = [(size,) * len(shape) if isinstance(size, int) else size for size in settings]
+    return padding.taps(shape, *sizes, layer.padding)
 
 
 def convolution(call: Call) -> Role:
+    """Each unit sums over all channels and taps."""
     if call.layer.groups > 1:
         return Opaque("is a convolution in groups")
     return _mixing(call, layer_weights.array(call.layer, "kernel"), *taps(call))
 
 
 def transposed(call: Call) -> Role:
+    """A transposed convolution; its kernel has the units before the channels."""
     kernel = np.swapaxes(layer_weights.array(call.layer, "kernel"), -1, -2)
-    taps = kernel.size // (kernel.shape[-1] * kernel.shape[-2])
-    return _mixing(call, kernel, np.zeros(taps, bool), np.ones(taps, bool))  # how many taps meet a cell differs
+    count = kernel.size // (kernel.shape[-1] * kernel.shape[-2])
+    return _mixing(call, kernel, np.zeros(count, bool), np.ones(count, bool))  # how many taps meet a cell differs

@@ -16,6 +16,7 @@ def _identity(tensor: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def depthwise(call: Call) -> Role:
+    """Each channel is convolved by itself, into one or more: they go together."""
     kernel = layer_weights.array(call.layer, "kernel")
     inside, border = taps(call)
     kernel = kernel.reshape(-1, kernel.shape[-2] * kernel.shape[-1])
@@ -32,6 +33,7 @@ def depthwise(call: Call) -> Role:
 
 
 def norm(call: Call) -> Role:
+    """BatchNorm as it is in inference; a `gamma` of 0 makes a constant of what lives."""
     layer, last = call.layer, len(call.inputs[0].shape) - 1
     axes = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)  # legacy Keras has a list
     if axes not in ([-1], [last]):
@@ -51,6 +53,7 @@ def norm(call: Call) -> Role:
 
 
 def slopes(call: Call) -> Role:
+    """PReLU: a slope for each channel, or for each pixel, too, so that what is negative stays no constant."""
     alpha = layer_weights.array(call.layer, "alpha").astype(np.float64)
     if alpha.shape[-1] != call.inputs[0].shape[-1]:
         return Opaque("has slopes that channels share")
@@ -65,6 +68,7 @@ def slopes(call: Call) -> Role:
 
 
 def unitwise(call: Call) -> Role:
+    """An activation that is a layer."""
     whole = activations.whole(call.layer) if isinstance(call.layer, keras.layers.Activation) else None
     return Passing(
         [_identity(call.inputs[0])], lambda given: activations.of_constants(call.layer.call, given[0]), whole
@@ -77,10 +81,12 @@ def unchanged(call: Call) -> Role:
 
 
 def zeros_around(call: Call) -> Role:
+    """Among zeros only a 0 is still the same everywhere."""
     return Passing([_identity(call.inputs[0])], lambda given: np.where(given[0] == 0, 0, np.nan))
 
 
 def rescaling(call: Call) -> Role:
+    """A factor and an offset, if they are the same for all channels."""
     if np.ndim(call.layer.scale) or np.ndim(call.layer.offset):
         return Opaque("rescales each channel in its own way")
     return Passing(
@@ -89,12 +95,14 @@ def rescaling(call: Call) -> Role:
 
 
 def flatten(call: Call) -> Role:
+    """Each channel becomes one for every pixel, the pixels in order: a channel goes only with all of those."""
     before, after = (tensor.shape[-1] for tensor in call.inputs + call.outputs)
     source = np.arange(after) % before
     return Passing([(source, np.arange(after))], lambda given: given[0][source])
 
 
 def reshape(call: Call) -> Role:
+    """Where the last axis stays as it is, so does every channel."""
     if call.inputs[0].shape[-1] == call.outputs[0].shape[-1]:
         return unchanged(call)
     return Opaque("changes the number of channels")
@@ -112,10 +120,12 @@ def elementwise(combine: Callable[[np.ndarray], np.ndarray]) -> Callable[[Call],
 
 
 def all_equal(given: np.ndarray) -> np.ndarray:
+    """A constant where all have the same."""
     return np.where((given == given[0]).all(0), given[0], np.nan)
 
 
 def concatenate(call: Call) -> Role:
+    """Channels one after the other; along another axis, channels of several tensors become one."""
     if call.layer.axis not in (-1, len(call.outputs[0].shape) - 1):
         return elementwise(all_equal)(call)
     counts = [tensor.shape[-1] for tensor in call.inputs]
