@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_lottery import files, layers
-from tf_lottery.errors import ExportError
+from tf_lottery.errors import ExportError, RunError
 from tf_lottery.export import tracing
 from tf_lottery.export.unfilled import Filler, Unfilled
 
@@ -42,7 +42,8 @@ def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None,
     Example:
         ```python
         tfl.export.saved_model(model, "ticket")
-        tf.saved_model.load("ticket").serve(images)
+        loaded = tf.saved_model.load("ticket")  # anywhere, without this package
+        loaded.serve(images)
         ```
     """
     path = Path(os.path.abspath(path))
@@ -71,11 +72,14 @@ def _serving(model: Any, specs: Any) -> tuple[Any, Any]:
     """What to save, and its signature."""
     saved = tf.__internal__.tracking.AutoTrackable()
     saved.serve = _inference(model, specs)
-    used = _used_variables(_inference(model, specs))  # one more function, or its trace would be saved beside another
-    saved.variables = [Unfilled(variable) for variable in used]
+    used = _used(model, _inference(model, specs))  # one more function, or its trace would be saved beside another
+    variables = [item for item in used if isinstance(item, tf.Variable)]
+    to_pack = [variable for variable in variables if variable.dtype.is_floating]
+    saved.variables = [Unfilled(variable) if variable.dtype.is_floating else variable for variable in variables]
     saved.trainable_variables = [variable for variable in saved.variables if variable.trainable]
     saved.non_trainable_variables = [variable for variable in saved.variables if not variable.trainable]
-    saved.filler = Filler(used)
+    saved.tables = [item for item in used if not isinstance(item, tf.Variable)]
+    saved.filler = Filler(to_pack)
     saved.packed = saved.filler.packed  # TensorFlow looks for no variables inside a resource
     return saved, tracing.by_name(model, saved.serve, specs)
 
@@ -84,15 +88,20 @@ def _inference(model: Any, specs: Any) -> tf.types.experimental.PolymorphicFunct
     return tf.function(lambda inputs: model(inputs, training=False), input_signature=[specs], autograph=False)
 
 
-def _used_variables(function: tf.types.experimental.PolymorphicFunction) -> list[tf.Variable]:
-    """In the order of their first use."""
-    graph = function.get_concrete_function().graph
-    variables = {id(variable.handle): variable for variable in graph.variables}
-    return [variables[id(handle)] for handle, _ in graph.captures if id(handle) in variables]
+def _used(model: Any, function: tf.types.experimental.PolymorphicFunction) -> list[Any]:
+    """The variables and lookup tables that a function needs, in the order of their first use."""
+    try:
+        captures = function.get_concrete_function().graph.captures
+    except (TypeError, ValueError) as error:
+        raise ExportError(f"Model {model.name!r} cannot be called with {function.input_signature}: {error}") from error
+    owners = [getattr(handle, "_parent_trackable", lambda: None)() for handle, _ in captures]
+    return [owner for owner in owners if owner is not None]
 
 
 def _save(saved: Any, path: Path, signature: Any) -> None:
     try:
         tf.saved_model.save(saved, path, signatures=signature)
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
+    except tf.errors.OpError as error:
+        raise RunError(f"{path} cannot be written: {error.message}") from error
+    except (AssertionError, ValueError) as error:
         raise ExportError(f"TensorFlow cannot save the model: {error}") from error

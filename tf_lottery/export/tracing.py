@@ -112,8 +112,8 @@ def _given_names(model: Any, given: Any) -> list[str]:
     specs = tf.nest.flatten(given)
     if not specs or not all(isinstance(spec, tf.TensorSpec) for spec in specs):
         raise ExportError(f"`inputs` must be a tf.TensorSpec, or a list or dict of them. Received: {given!r}")
-    if keras_api.is_layer_graph(model):
-        return _inputs(model)[1]
+    if keras_api.is_layer_graph(model) and len(names := _inputs(model)[1]) == len(specs):
+        return names
     is_flat_dict = isinstance(given, dict) and len(given) == len(specs)
     return _distinct(sorted(given) if is_flat_dict else [spec.name or "inputs" for spec in specs])
 
