@@ -352,8 +352,9 @@ def test_settings_stay_and_frozen_layers_stay_frozen():
     values(model.layers[1], kernel=1)
     before, after = model.layers[0].get_config(), compact(model).layers[0].get_config()
     assert after == before | {"units": 1}
-    assert not compact(model).layers[0].trainable
-    assert compact(model).layers[1].trainable
+    assert [layer.trainable for layer in compact(model).layers] == [False, True]
+    model.layers[0].trainable, model.layers[1].trainable = True, False
+    assert [layer.trainable for layer in compact(model).layers] == [True, False]
 
 
 def test_several_inputs_and_outputs_keep_their_order():

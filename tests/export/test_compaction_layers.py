@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from whole_numbers import chain, dense, examples, kept, norm, outputs, values
 
-from tf_lottery import layers
+from tf_lottery import keras_api, layers
 from tf_lottery.export.compaction import activations, analyse, compact, kinds
 from tf_lottery.keras_api import keras
 
@@ -195,6 +195,55 @@ def test_what_is_not_known_says_why(make, why):
     assert found.why.endswith(why)
     inputs = examples(model)
     np.testing.assert_array_equal(outputs(layers.plain(model), inputs), outputs(compact(model), inputs))
+
+
+def unknown_weights():
+    """A layer that is known, with weights that are not."""
+    return L.BatchNormalization(renorm=True) if keras_api.LEGACY else L.Dense(2, lora_rank=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (unknown_weights, "has weights of which nothing is known here"),
+        (lambda: norm(), "divides by the root of a variance that is not positive"),
+        (lambda: L.MaxPooling2D(1, data_format="channels_first"), "has the channels first"),
+    ],
+)
+def test_what_is_not_as_usual_says_why(make, why):
+    x = keras.Input((2, 2, 2))
+    y = L.Conv2D(2, 1, name="first")(x)
+    model = keras.Model(x, L.Conv2D(1, 1, name="last")((layer := make())(y)))
+    values(model.get_layer("first"), kernel=0)
+    if "variance" in why:
+        values(layer, moving_variance=[1, 0])
+    assert why in analyse(model)["first"].why
+
+
+def test_what_is_stretched_stays():
+    x = keras.Input((2,))
+    total = L.Add()([dense(2, name="two")(x), dense(1, name="one")(x)])
+    model = keras.Model(x, dense(1, name="output")(total))
+    values(model.get_layer("two"), kernel=0)
+    assert analyse(model)["two"].why == "2 idle units stay: 'add' stretches what has fewer channels or axes"
+
+
+def test_channels_of_any_number_stay():
+    x, y = keras.Input((4, None)), keras.Input((2,))
+    model = keras.Model([x, y], [L.GlobalMaxPooling1D()(x), dense(1, name="output")(dense(2)(y))])
+    values(model.get_layer("output"), kernel=[[1], [0]])
+    assert {name: finding.kept for name, finding in analyse(model).items()} == {"dense": 1, "output": 1}
+
+
+def test_a_layer_that_is_not_known_may_be_called_with_different_numbers_of_channels():
+    x, softmax = keras.Input((2,)), L.Softmax()
+    model = keras.Model(x, [softmax(dense(3)(dense(2, name="hidden")(x))), softmax(x)])
+    values(model.get_layer("hidden"), kernel=[[1, 0], [0, 0]])
+    assert kept(model)["hidden"] == 1
+
+
+def test_constants_that_are_infinite_are_none():
+    assert np.isnan(activations.of_constants(keras.activations.exponential, np.array([1e4, np.nan]))).all()
 
 
 def test_subclasses_of_what_is_known_are_not_known():

@@ -51,10 +51,7 @@ def compact(model: Any) -> Any:
         return smaller[id(layer)].make(layer) if id(layer) in smaller else layers.layer_like(layer)
 
     def fill(old: Any, new: Any) -> None:
-        if id(old) not in smaller:
-            return layers.copy_state(old, new)
-        new.trainable = old.trainable
-        return smaller[id(old)].fill(new)
+        return smaller[id(old)].fill(new) if id(old) in smaller else layers.copy_state(old, new)
 
     return layers.rebuilt(plain, make, fill)
 
