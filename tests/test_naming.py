@@ -135,3 +135,15 @@ def test_a_single_layer_can_be_the_root_of_names():
     kernels = [name for name in named_variables(lstm) if "kernel" in name]
     assert kernels == ["lstm_cell/kernel", "lstm_cell/recurrent_kernel"]
     assert [name for name in named_variables(Prunable(lstm)) if "kernel" in name] == [f"lstm/{n}" for n in kernels]
+
+
+def test_inputs_have_one_name_in_every_build_and_in_both_kerases():
+    for _ in range(2):
+        left, right = keras.Input((4,)), keras.Input((4,))
+        model = keras.Model([left, right], keras.layers.Add()([left, right]))
+        assert list(named_layers(model)) == ["input_layer", "input_layer_1", "add"]
+
+
+def test_an_input_that_has_a_name_keeps_it():
+    image = keras.Input((4,), name="input")
+    assert list(named_layers(keras.Model(image, keras.layers.ReLU()(image)))) == ["input", "re_lu"]

@@ -93,6 +93,8 @@ def _automatic(layer: Any) -> str | None:
     own = _snake_case(type(layer).__name__)
     if base == own or (own in _FUNCTIONAL and base in _FUNCTIONAL):
         return own
+    if keras_api.LEGACY and own == "input_layer" and re.fullmatch(r"input_\d+", layer.name):
+        return own
     return base if base in (f"forward_{own}", f"backward_{own}") else None  # Bidirectional makes these of it
 
 
