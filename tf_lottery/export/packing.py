@@ -34,7 +34,8 @@ def unpack(packed: tf.Tensor, size: int, dtype: tf.DType) -> tf.Tensor:
     ends = tf.cumsum(gaps + tf.cast(is_last, tf.int64), axis=1)
     positions = tf.gather_nd(ends, tf.where(is_last)) - 1
     # Bytes are moved, not numbers: arithmetic would lose -0.0 and, on some processors, denormal numbers.
-    rows = tf.transpose(tf.io.decode_raw(kept, tf.uint8), [1, 0])
+    places = tf.unstack(tf.io.decode_raw(kept, tf.uint8), num=dtype.size)
+    rows = tf.stack(places, axis=1)  # not a transpose: on some processors oneDNN has none of bytes, and says so
     entries = tf.tensor_scatter_nd_update(tf.zeros([size, dtype.size], tf.uint8), tf.expand_dims(positions, 1), rows)
     return tf.bitcast(entries, dtype)
 
