@@ -300,6 +300,14 @@ def test_no_weight_is_in_the_graph_and_none_is_stored_twice(tmp_path):
     assert size(tmp_path / "model") < 4 * 280_800 * 1.05 + 40_000
 
 
+def test_the_computation_is_in_the_graph_once(tmp_path):
+    saved_model(tiny.dense(), tmp_path / "model")
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
+        tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path / "model"))
+        functions = graph.as_graph_def().library.function
+    assert [node.op for function in functions for node in function.node_def].count("MatMul") == 2
+
+
 def test_zeros_that_are_kept_come_back_and_minus_zero_with_its_sign(tmp_path):
     model = made((2,), L.Dense(2, use_bias=False))
     kernel = np.float32([[-0.0, 0.0], [1.0, -2.0]])

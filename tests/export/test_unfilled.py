@@ -11,6 +11,7 @@ VALUES = [
     np.zeros((0, 2), np.float32),
     np.float16([0, 0, 5]),
     np.float32([7]),
+    np.arange(6, dtype=np.float32),
 ]
 
 
@@ -35,7 +36,12 @@ def test_variables_of_several_dtypes_are_filled_however_many_go_together(monkeyp
 
 @pytest.mark.parametrize(
     ("bundle", "expected"),
-    [(1, [[6], [0, 1], [1], [3]]), (6, [[6, 0], [1], [1, 3]]), (7, [[6, 0, 1], [1, 3]]), (99, [[6, 0, 1], [1, 3]])],
+    [
+        (1, [[6], [0, 1], [6], [1], [3]]),
+        (6, [[6, 0], [1], [6], [1, 3]]),
+        (7, [[6, 0, 1], [6], [1, 3]]),
+        (99, [[6, 0, 1, 6], [1, 3]]),
+    ],
 )
 def test_variables_go_together_by_dtype_and_up_to_a_limit(monkeypatch, bundle, expected):
     monkeypatch.setattr(unfilled, "_BUNDLE", bundle)

@@ -71,8 +71,8 @@ def _check_target(path: Path, overwrite: bool) -> None:
 def _serving(model: Any, specs: Any) -> tuple[Any, Any]:
     """What to save, and its signature."""
     saved = tf.__internal__.tracking.AutoTrackable()
-    saved.serve = _inference(model, specs)
-    used = _used(model, _inference(model, specs))  # one more function, or its trace would be saved beside another
+    saved.serve = tf.function(lambda given: model(given, training=False), input_signature=[specs], autograph=False)
+    used = _used(model, saved.serve)
     variables = [item for item in used if isinstance(item, tf.Variable)]
     to_pack = [variable for variable in variables if variable.dtype.is_floating]
     saved.variables = [Unfilled(variable) if variable.dtype.is_floating else variable for variable in variables]
@@ -82,10 +82,6 @@ def _serving(model: Any, specs: Any) -> tuple[Any, Any]:
     saved.filler = Filler(to_pack)
     saved.packed = saved.filler.packed  # TensorFlow looks for no variables inside a resource
     return saved, tracing.by_name(model, saved.serve, specs)
-
-
-def _inference(model: Any, specs: Any) -> tf.types.experimental.PolymorphicFunction:
-    return tf.function(lambda inputs: model(inputs, training=False), input_signature=[specs], autograph=False)
 
 
 def _used(model: Any, function: tf.types.experimental.PolymorphicFunction) -> list[Any]:
