@@ -20,7 +20,8 @@ def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None,
     It holds the weights that are kept and where they belong, packed; standard operations make them dense again, once,
     when it is loaded. `tf.saved_model.load` and what serves SavedModels read it, with no code of this package and
     without Keras. It predicts as the model does, bit for bit without XLA at the same batch size and number of threads,
-    as fast and in as much memory. At 10% density it takes about 9 times less space on disk.
+    as fast and in as much memory. At 10% density ResNet-50 and VGG-19 take 9 to 10 times less space on disk than dense
+    weights, ResNet-20 3 times: the graph takes some KB a layer, whatever the density.
 
     As those that `model.export` of Keras writes, it has the endpoint `serve`, which takes and returns what the model
     does, and the lists `variables`, `trainable_variables` and `non_trainable_variables`. Its one signature,
