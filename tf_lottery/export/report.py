@@ -6,7 +6,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,23 +15,32 @@ import tensorflow as tf
 from tf_lottery import layers
 from tf_lottery.errors import ExportError
 from tf_lottery.export import compaction, tracing
-from tf_lottery.export.costs import costs
+from tf_lottery.export.costs import Costs, costs
 from tf_lottery.export.latency import latency
 from tf_lottery.export.saved_model import saved_model
-from tf_lottery.export.tflite import interpreter, tflite
+from tf_lottery.export.tflite import convert, interpreter
 
 BATCH_SIZES = (1, 64)
 ROUNDS = 200
 Batch = Mapping[str, np.ndarray]
 
 
+class _Form(NamedTuple):
+    """What is known of a form; None: it is none to be run."""
+
+    bytes: int
+    predict: Callable[[Batch], Any] | None = None
+    costs: Costs | None = None
+
+
 def compare(model: Any, *, batch_sizes: Sequence[int] = BATCH_SIZES, rounds: int = ROUNDS) -> pd.DataFrame:
     """One row a form that a model can be exported in.
 
     "dense" is a plain SavedModel of the model with its zeros, "dense, gzip" that compressed; "sparse" is what
-    `tfl.export.saved_model` writes of the model, "compact" what it writes of `tfl.compact(model)`, "LiteRT" the file of
-    `tfl.export.tflite`. Latencies are those of the exported files, loaded again, in turns within one process, for
-    normally distributed inputs.
+    `tfl.export.saved_model` writes of the model, "compact" what it writes of `tfl.compact(model)`; "LiteRT, sparse" is
+    the file of `tfl.export.tflite`, "LiteRT" the same with dense encoding; both are left out where LiteRT cannot run
+    the model. Latencies are those of the exported files, loaded again, in turns within one process, for normally
+    distributed inputs.
 
     Args:
         model: A built model, with or without masks.
@@ -40,37 +49,50 @@ def compare(model: Any, *, batch_sizes: Sequence[int] = BATCH_SIZES, rounds: int
 
     Returns:
         Columns: form, bytes, share (of the bytes of "dense"), parameters (values of all weights), multiply_adds (of one
-        example), latency_1, latency_64, … (seconds a batch, the median), and threads (that a form could use); NaN where
-        one means nothing.
+        example), latency_1, latency_64, … (seconds a batch, the median; NaN where a form is none to be run), and
+        threads, which TensorFlow could use; LiteRT had one, its own default.
 
     Raises:
         ExportError, ModelError: the model cannot be exported.
     """
-    plain, compacted = layers.plain(model), compaction.compact(model)
-    whole, smaller = costs(plain), costs(compacted)
+    plain = layers.plain(model)
+    function = tracing.trace(plain)
+    forms = _saved_models(plain, compaction.compact(model), function) | _lite_rt(plain)
+    rows = forms.values()
+    table = pd.DataFrame({"form": list(forms), "bytes": [form.bytes for form in rows]})
+    table["share"] = table.bytes / forms["dense"].bytes
+    table["parameters"] = [form.costs.parameters if form.costs else None for form in rows]
+    table["multiply_adds"] = [form.costs.multiply_adds if form.costs else None for form in rows]
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
+    runnable = {name: form.predict for name, form in forms.items() if form.predict}
+    specs = function.structured_input_signature[0][0]
+    for batch_size in batch_sizes:
+        seconds = latency(runnable, [_batch(specs, batch_size)], rounds, threads=threads).seconds
+        table[f"latency_{batch_size}"] = table.form.map(seconds)
+    return table.assign(threads=threads)
+
+
+def _saved_models(plain: Any, compacted: Any, function: Any) -> dict[str, _Form]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        function = tracing.trace(plain)
         tf.saved_model.save(tracing.trackable(plain), folder / "dense", signatures=function)
         saved_model(plain, folder / "sparse")
         saved_model(compacted, folder / "compact")
-        tflite(plain, folder / "model.tflite")
-        threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
-        loaded = {form: _loaded(folder / form) for form in ("dense", "sparse", "compact")}
-        loaded["LiteRT"] = _interpreted((folder / "model.tflite").read_bytes(), threads)
-        sizes = {form: size(folder / form) for form in ("dense", "sparse", "compact")}
-        sizes |= {"LiteRT": size(folder / "model.tflite"), "dense, gzip": _gzipped(folder / "dense")}
-    table = pd.DataFrame({"form": ["dense", "dense, gzip", "sparse", "LiteRT", "compact"]})
-    table["bytes"] = table.form.map(sizes)
-    table["share"] = table.bytes / sizes["dense"]
-    for column in ("parameters", "multiply_adds"):
-        of_form = dict.fromkeys(loaded, getattr(whole, column)) | {"compact": getattr(smaller, column)}
-        table[column] = table.form.map(of_form)
-    specs = function.structured_input_signature[0][0]
-    for batch_size in batch_sizes:
-        batch = _batch(specs, batch_size)
-        table[f"latency_{batch_size}"] = table.form.map(latency(loaded, [batch], rounds, threads=threads).seconds)
-    return table.assign(threads=threads)
+        return {
+            "dense": _Form(size(folder / "dense"), _loaded(folder / "dense"), costs(plain)),
+            "dense, gzip": _Form(_gzipped(folder / "dense")),
+            "sparse": _Form(size(folder / "sparse"), _loaded(folder / "sparse"), costs(plain)),
+            "compact": _Form(size(folder / "compact"), _loaded(folder / "compact"), costs(compacted)),
+        }
+
+
+def _lite_rt(plain: Any) -> dict[str, _Form]:
+    """Nothing of a model that LiteRT cannot run."""
+    try:
+        contents = {"LiteRT": convert(plain, sparse=False), "LiteRT, sparse": convert(plain)}
+    except ExportError:
+        return {}
+    return {name: _Form(len(content), _interpreted(content), costs(plain)) for name, content in contents.items()}
 
 
 def size(path: Path) -> int:
@@ -94,8 +116,8 @@ def _loaded(path: Path) -> Callable[[Batch], Any]:
     ]
 
 
-def _interpreted(content: bytes, threads: int) -> Callable[[Batch], Any]:
-    serve = interpreter(content, threads).get_signature_runner()
+def _interpreted(content: bytes) -> Callable[[Batch], Any]:
+    serve = interpreter(content).get_signature_runner()
     return lambda batch: serve(**batch)
 
 

@@ -20,7 +20,8 @@ def tflite(model: Any, path: str | os.PathLike[str], *, overwrite: bool = False)
     The kernels of dense layers and of 1D, 2D, depthwise and transposed convolutions are encoded sparsely where that
     saves space, from about a third of zeros on: 10% density takes about 5 times less. All others (3D convolutions,
     embeddings) are stored densely. LiteRT computes with the sparse encoding itself on ARM and WebAssembly, for networks
-    as tfmot's `PruneForLatencyOnXNNPack` wants them; elsewhere it makes weights dense first, and is as fast as before.
+    as tfmot's `PruneForLatencyOnXNNPack` wants them, and in dense layers of which less than about 3% is kept;
+    elsewhere it makes weights dense first, and is as fast as before. docs/export.md has measurements.
 
     Args:
         model: A built model, with or without masks. Its one signature takes and gives tensors by name, see
