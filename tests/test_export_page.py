@@ -1,0 +1,26 @@
+"""What docs/export.md shows, runs."""
+
+import re
+from pathlib import Path
+
+from tf_lottery import keras_api
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/export.md").read_text()
+
+
+def test_the_example_exports_a_model_in_every_form(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    code = code.replace("import keras\n", "import tf_keras as keras\n") if keras_api.LEGACY else code
+    exec(compile(code, "docs/export.md", "exec"), names := {})
+    assert names["tfl"].export.costs(names["model"]).parameters == 64 * 300 + 300 + 300 * 10 + 10
+    assert names["smaller"].count_params() < 20_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ticket", "ticket.tflite"]
+
+
+def test_every_link_and_script_is_there():
+    for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", PAGE):
+        assert (ROOT / "docs" / target).exists(), target
+    for path in re.findall(r"\b(?:scripts|configs)/[\w/]+\.(?:py|sh)\b", PAGE):
+        assert (ROOT / path).exists(), path
