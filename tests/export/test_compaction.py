@@ -373,7 +373,7 @@ def test_several_inputs_and_outputs_keep_their_order():
 def test_weights_that_are_no_numbers_are_refused_by_name(bad):
     model = two_layers(ONES * bad, [[1], [1], [1]])
     for function in (compact, analyse):
-        with pytest.raises(ExportError, match=re.escape("Weight 'dense/kernel' holds NaN or infinite values")):
+        with pytest.raises(ExportError, match=re.escape("Weight 'dense/kernel' has values that are NaN or infinite")):
             function(model)
 
 

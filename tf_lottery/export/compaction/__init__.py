@@ -5,10 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from tf_lottery import keras_api, layers, naming
-from tf_lottery.errors import ExportError
+from tf_lottery.export import tracing
 from tf_lottery.export.compaction import analysis as graph_analysis, findings, shrinking
 from tf_lottery.export.compaction.analysis import Analysis
 from tf_lottery.export.compaction.findings import Finding
@@ -91,7 +89,7 @@ def _analyses(model: Any, names: Mapping[int, str]) -> list[Analysis]:
             stacklevel=3,
         )
         return []
-    _check_weights(model)
+    tracing.check_finite(model)
     graphs = {id(graph): graph for graph, _ in _graphs(model)}
     called = Counter(key for graph in graphs.values() for key in {id(call.layer) for call in keras_api.calls(graph)})
     fixed = {key for key, count in called.items() if count > 1}
@@ -105,9 +103,3 @@ def _graphs(model: Any, is_plain: bool = True) -> Iterator[tuple[Any, bool]]:
     for call in keras_api.calls(model):
         if keras_api.is_layer_graph(call.layer):
             yield from _graphs(call.layer, is_plain and call.is_plain)
-
-
-def _check_weights(model: Any) -> None:
-    for name, variable in naming.named_variables(model).items():
-        if not np.isfinite(np.asarray(variable.numpy()).astype(np.float64)).all():
-            raise ExportError(f"Weight {name!r} holds NaN or infinite values: 0 times those is not 0.")
