@@ -18,8 +18,8 @@ _FORMAT = flags.DEFINE_enum(
     "format",
     None,
     ["saved_model", "keras", "tflite", "ticket", "compact", "report"],
-    "saved_model (sparse on disk), keras (a plain .keras file), tflite, ticket (masks and weights), compact (a .keras "
-    "file of the smaller network that computes the same), or report (all of them compared).",
+    "saved_model (sparse on disk), keras (a plain .keras file, zeros and all), tflite, ticket (masks and weights), "
+    "compact (a .keras file of the smaller network that computes the same), or report (all of them compared).",
     required=True,
 )
 _REPLICATE = flags.DEFINE_integer("replicate", 1, "Which replicate.")

@@ -173,11 +173,11 @@ def test_a_dataset_that_cannot_be_prepared_is_one_line(arguments):
             ["--level=9", "--format=ticket"],
             "has no finished training replicate 1, level 9. Finished levels of that kind: 0, ",
         ),
-        (["--level=1", "--format=ticket", "--replicate=7"], "has the replicates 1, 2, 3. Received: 7"),
-        (["--level=1", "--format=ticket", "--variant=a"], "has the variants ''. Received: 'a'"),
+        (["--level=1", "--format=ticket", "--replicate=7"], "has these replicates: 1, 2, 3. Received: 7"),
+        (["--level=1", "--format=ticket", "--variant=a"], "has these variants: none. Received: 'a'"),
         (
             ["--level=1", "--format=ticket", "--to=pyproject.toml"],
-            "pyproject.toml exists. Choose another name, or have it ",
+            "pyproject.toml exists. Choose another name, or overwr",
         ),
     ],
 )
@@ -194,6 +194,6 @@ def test_what_cannot_be_exported_is_one_line_and_writes_nothing(tmp_path, argume
 def test_an_export_says_what_it_wrote_where_and_nothing_else(tmp_path):
     run = made_up.run(tmp_path / "run")
     done = call("export", f"--run_dir={run.path}", "--level=1", "--format=ticket")
-    path = run.path / "exports/replicate_1_level_01_ticket.tfl"
+    path = run.path / "exports/replicate_1_level_01.tfl"
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{path}: {path.stat().st_size:,} bytes, density 80.00%.\n"

@@ -59,7 +59,7 @@ def test_the_way_from_a_run_back_to_keras_leads_to_the_stored_weights(tmp_path, 
     model_masks.set_masks(model, tiny.half_masks(model))
     weights = state.weights(model)
     made_up.save(stored, Unit(1, 2), ticket=Ticket(model_masks.get_masks(model), {"final": weights}))
-    run(example("Run.load"))
+    run(example("load_network"))
     plain = keras_api.keras.models.load_model("ticket.keras")
     images = data.load("digits").test.x
     assert (plain.predict(images, verbose=0) == model.predict(images, verbose=0)).all()

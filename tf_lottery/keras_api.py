@@ -109,7 +109,7 @@ def all_layers(model: Any) -> list[Any]:
 def own_variables(layer: Any) -> list[Variable]:
     """The variables of `layer` that no layer inside it owns, random-generator state included."""
     inside = {id(variable) for child in sublayers(layer) for variable in child.variables}
-    variables = [variable for variable in layer.variables if id(variable) not in inside]
+    variables = [variable for variable in layer.variables if id(variable) not in inside and hasattr(variable, "assign")]
     if LEGACY and (generator := getattr(getattr(layer, "_random_generator", None), "_generator", None)) is not None:
         variables.append(generator.state)  # legacy layers do not list it among their variables
     return variables

@@ -254,6 +254,8 @@ def copy_state(old: Any, new: Any) -> None:
     Raises:
         ModelError: they are no equals.
     """
+    if old is new:
+        return
     inside, variables = (naming.children(old), naming.children(new)), map(keras_api.own_variables, (old, new))
     new.trainable = old.trainable  # also of all that is inside, whose turn comes next
     try:
@@ -261,6 +263,8 @@ def copy_state(old: Any, new: Any) -> None:
             copied.assign(variable)
         for parts in zip(*inside, strict=True):
             copy_state(*parts)
+        if hasattr(new, "finalize_state"):
+            new.finalize_state()  # Normalization computes with constants that it makes of its variables
     except ValueError as error:
         raise ModelError(
             f"Layer {old.name!r} ({type(old).__name__}) makes another one of its config, with other weights: implement "
@@ -290,11 +294,13 @@ def unwrapped(layer: Any) -> Any:
 
 
 def layer_like(layer: Any) -> Any:
-    """Another layer of the same config, not built.
+    """Another layer of the same config, not built; of one that `adapt` has taught its vocabulary or mean, itself.
 
     Raises:
         ModelError: its class cannot make one.
     """
+    if hasattr(layer, "adapt"):
+        return layer  # no training changes what it knows, and a copy would not know it
     try:
         return type(layer).from_config(keras_api.config_of(layer))
     except (NotImplementedError, TypeError, ValueError) as error:

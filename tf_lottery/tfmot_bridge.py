@@ -81,6 +81,8 @@ def excluded_by(policy: Any, model: Any) -> list[str]:
             "Policies of tfmot know the layers of legacy Keras only. Set TF_USE_LEGACY_KERAS=1 and build the model "
             "with tf_keras; or tell `make_prunable` itself what to `exclude`."
         )
+    if not hasattr(policy, "ensure_model_supports_pruning"):
+        raise ModelError(f"A policy of tfmot is needed, like PruneForLatencyOnXNNPack(). Received: {policy!r}")
     try:
         policy.ensure_model_supports_pruning(model)
     except ValueError as error:

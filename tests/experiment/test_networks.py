@@ -69,9 +69,9 @@ def test_it_computes_in_the_precision_of_its_run_and_leaves_that_of_the_process_
     [
         (Unit(1, 1), r"has no finished training replicate 1, level 1\. Finished levels of that kind: 0\."),
         (Unit(1, 9), r"has no finished training replicate 1, level 9\. Finished levels of that kind: 0\."),
-        (Unit(2, 0), r"has the replicates 1\. Received: 2"),
-        (Unit(1, 1, "reinit"), r"has the controls '', 'random_mask'\. Received: 'reinit'"),
-        (Unit(1, 1, variant="k=5"), r"has the variants ''\. Received: 'k=5'"),
+        (Unit(2, 0), r"has these replicates: 1\. Received: 2"),
+        (Unit(1, 1, "reinit"), r"has these controls: random_mask\. Received: 'reinit'"),
+        (Unit(1, 1, variant="k=5"), r"has these variants: none\. Received: 'k=5'"),
         (Unit(1, 1, "random_mask"), r"Finished levels of that kind: none\."),
     ],
 )
@@ -80,6 +80,14 @@ def test_what_is_not_there_is_said_with_what_is(tmp_path, unit, message):
     train_unit(run, Setups(run.config), Unit(1, 0))
     with pytest.raises(RunError, match=message):
         networks.load_network(run, unit)
+
+
+def test_a_directory_will_do_for_a_run_but_a_number_not_for_a_training(tmp_path):
+    run = opening.open_run(tmp_path, experiment(), {})
+    train_unit(run, Setups(run.config), Unit(1, 0))
+    assert tfl.density(tfl.load_network(tmp_path, Unit(1, 0))) == 1
+    with pytest.raises(RunError, match=r"as in Unit\(replicate=1, level=5\)\. Received: 1"):
+        tfl.load_network(run, 1)
 
 
 def test_the_sizes_of_every_dataset_are_known_without_its_data():

@@ -85,8 +85,8 @@ def test_a_ticket_file_is_that_of_the_run(run, tmp_path):
     [
         (TICKET, "saved_model", "replicate_1_level_01_saved_model"),
         (TICKET, "compact", "replicate_1_level_01_compact.keras"),
-        (Unit(2, 11, "random_mask"), "ticket", "replicate_2_random_mask_level_11_ticket.tfl"),
-        (Unit(1, 3, variant="k=0, low"), "tflite", "replicate_1_k=0,_low_level_03_tflite.tflite"),
+        (Unit(2, 11, "random_mask"), "ticket", "replicate_2_random_mask_level_11.tfl"),
+        (Unit(1, 3, variant="k=0, low"), "tflite", "replicate_1_k=0,_low_level_03.tflite"),
         (Unit(1, 3, order=2), "report", "replicate_1_data_order_2_level_03_report.csv"),
     ],
 )

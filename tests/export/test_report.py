@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tf_lottery as tfl
-from tf_lottery.errors import ExportError
+from tf_lottery.errors import ConfigError, ExportError
 from tf_lottery.export import report
 from tf_lottery.keras_api import keras
 
@@ -78,11 +78,26 @@ def test_a_model_without_masks_and_one_with_two_inputs_are_compared_too():
     assert table.parameters["compact"] == table.parameters["dense"] == 3 * 4 + 12 * 2 + 2
 
 
-def test_what_lite_rt_cannot_run_is_left_out():
+def test_what_cannot_be_known_is_left_open():
     model = keras.Sequential([keras.Input((5, 2)), keras.layers.LSTM(3)])
-    assert report.compare(model, batch_sizes=(1,), rounds=1).form.tolist() == [
-        "dense",
-        "dense, gzip",
-        "sparse",
-        "compact",
-    ]
+    table = report.compare(model, batch_sizes=(1,), rounds=1).set_index("form")
+    assert table.loc[["LiteRT", "LiteRT, sparse"], ["bytes", "share", "parameters", "latency_1"]].isna().all(axis=None)
+    assert table.multiply_adds.isna().all()  # of a loop
+    assert (table.bytes[["dense", "sparse", "compact"]] > 0).all()
+
+
+def test_texts_are_compared_too():
+    words = keras.Input((1,), dtype="string")
+    found = keras.layers.Embedding(4, 2)(keras.layers.StringLookup(vocabulary=["a", "b"])(words))
+    table = report.compare(keras.Model(words, keras.layers.Dense(2)(found)), batch_sizes=(2,), rounds=1)
+    assert (table.set_index("form").latency_2[["dense", "sparse", "compact"]] > 0).all()
+
+
+@pytest.mark.parametrize(("batch_sizes", "rounds"), [((0,), 1), ((1,), 0), (("1",), 1), (-1, 1)])
+def test_batches_and_rounds_must_be_some(batch_sizes, rounds):
+    with pytest.raises(ConfigError, match=r"`batch_sizes` and `rounds` must be at least 1\. Received: "):
+        report.compare(None, batch_sizes=batch_sizes, rounds=rounds)
+
+
+def test_a_single_batch_size_will_do():
+    assert "latency_2" in report.compare(sparse_model(), batch_sizes=2, rounds=1)

@@ -154,7 +154,8 @@ def export(model, path, inputs):
     """Of `model`, to be read by another process from `path`; and of the same, stored densely."""
     plain = layers.plain(model)
     saved_model(model, path / "model")
-    tf.saved_model.save(tracing.trackable(plain), path / "dense", signatures=tracing.trace(plain))
+    function = tracing.trace(plain)
+    tf.saved_model.save(tracing.trackable(function), path / "dense", signatures=function)
     np.savez(path / "inputs.npz", **by_name(path / "model", inputs))
 
 
@@ -434,7 +435,7 @@ def test_a_saved_model_is_replaced_only_on_demand(tmp_path):
     first, second = masked(tiny.dense(), seed=0), masked(tiny.dense(), seed=1)
     path = tmp_path / "those/around/it/model"
     saved_model(first, str(path))
-    with pytest.raises(ExportError, match=r"model exists\. Choose another name, or have it replaced with `overwrite`"):
+    with pytest.raises(ExportError, match=r"model exists\. Choose another name, or overwrite it"):
         saved_model(second, path)
     np.testing.assert_array_equal(served(path, tiny.X), first.predict(tiny.X, verbose=0))
     saved_model(second, path, overwrite=True)

@@ -1,5 +1,6 @@
 """A training of a run, back as a Keras model."""
 
+import os
 from typing import Any
 
 from tf_lottery import data, keras_api, layers, model_tickets, models
@@ -10,11 +11,11 @@ from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
 
 
-def load_network(run: Run, unit: Unit, weights: str = "final") -> Any:
+def load_network(run: Run | str | os.PathLike[str], unit: Unit, weights: str = "final") -> Any:
     """The network of a finished training, with its masks and weights. Neither data nor optimizer are needed.
 
     Args:
-        run: For instance from `Run.load`.
+        run: The run, or its directory.
         unit: Which training.
         weights: `"final"` for those at the end of training, `"rewind"` for those that it started with.
 
@@ -28,9 +29,10 @@ def load_network(run: Run, unit: Unit, weights: str = "final") -> Any:
 
     Example:
         ```python
-        model = tfl.load_network(tfl.Run.load("runs/digits_lenet"), tfl.Unit(replicate=1, level=5))
+        model = tfl.load_network("runs/digits_lenet", tfl.Unit(replicate=1, level=5))
         ```
     """
+    run = run if isinstance(run, Run) else Run.load(run)
     check_done(run, unit)
     model = _build(variants.of(run.config, unit.variant))
     return model_tickets.restore_ticket(model, run.ticket(unit, model_tickets.ticket_shapes(model)), weights)
@@ -38,14 +40,16 @@ def load_network(run: Run, unit: Unit, weights: str = "final") -> Any:
 
 def check_done(run: Run, unit: Unit) -> None:
     """Raises RunError, with what there is, where a training is not of the run or not done."""
+    if not isinstance(unit, Unit):
+        raise RunError(f"A training is named by a Unit, as in Unit(replicate=1, level=5). Received: {unit!r}")
     units = plan.units(run.config)
     if unit in units and run.is_done(unit):
         return
     for field, kind in (("variant", "variants"), ("replicate", "replicates"), ("control", "controls")):
         known = dict.fromkeys(getattr(other, field) for other in units)
         if getattr(unit, field) not in known:
-            names = ", ".join(repr(name) if isinstance(name, str) else str(name) for name in known)
-            raise RunError(f"{run.path} has the {kind} {names}. Received: {getattr(unit, field)!r}")
+            names = ", ".join(str(name) for name in known if name != "") or "none"
+            raise RunError(f"{run.path} has these {kind}: {names}. Received: {getattr(unit, field)!r}")
     like = [other for other in units if _but_for_level(other) == _but_for_level(unit)]
     done = ", ".join(str(other.level) for other in like if run.is_done(other)) or "none"
     raise RunError(f"{run.path} has no finished training {unit}. Finished levels of that kind: {done}.")

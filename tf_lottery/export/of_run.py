@@ -29,7 +29,7 @@ def export(
         run: For instance from `Run.load`.
         unit: Which training.
         form: `"saved_model"`: sparse on disk, read by TensorFlow alone. `"keras"`: a plain `.keras` file, with zeros.
-            `"compact"`: the same without what cannot matter, a smaller network. `"tflite"`: for LiteRT, with sparse
+            `"compact"`: the same of a smaller network, without what cannot matter. `"tflite"`: for LiteRT, with sparse
             encoding. `"ticket"`: masks and weights, as the run has them.
         path: Where to. Default: a name that says what it is, in the folder `exports` of the run.
         overwrite: Whether an earlier export there may be replaced.
@@ -80,9 +80,9 @@ def compare(
 def default_path(run: Run, unit: Unit, form: str) -> Path:
     """Where a training is exported to, unless one says where."""
     order = f"data order {unit.order}" if unit.order else ""
-    parts = (f"replicate {unit.replicate}", unit.variant, order, unit.control, f"level {unit.level:02d}", form)
+    parts = (f"replicate {unit.replicate}", unit.variant, order, unit.control, f"level {unit.level:02d}")
     name = "_".join(part.replace(" ", "_") for part in parts if part)
-    return run.path / "exports" / f"{name}{_SUFFIXES[form]}"
+    return run.path / "exports" / f"{name}{_ENDINGS[form]}"
 
 
 def _saved_model(run: Run, unit: Unit, path: Path, overwrite: bool) -> None:
@@ -118,11 +118,11 @@ FORMS = {
     "ticket": _ticket,
     "compact": _compact,
 }
-_SUFFIXES = {
-    "saved_model": "",
+_ENDINGS = {
+    "saved_model": "_saved_model",
     "keras": ".keras",
     "tflite": ".tflite",
     "ticket": ".tfl",
-    "compact": ".keras",
-    "report": ".csv",
+    "compact": "_compact.keras",
+    "report": "_report.csv",
 }

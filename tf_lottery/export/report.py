@@ -4,7 +4,7 @@ import io
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import pandas as pd
 import tensorflow as tf
 
 from tf_lottery import layers
-from tf_lottery.errors import ExportError
+from tf_lottery.errors import ConfigError, ExportError
 from tf_lottery.export import compaction, tracing
 from tf_lottery.export.costs import Costs, costs
 from tf_lottery.export.latency import latency
@@ -26,21 +26,20 @@ Batch = Mapping[str, np.ndarray]
 
 
 class _Form(NamedTuple):
-    """What is known of a form; None: it is none to be run."""
+    """What is known of a form; None where nothing is."""
 
-    bytes: int
+    bytes: int | None
     predict: Callable[[Batch], Any] | None = None
     costs: Costs | None = None
 
 
-def compare(model: Any, *, batch_sizes: Sequence[int] = BATCH_SIZES, rounds: int = ROUNDS) -> pd.DataFrame:
+def compare(model: Any, *, batch_sizes: Iterable[int] = BATCH_SIZES, rounds: int = ROUNDS) -> pd.DataFrame:
     """One row a form that a model can be exported in.
 
     "dense" is a plain SavedModel of the model with its zeros, "dense, gzip" that compressed; "sparse" is what
     `tfl.export.saved_model` writes of the model, "compact" what it writes of `tfl.compact(model)`; "LiteRT, sparse" is
-    the file of `tfl.export.tflite`, "LiteRT" the same with dense encoding; both are left out where LiteRT cannot run
-    the model. Latencies are those of the exported files, loaded again, in turns within one process, for normally
-    distributed inputs.
+    the file of `tfl.export.tflite`, "LiteRT" the same with dense encoding. Latencies are those of the exported files,
+    loaded again, in turns within one process, for normally distributed inputs.
 
     Args:
         model: A built model, with or without masks.
@@ -49,12 +48,17 @@ def compare(model: Any, *, batch_sizes: Sequence[int] = BATCH_SIZES, rounds: int
 
     Returns:
         Columns: form, bytes, share (of the bytes of "dense"), parameters (values of all weights), multiply_adds (of one
-        example), latency_1, latency_64, … (seconds a batch, the median; NaN where a form is none to be run), and
-        threads, which TensorFlow could use; LiteRT had one, its own default.
+        example), latency_1, latency_64, … (seconds a batch, the median), and threads, which TensorFlow could use;
+        LiteRT had one, its own default. NaN is what cannot be known: latencies of an archive, all of LiteRT where that
+        cannot run the model, multiply_adds of loops.
 
     Raises:
         ExportError, ModelError: the model cannot be exported.
+        ConfigError: a batch size or the rounds are no whole number of at least 1.
     """
+    batch_sizes = list(batch_sizes) if isinstance(batch_sizes, Iterable) else [batch_sizes]
+    if not all(isinstance(number, int) and number >= 1 for number in (*batch_sizes, rounds)):
+        raise ConfigError(f"`batch_sizes` and `rounds` must be at least 1. Received: {batch_sizes} and {rounds!r}")
     plain = layers.plain(model)
     function = tracing.trace(plain)
     forms = _saved_models(plain, compaction.compact(model), function) | _lite_rt(plain)
@@ -62,7 +66,9 @@ def compare(model: Any, *, batch_sizes: Sequence[int] = BATCH_SIZES, rounds: int
     table = pd.DataFrame({"form": list(forms), "bytes": [form.bytes for form in rows]})
     table["share"] = table.bytes / forms["dense"].bytes
     table["parameters"] = [form.costs.parameters if form.costs else None for form in rows]
-    table["multiply_adds"] = [form.costs.multiply_adds if form.costs else None for form in rows]
+    table["multiply_adds"] = [
+        form.costs.multiply_adds if form.costs and not form.costs.uncounted else None for form in rows
+    ]
     threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
     runnable = {name: form.predict for name, form in forms.items() if form.predict}
     specs = function.structured_input_signature[0][0]
@@ -75,7 +81,7 @@ def compare(model: Any, *, batch_sizes: Sequence[int] = BATCH_SIZES, rounds: int
 def _saved_models(plain: Any, compacted: Any, function: Any) -> dict[str, _Form]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tf.saved_model.save(tracing.trackable(plain), folder / "dense", signatures=function)
+        tf.saved_model.save(tracing.trackable(function), folder / "dense", signatures=function)
         saved_model(plain, folder / "sparse")
         saved_model(compacted, folder / "compact")
         return {
@@ -87,12 +93,15 @@ def _saved_models(plain: Any, compacted: Any, function: Any) -> dict[str, _Form]
 
 
 def _lite_rt(plain: Any) -> dict[str, _Form]:
-    """Nothing of a model that LiteRT cannot run."""
-    try:
-        contents = {"LiteRT": convert(plain, sparse=False), "LiteRT, sparse": convert(plain)}
-    except ExportError:
-        return {}
-    return {name: _Form(len(content), _interpreted(content), costs(plain)) for name, content in contents.items()}
+    forms = {}
+    for name, is_sparse in (("LiteRT", False), ("LiteRT, sparse", True)):
+        try:
+            content = convert(plain, sparse=is_sparse)
+        except ExportError:
+            forms[name] = _Form(None)
+        else:
+            forms[name] = _Form(len(content), _interpreted(content), costs(plain))
+    return forms
 
 
 def size(path: Path) -> int:
@@ -122,7 +131,7 @@ def _interpreted(content: bytes) -> Callable[[Batch], Any]:
 
 
 def _batch(specs: Mapping[str, tf.TensorSpec], batch_size: int) -> dict[str, np.ndarray]:
-    """Normally distributed inputs; zeros where they are whole numbers, as of an Embedding."""
+    """Normally distributed inputs; zeros and empty texts where they are no floats."""
     rng = np.random.default_rng(0)
     batch = {}
     for name, spec in specs.items():
@@ -130,7 +139,7 @@ def _batch(specs: Mapping[str, tf.TensorSpec], batch_size: int) -> dict[str, np.
             raise ExportError(
                 f"Latency can be measured only of examples of a known size. Input {name!r} has the shape {spec.shape}."
             )
-        batch[name] = rng.normal(size=(batch_size, *spec.shape[1:])).astype(spec.dtype.as_numpy_dtype)
-        if spec.dtype.is_integer:
-            batch[name][:] = 0
+        shape, dtype = (batch_size, *spec.shape[1:]), spec.dtype.as_numpy_dtype
+        empty = np.full(shape, b"") if spec.dtype == tf.string else np.zeros(shape, dtype)
+        batch[name] = rng.normal(size=shape).astype(dtype) if spec.dtype.is_floating else empty
     return batch

@@ -27,7 +27,7 @@ def check_free(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise ExportError(f"{path} is a directory. Give the name of the file to write, too.")
     if path.exists() and not overwrite:
-        raise ExportError(f"{path} exists. Choose another name, or have it replaced with `overwrite`.")
+        raise ExportError(f"{path} exists. Choose another name, or overwrite it.")
 
 
 def keras_file(model: Any) -> bytes:

@@ -51,7 +51,7 @@ def convert(model: Any, *, sparse: bool = True) -> bytes:
     model = layers.plain(model)
     tracing.check_finite(model)
     function = tracing.trace(model)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tracing.trackable(model))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tracing.trackable(function))
     if sparse:
         converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     try:

@@ -65,10 +65,16 @@ def input_specs(model: Any, batch: int | None = None, given: Any = None) -> Any:
     return tf.nest.pack_sequence_as(structure, [tf.TensorSpec(shape, leaf.dtype, name) for shape, leaf, name in leaves])
 
 
-def trackable(model: Any) -> tf.Module:
-    """What a SavedModel of `trace(model)` must be given beside it: the variables."""
+def captured(function: tf.types.experimental.ConcreteFunction) -> list[Any]:
+    """The variables and lookup tables that a function needs, in the order of their first use."""
+    owners = [getattr(handle, "_parent_trackable", lambda: None)() for handle, _ in function.graph.captures]
+    return [owner for owner in owners if owner is not None]
+
+
+def trackable(function: tf.types.experimental.ConcreteFunction) -> tf.Module:
+    """What a SavedModel of a function must be given beside it: what it needs."""
     module = tf.Module()
-    module.tracked = [keras_api.tf_variable(variable) for variable in naming.named_variables(model).values()]
+    module.tracked = captured(function)
     return module
 
 

@@ -55,8 +55,8 @@ def forms(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "form": frame.form,
-            "bytes": frame.bytes.map("{:,}".format),
-            "of dense": frame.share.map("{:.1%}".format),
+            "bytes": frame.bytes.map(_whole),
+            "of dense": frame.share.map(lambda share: "" if pd.isna(share) else f"{share:.1%}"),
             "parameters": frame.parameters.map(_whole),
             "multiply-adds": frame.multiply_adds.map(_whole),
         }

@@ -28,12 +28,13 @@ def compact(model: Any) -> Any:
     precision in the last digits of that.
 
     Args:
-        model: A built model, with or without masks, ours or tfmot's. It is left as it is. It is for inference: what is
-            constant then need not be so in training.
+        model: A built model, with or without masks, ours or tfmot's. It is left as it is.
 
     Returns:
-        A plain, uncompiled model with the same inputs, outputs and layer names. A subclassed model itself, with its
-        masks applied and a warning: which of its layers reads what is not to be known.
+        A plain, uncompiled model with the same inputs, outputs and layer names; for inference, because what is constant
+        then need not be so in training, and because it has no masks: what is pruned in it would be trained like all
+        else. A subclassed model itself, with its masks applied and a warning: which of its layers reads what is not to
+        be known.
 
     Raises:
         ModelError: `model` is not built.
