@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 
 import tf_lottery as tfl
@@ -252,3 +253,57 @@ def test_exports_start_from_a_subclassed_model_itself_and_from_models_without_ma
     assert layers.plain(subclassed) is subclassed
     model = tiny.convolutional()
     assert (layers.plain(model)(tiny.X).numpy() == model(tiny.X).numpy()).all()
+
+
+def adapted(layer, examples):
+    layer.adapt(examples)
+    return layer
+
+
+LEARNED = {
+    "normalization": (
+        lambda: adapted(keras.layers.Normalization(), 4 * np.random.randn(50, 4) + 9),
+        tiny.X[:, 0, :4, 0],
+    ),
+    "discretization": (
+        lambda: adapted(keras.layers.Discretization(num_bins=4), np.random.randn(50, 4)),
+        tiny.X[:, 0, :4, 0],
+    ),
+    "lookup": (lambda: adapted(keras.layers.IntegerLookup(), np.array([1, 5, 9])), np.array([[1, 5, 9, 3]])),
+}
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_what_layers_have_learned_by_adapt_stays_in_every_copy(kind):
+    make, x = LEARNED[kind]
+    inputs = keras.Input((4,), dtype=str(x.dtype))
+    features = keras.layers.Lambda(lambda found: tf.cast(found, tf.float32))(make()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(features))
+    expected = model(x).numpy()
+    prunable = tfl.make_prunable(model)
+    for copy in (prunable, tfl.strip_pruning(prunable), layers.plain(model), layers.plain(prunable)):
+        assert (copy(x).numpy() == expected).all()
+
+
+def test_statistics_inside_a_layer_of_layers_stay_too():
+    inner = keras.Sequential([keras.Input((4,)), adapted(keras.layers.Normalization(), 4 * np.random.randn(50, 4) + 9)])
+    model = keras.Sequential([keras.Input((4,)), inner, keras.layers.Dense(2)])
+    x = tiny.X[:, 0, :4, 0]
+    assert (layers.plain(model)(x).numpy() == model(x).numpy()).all()
+
+
+class Doubled(keras.Sequential):
+    def call(self, inputs, training=None, mask=None):
+        return 2 * super().call(inputs)
+
+
+def test_a_sequential_model_with_a_call_of_its_own_is_a_subclassed_one():
+    model = Doubled([keras.layers.Dense(4), keras.layers.Dense(2)])
+    x = tiny.X[:, 0, :4, 0]
+    expected = model(x).numpy()
+    assert layers.plain(model) is model
+    prunable = tfl.make_prunable(model)
+    assert prunable is model
+    assert (prunable(x).numpy() == expected).all()
+    tfl.set_masks(prunable, tiny.half_masks(prunable))
+    assert tiny.is_pruned_to_plus_zero(prunable)

@@ -3,6 +3,7 @@ import json
 import os
 import struct
 import tracemalloc
+import zlib
 
 import ml_dtypes
 import numpy as np
@@ -174,6 +175,23 @@ def test_two_arrays_of_one_name_are_refused():
     header = {"version": 1, "masks": [], "arrays": [entry(), entry()], "metadata": {}}
     with pytest.raises(TicketError, match="two arrays named 'w'"):
         ticket.unpack(forged(header, b"12341234"))
+
+
+def test_a_name_that_repeats_is_found_before_anything_is_unpacked(monkeypatch):
+    monkeypatch.setattr(ticket, "_unpack_mask", lambda *_: pytest.fail("unpacked"))
+    header = {"version": 1, "masks": [{"name": "w", "shape": [8], "bytes": 0}] * 1000, "arrays": [], "metadata": {}}
+    with pytest.raises(TicketError, match="two masks named 'w'"):
+        ticket.unpack(forged(header))
+
+
+@pytest.mark.parametrize("masked", [False, None, "yes", 1])
+def test_an_array_that_has_a_mask_says_so(masked):
+    masks = [{"name": "w", "shape": [1], "bytes": len(mask := zlib.compress(b"\x80"))}]
+    header = {"version": 1, "masks": masks, "arrays": [entry(masked=True)], "metadata": {}}
+    assert ticket.unpack(forged(header, mask + b"1234")).masks["w"].all()
+    header["arrays"][0]["masked"] = masked
+    with pytest.raises(TicketError, match="does not say of 'w' whether it has a mask"):
+        ticket.unpack(forged(header, mask + b"1234"))
 
 
 @pytest.mark.parametrize("kind", ["mask", "array"])

@@ -15,6 +15,7 @@ WRITTEN = (  # what is written: the sites of `files.write`
 )
 REMOVED = ("old state", "leftover", "callback leftover")  # the sites of `files.remove`
 FILLED = ("saved model",)  # the sites of `files.folder`
+EXPORTED = ("exported file", *FILLED)  # what neither a run nor a `fit` writes
 WRITING = ("begins", "half written", "not synced", "not renamed", "renamed", "done")
 REMOVING = ("begins", "done")
 FILLING = ("begins", "empty", "not synced", "not renamed", "put aside", "renamed", "done")

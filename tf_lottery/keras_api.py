@@ -117,7 +117,9 @@ def own_variables(layer: Any) -> list[Variable]:
 
 def is_layer_graph(model: Any) -> bool:
     """Whether `model` is Sequential or functional, so that it can be rebuilt layer by layer."""
-    return isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")
+    if isinstance(model, keras.Sequential):
+        return type(model).call is keras.Sequential.call  # its copy is a Sequential, and knows no `call` of its own
+    return hasattr(model, "_nodes_by_depth")
 
 
 def maker(tensor: Any) -> Any:

@@ -18,6 +18,7 @@ import math
 import os
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,18 +198,28 @@ def _read(header: dict[str, Any], payload: memoryview, max_bytes: int) -> Ticket
         raise TicketError(
             "The ticket's header does not describe its content: a group or the metadata is no such thing."
         )
+    _check_names(header)
     chunks = _chunks(header, payload)
     masks: dict[str, np.ndarray] = {}
     for entry in header["masks"]:
-        if masks.setdefault(entry["name"], mask := _unpack_mask(entry, next(chunks))) is not mask:
-            raise TicketError(f"The ticket holds two masks named {entry['name']!r}")
+        masks[entry["name"]] = _unpack_mask(entry, next(chunks))
     weights: dict[str, dict[str, np.ndarray]] = {}
     for entry in header["arrays"]:
         group = weights.setdefault(entry["group"], {})
-        mask = masks[entry["name"]] if entry["masked"] else None
-        if group.setdefault(entry["name"], array := _unpack_array(entry, next(chunks), mask)) is not array:
-            raise TicketError(f"The ticket holds two arrays named {entry['name']!r}")
+        group[entry["name"]] = _unpack_array(entry, next(chunks), masks.get(entry["name"]))
     return Ticket(masks, weights, header["metadata"])
+
+
+def _check_names(header: dict[str, Any]) -> None:
+    """Before anything is unpacked: a file may name one thing a hundred thousand times."""
+    masks = Counter(entry["name"] for entry in header["masks"])
+    arrays = Counter((entry["group"], entry["name"]) for entry in header["arrays"])
+    for kind, names in (("masks", masks), ("arrays", arrays)):
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise TicketError(f"The ticket holds two {kind} named {twice[0] if kind == 'masks' else twice[0][1]!r}")
+    for entry in header["arrays"]:
+        if entry["masked"] is not (entry["name"] in masks):
+            raise TicketError(f"The ticket's header does not say of {entry['name']!r} whether it has a mask.")
 
 
 def _chunks(header: dict[str, Any], payload: memoryview) -> Iterator[memoryview]:

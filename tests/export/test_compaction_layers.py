@@ -325,3 +325,10 @@ def test_every_known_layer_is_tried_here_or_beside():
     tried |= {"ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Rescaling", "Reshape", "InputLayer", "Concatenate"}
     tried |= {"Add", "Subtract", "Average", "Maximum", "Minimum"}
     assert {cls.__name__ for cls in kinds.KINDS} <= tried
+
+
+def test_a_model_of_no_features_is_compacted():
+    nothing = keras.Input((0,))
+    model = keras.Model(nothing, keras.layers.Dense(2)(keras.layers.Dense(3)(nothing)))
+    x = np.zeros((5, 0), np.float32)
+    assert (compact(model)(x).numpy() == model(x).numpy()).all()

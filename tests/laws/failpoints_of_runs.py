@@ -29,7 +29,8 @@ NEEDS = plan.needs(CONFIG)
 UNITS = [*NEEDS]
 STEPS = 3  # one more than there are states kept, so that an old one goes
 MASK = np.array([True, False, True])
-NAMES = [name for name in failpoints.names() if not name.startswith(("callback", "ticket file"))]
+OTHERS = ("callback", "ticket file", *failpoints.EXPORTED)
+NAMES = [name for name in failpoints.names() if not name.startswith(OTHERS)]
 
 
 def perform(path):

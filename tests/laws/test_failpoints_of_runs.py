@@ -11,7 +11,8 @@ import pytest
 from tf_lottery import failpoints
 
 TESTS = Path(__file__).parents[1]
-NAMES = [name for name in failpoints.names() if not name.startswith(("callback", "ticket file"))]
+OTHERS = ("callback", "ticket file", *failpoints.EXPORTED)
+NAMES = [name for name in failpoints.names() if not name.startswith(OTHERS)]
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def check_free(path: Path, overwrite: bool) -> None:
     """Raises ExportError where something is at `path` that may not be replaced by a file."""
     if path.is_dir():
         raise ExportError(f"{path} is a directory. Give the name of the file to write, too.")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise ExportError(f"{path} exists. Choose another name, or overwrite it.")
 
 

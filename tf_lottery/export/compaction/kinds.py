@@ -52,6 +52,8 @@ def role(call: Call) -> Role:
         return Opaque("is called with more than tensors (`training=True`, a mask of time steps)")
     if any(channels.count(tensor) is None for tensor in call.inputs + call.outputs):
         return Opaque("has channels of which the number is not known")
+    if (size := getattr(call.layer, "kernel_size", None)) and len(size) != len(call.inputs[0].shape) - 2:
+        return Opaque("has more axes than it convolves")
     if getattr(call.layer, "data_format", None) == "channels_first":
         return Opaque("has the channels first")
     return kind.role(call)

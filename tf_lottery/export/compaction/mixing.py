@@ -1,5 +1,7 @@
 """Layers in which every unit is an activation of a weighted sum of all channels."""
 
+import math
+
 import numpy as np
 
 from tf_lottery.export.compaction import activations, layer_weights, padding
@@ -8,7 +10,7 @@ from tf_lottery.keras_api import Call
 
 
 def _mixing(call: Call, kernel: np.ndarray, inside: np.ndarray, border: np.ndarray) -> Mixing:
-    kernel = kernel.reshape(-1, *kernel.shape[-2:])
+    kernel = kernel.reshape(math.prod(kernel.shape[:-2]), *kernel.shape[-2:])  # not -1: there may be no channels
     bias = np.broadcast_to(layer_weights.array(call.layer, "bias"), kernel.shape[2:]).astype(np.float64)
     return Mixing(kernel, bias, inside, border, call.layer.activation, activations.whole(call.layer))
 

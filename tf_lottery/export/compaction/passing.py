@@ -1,5 +1,6 @@
 """Layers that pass on each channel by itself."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +20,7 @@ def depthwise(call: Call) -> Role:
     """Each channel is convolved by itself, into one or more: they go together."""
     kernel = layer_weights.array(call.layer, "kernel")
     inside, border = taps(call)
-    kernel = kernel.reshape(-1, kernel.shape[-2] * kernel.shape[-1])
+    kernel = kernel.reshape(math.prod(kernel.shape[:-2]), kernel.shape[-2] * kernel.shape[-1])
     bias = layer_weights.array(call.layer, "bias").astype(np.float64)
     source = np.arange(kernel.shape[1]) // call.layer.depth_multiplier
 
