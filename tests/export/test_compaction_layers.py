@@ -332,3 +332,18 @@ def test_a_model_of_no_features_is_compacted():
     model = keras.Model(nothing, keras.layers.Dense(2)(keras.layers.Dense(3)(nothing)))
     x = np.zeros((5, 0), np.float32)
     assert (compact(model)(x).numpy() == model(x).numpy()).all()
+
+
+def test_a_unit_that_stays_for_no_reason_cannot_overflow():
+    """exp(100 - 100) is 1; without the second 100, which nothing else reads, it would be infinite, and times 0 NaN."""
+    inputs = keras.Input((1,))
+    hundreds = keras.layers.Dense(2, use_bias=False)(inputs)
+    grown = keras.layers.Dense(1, activation="exponential", use_bias=False)(hundreds)
+    outputs = [keras.layers.Dense(1, use_bias=False)(hundreds), keras.layers.Dense(1)(grown)]
+    model = keras.Model(inputs, outputs)
+    weights = [[[100.0, 100.0]], [[1.0], [-1.0]], [[1.0], [0.0]], [[0.0]], [1.0]]
+    model.set_weights([np.array(weight, np.float32) for weight in weights])
+    found = compact(model)
+    assert found.count_params() == 5
+    x = np.ones((1, 1), np.float32)
+    assert [float(output[0, 0]) for output in found(x)] == [float(output[0, 0]) for output in model(x)] == [100.0, 1.0]

@@ -33,6 +33,7 @@ class Analysis:
         readers: The layers that mix channels.
         constants: For each tensor the values of its channels; NaN where a channel has more than one.
         reasons: For each tensor why its channels stay; None where they do not.
+        spare: For each tensor which channels stay only because some must: nothing reads them.
     """
 
     calls: list[tuple[Call, Role]]
@@ -40,6 +41,7 @@ class Analysis:
     readers: list[Reader]
     constants: dict[Tensor, np.ndarray]
     reasons: dict[Tensor, np.ndarray]
+    spare: dict[Tensor, np.ndarray]
 
     def kept(self, tensor: Tensor) -> np.ndarray:
         """Of shape (channels,): which channels of `tensor` stay."""
@@ -69,7 +71,8 @@ def analyse(graph: Any, names: Mapping[int, str], fixed: Collection[int] = ()) -
                 reasons.add(groups[tensor], f"{name!r} {role.whole}")
     reasons.spread(readers)
     by_tensor = {tensor: reasons.by_group[group] for tensor, group in groups.items()}
-    return Analysis(calls, outputs, readers, constants, by_tensor)
+    spare = {tensor: reasons.is_spare[group] for tensor, group in groups.items()}
+    return Analysis(calls, outputs, readers, constants, by_tensor, spare)
 
 
 def _role(call: Call, fixed: Collection[int]) -> Role:
@@ -98,12 +101,14 @@ class Reasons:
 
     Attributes:
         by_group: By the number of a group; None where there is no reason.
+        is_spare: Likewise: whether nothing reads a group that stays because something must.
     """
 
     def __init__(self, groups: Mapping[Tensor, np.ndarray]):
         self._groups = groups
         self.by_group = np.full(1 + max((group.max(initial=0) for group in groups.values()), default=0), None, object)
         self._stays = np.zeros(self.by_group.shape, bool)
+        self.is_spare = np.zeros(self.by_group.shape, bool)
 
     def add(self, groups: np.ndarray, reason: str) -> None:
         new = groups[~self._stays[groups]]
@@ -118,6 +123,7 @@ class Reasons:
                 break
             self.add(missing, SPARE)
         self.add(np.flatnonzero(spare), SPARE)  # not before: what nobody reads needs nothing
+        self.is_spare = spare
 
     def _spread_needs(self, readers: list[Reader]) -> None:
         before = -1

@@ -52,14 +52,22 @@ def _smaller(call: Call, analysis: Analysis, reader: Reader | None) -> Smaller:
     kind = kinds.KINDS[type(call.layer)]
     kept = {"in": analysis.kept(call.inputs[0]), "out": analysis.kept(call.outputs[0])}
     settings = {} if kind.size is None else {kind.size: _size(kind.size, call, int(kept["out"].sum()))}
-    arrays = {name: variable.numpy() for name, variable in layer_weights.weights(call.layer).items()}
+    arrays = {name: np.array(variable.numpy()) for name, variable in layer_weights.weights(call.layer).items()}
     if reader is not None and (sums := _folded(reader, kept["in"]))[kept["out"]].any():
         settings["use_bias"] = True
         arrays["bias"] = _like_kernel(reader.role.bias + sums, arrays["kernel"], call.layer)
+    if reader is not None:
+        _silence(analysis.spare[call.outputs[0]], arrays, kind.axes)
     for name, axes in kind.axes.items():
         for side, axis in axes.items() if name in arrays else ():
             arrays[name] = np.compress(kept[side], arrays[name], axis)
     return Smaller(settings, arrays)
+
+
+def _silence(spare: np.ndarray, arrays: dict[str, np.ndarray], axes: kinds.Axes) -> None:
+    """Makes units 0 that nobody reads: without what goes they might overflow, and infinity times 0 is NaN."""
+    for name, array in arrays.items():
+        np.moveaxis(array, axes[name]["out"], 0)[spare] = 0
 
 
 def _size(setting: str, call: Call, count: int) -> Any:
