@@ -4,9 +4,10 @@ import pytest
 import tensorflow as tf
 import tiny
 
+import tf_lottery as tfl
 from tf_lottery import keras_api, layers, model_masks, models
 from tf_lottery.errors import ModelError
-from tf_lottery.export.costs import costs
+from tf_lottery.export.costs import costs, density
 from tf_lottery.keras_api import keras
 
 L = keras.layers
@@ -146,3 +147,19 @@ def test_a_model_that_tfmot_wrapped_costs_what_it_costs_plain():
     from tf_lottery.tfmot_bridge import import_tfmot
 
     assert costs(import_tfmot().prune_low_magnitude(plain := tiny.convolutional())) == costs(plain)
+
+
+def test_the_density_of_an_export_is_that_of_the_masks_or_of_what_is_not_zero():
+    model = tiny.half_masked()
+    share = tfl.density(model)
+    assert 0 < share < 1
+    assert density(model) == density(tfl.strip_pruning(model)) == share
+    assert density(tiny.dense()) == 1
+    assert density(keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])) == 1
+
+
+@pytest.mark.parametrize(("export", "name"), [(tfl.export.saved_model, "model"), (tfl.export.tflite, "model.tflite")])
+def test_an_export_says_how_dense_it_is(tmp_path, export, name):
+    model = tiny.half_masked()
+    assert export(model, tmp_path / name) == tfl.density(model)
+    assert export(tiny.dense(), tmp_path / name, overwrite=True) == 1

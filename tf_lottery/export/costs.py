@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras_api, layers, naming
+from tf_lottery import keras_api, layers, masking, model_masks, naming, prunable
+from tf_lottery.core import masks as masks_lib
 from tf_lottery.export import tracing
 
-_CALLS = (
-    "If",
-    "While",
-    "PartitionedCall",
-)  # what has operations inside; TensorFlow has `StatelessWhile` and so on, too
+# What has operations inside; TensorFlow has `StatelessWhile` and so on, too.
+_CALLS = ("If", "While", "PartitionedCall")
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,22 @@ def costs(model: Any) -> Costs:
         multiply_adds=sum(number or 0 for number in counted.values()),
         uncounted=tuple(sorted(name for name, number in counted.items() if number is None)),
     )
+
+
+def density(model: Any) -> float:
+    """Share of the prunable weights that a model keeps, 0-1: by its masks, or, where it has none, those other than 0.
+
+    Args:
+        model: A built model; 1 if nothing in it is prunable.
+
+    Raises:
+        ModelError: `model` is not built.
+    """
+    layers.check_model(model)
+    if masking.has_masks(model):
+        return model_masks.density(model)
+    weights = [weight.numpy() for weight in prunable.prunable_weights(model).values()]
+    return masks_lib.density({str(place): weight != 0 for place, weight in enumerate(weights)}) if weights else 1.0
 
 
 @contextlib.contextmanager

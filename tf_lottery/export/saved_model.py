@@ -9,12 +9,13 @@ import tensorflow as tf
 from tf_lottery import files, layers
 from tf_lottery.errors import ExportError, RunError
 from tf_lottery.export import tracing
+from tf_lottery.export.costs import density
 from tf_lottery.export.unfilled import Filler, Unfilled
 
 _FILE = "saved_model.pb"
 
 
-def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None, overwrite: bool = False) -> None:
+def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None, overwrite: bool = False) -> float:
     """Writes `model`, without masks, as a SavedModel in which a pruned weight takes almost no space.
 
     It holds the weights that are kept and where they belong, packed; standard operations make them dense again, once,
@@ -35,6 +36,9 @@ def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None,
             was built with one tensor, or a dict of them, of floats.
         overwrite: Whether a SavedModel at `path` may be replaced.
 
+    Returns:
+        The density of what was exported, 0-1: 1 for a model in which nothing is pruned.
+
     Raises:
         ExportError: a weight is NaN or infinite, the inputs of a subclassed model are not known, something in the model
             cannot be saved, or something is at `path`.
@@ -50,11 +54,13 @@ def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None,
     """
     path = Path(os.path.abspath(path))
     _check_target(path, overwrite)
+    share = density(model)
     model = layers.plain(model)
     tracing.check_finite(model)
     saved, signature = _serving(model, tracing.input_specs(model, given=inputs))
     with files.folder(path, "saved model") as temporary:
         _save(saved, temporary, signature)
+    return share
 
 
 def _check_target(path: Path, overwrite: bool) -> None:

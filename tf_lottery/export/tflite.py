@@ -12,9 +12,10 @@ import tensorflow as tf
 from tf_lottery import layers, quiet
 from tf_lottery.errors import ExportError
 from tf_lottery.export import single_file, tracing
+from tf_lottery.export.costs import density
 
 
-def tflite(model: Any, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+def tflite(model: Any, path: str | os.PathLike[str], *, overwrite: bool = False) -> float:
     """Writes `model`, without masks, as a file for LiteRT.
 
     The kernels of dense layers and of 1D, 2D, depthwise and transposed convolutions are encoded sparsely where that
@@ -29,12 +30,16 @@ def tflite(model: Any, path: str | os.PathLike[str], *, overwrite: bool = False)
         path: The file; its folder is made.
         overwrite: Whether a file at `path` may be replaced.
 
+    Returns:
+        The density of what was exported, 0-1: 1 for a model in which nothing is pruned.
+
     Raises:
         ExportError: a weight is NaN or infinite, LiteRT lacks an operation of the model, or something is at `path`.
         ModelError: `model` is not built.
         RunError: the file cannot be written.
     """
     single_file.write(path, lambda: convert(model), overwrite=overwrite)
+    return density(model)
 
 
 def convert(model: Any, *, sparse: bool = True) -> bytes:
