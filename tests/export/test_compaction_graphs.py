@@ -81,9 +81,11 @@ def graph(draw):
 @pytest.fixture(autouse=True)
 def doubles():
     """So that whole numbers stay exact through all these layers."""
-    before = keras.backend.floatx()
+    before, policy = keras.backend.floatx(), keras.mixed_precision.global_policy()
     keras.backend.set_floatx("float64")
+    keras.mixed_precision.set_global_policy("float64")  # what other tests have set would count more
     yield
+    keras.mixed_precision.set_global_policy(policy)
     keras.backend.set_floatx(before)
     keras.backend.clear_session()
 

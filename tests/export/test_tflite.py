@@ -310,6 +310,10 @@ def test_the_interpreter_of_litert_is_taken_where_it_is_installed(tmp_path, monk
     (tmp_path / "ai_edge_litert").mkdir()
     (tmp_path / "ai_edge_litert/interpreter.py").write_text(LITERT)
     monkeypatch.syspath_prepend(tmp_path)
-    made = interpreter(b"content", threads=2)
+    try:
+        made = interpreter(b"content", threads=2)
+    finally:  # or other tests would find it, too
+        for name in [name for name in sys.modules if name.startswith("ai_edge_litert")]:
+            del sys.modules[name]
     assert made.given == {"model_content": b"content", "num_threads": 2}
     assert made.is_ready
