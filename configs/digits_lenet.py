@@ -35,7 +35,6 @@ def get_config() -> Experiment:
             batch_size=60,
             steps="1500it",
             evaluate_every="100it",
-            jit_compile=True,
         ),
         prune=Prune(levels=10, fraction=0.2, rates=("^output/=0.1",), scope="layerwise", rewind_to="0it"),
     )

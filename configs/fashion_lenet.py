@@ -41,7 +41,6 @@ def get_config() -> Experiment:
             batch_size=60,
             steps="15000it",
             evaluate_every="100it",
-            jit_compile=True,  # measured on LeNet, one thread: 0.93 ms a step, 1.3 ms without
         ),
         prune=Prune(levels=12, fraction=0.2, rates=("^output/=0.1",), scope="layerwise", rewind_to="0it"),
         stability=Stability(levels=(10,), orders=2),

@@ -5,8 +5,9 @@ import zlib
 import numpy as np
 
 from tf_lottery.core import masks as masks_lib, steps
-from tf_lottery.experiment import opening, plan, variants
+from tf_lottery.experiment import execution, opening, plan, variants
 from tf_lottery.experiment.config import Experiment, Prune, Stability
+from tf_lottery.experiment.execution import Execution
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.ticket import Ticket
 from tf_lottery.training import progress
@@ -18,6 +19,11 @@ TICKET = Ticket({"w": np.array([True, False])}, {"final": {"w": np.array([1.0, 0
 
 def experiment(**changes):
     return Experiment(**{"replicates": 3, "prune": Prune(levels=2), **changes})
+
+
+def settled(config):
+    """With nothing left open of how to execute trainings, as `find_tickets` gives it to them."""
+    return execution.settled(config, Execution(threads=1, jit_compile=False, steps_per_execution=1000))
 
 
 def metrics(unit, accuracy=0.9, step=100):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tf_lottery.experiment import stability
+from tf_lottery.experiment import opening, stability
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import overlaps, page
 
@@ -42,7 +42,8 @@ def test_the_tables_are_those_of_the_packed_run(reported):
 
 def test_the_packed_run_is_of_its_config(reported):
     folder, report = reported
-    assert Run.load(report.parent).config == config(folder.name).get_config()
+    packed = Run.load(report.parent).config
+    assert opening.existing_run(report.parent, config(folder.name).get_config()).config == packed
 
 
 def test_the_header_of_the_config_says_what_was_seen(reported):

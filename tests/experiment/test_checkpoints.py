@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import made_up
 import pytest
 import runs
 import tiny
@@ -37,7 +38,7 @@ class Process:
     """What a process does that trains; it can be killed at a step, or told to stop."""
 
     def __init__(self, path, cadence="1it", kill_at=None, stop_at=None, config=CONFIG):
-        self.run, self.setups = opening.open_run(path, config, {"replicas": 1}), Setups(config)
+        self.run, self.setups = opening.open_run(path, config, {"replicas": 1}), Setups(made_up.settled(config))
         self.step, self.notes, self.kill_at = 0, [], kill_at
         self.checkpoints = Checkpoints(
             Cadence.parse(cadence) if isinstance(cadence, str) else cadence,

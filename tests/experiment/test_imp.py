@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import made_up
 import numpy as np
 import pytest
 import tiny
@@ -40,7 +41,7 @@ def experiment(**prune):
 
 
 def trained(path, config, units):
-    run, setups = opening.open_run(path, config, {}), Setups(config)
+    run, setups = opening.open_run(path, config, {}), Setups(made_up.settled(config))
     for unit in units:
         imp.train_unit(run, setups, unit)
     return run
@@ -120,7 +121,7 @@ def test_law_6_holds_for_every_setting_of_a_training(tmp_path, restore_precision
 def test_fine_tuning_goes_on_at_the_rate_that_training_ended_with(tmp_path):
     config = experiment(fraction=0.0, rewind="none", rewind_to="0it")
     config.train.optimizer, config.train.momentum, config.train.decay = "sgd", 0.0, "linear"
-    setup = Setups(config).of("")
+    setup = Setups(made_up.settled(config)).of("")
     rate = setup.trainer.optimizer._learning_rate  # the schedule; the public name is its value
     assert float(rate(11)) == float(rate(12)) == float(rate(30)) == pytest.approx(0.01 / 12, rel=1e-5)
     run = trained(tmp_path / "run", config, LEVELS)
@@ -188,7 +189,7 @@ def test_without_rewinding_the_optimizer_goes_on_counting(tmp_path):
 
 def test_rewinding_the_learning_rate_counts_from_k_again(tmp_path):
     config = experiment(rewind="learning_rate")
-    run, setups = opening.open_run(tmp_path / "run", config, {}), Setups(config)
+    run, setups = opening.open_run(tmp_path / "run", config, {}), Setups(made_up.settled(config))
     for unit in LEVELS[:2]:
         imp.train_unit(run, setups, unit)
         assert int(setups.of("").trainer.optimizer.iterations) == 12
@@ -240,7 +241,7 @@ def test_a_unit_that_is_done_is_not_done_again(tmp_path):
 
 def test_metrics_are_those_of_the_stored_weights(tmp_path):
     config = experiment()
-    run, setups = opening.open_run(tmp_path / "run", config, {}), Setups(config)
+    run, setups = opening.open_run(tmp_path / "run", config, {}), Setups(made_up.settled(config))
     for unit in LEVELS[:2]:
         imp.train_unit(run, setups, unit)
     metrics, ticket, history = run.metrics(LEVELS[1]), run.ticket(LEVELS[1]), run.history(LEVELS[1])
@@ -268,7 +269,7 @@ def test_excluded_weights_have_no_mask_and_rates_replace_the_fraction(tmp_path):
 
 def test_a_layer_that_would_end_up_empty_is_refused_before_anything_is_trained():
     with pytest.raises(ConfigError, match=r"Level 3 would remove all of 'conv2d/kernel': ask for fewer"):
-        Setups(experiment(scope="layerwise", fraction=0.7, levels=5)).of("")
+        Setups(made_up.settled(experiment(scope="layerwise", fraction=0.7, levels=5))).of("")
 
 
 def test_global_pruning_that_would_empty_a_layer_stops_before_that_level(tmp_path):

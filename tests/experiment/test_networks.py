@@ -1,5 +1,6 @@
 """A training of a run, back as a Keras model."""
 
+import made_up
 import numpy as np
 import pytest
 
@@ -28,7 +29,7 @@ def experiment(**changes):
 
 def trained(path, config):
     run = opening.open_run(path, config, {})
-    setups = Setups(config)
+    setups = Setups(made_up.settled(config))
     for unit in (Unit(1, 0), Unit(1, 1), Unit(1, 1, "random_mask")):
         train_unit(run, setups, unit)
     return run
@@ -77,14 +78,14 @@ def test_it_computes_in_the_precision_of_its_run_and_leaves_that_of_the_process_
 )
 def test_what_is_not_there_is_said_with_what_is(tmp_path, unit, message):
     run = opening.open_run(tmp_path, experiment(), {})
-    train_unit(run, Setups(run.config), Unit(1, 0))
+    train_unit(run, Setups(made_up.settled(run.config)), Unit(1, 0))
     with pytest.raises(RunError, match=message):
         networks.load_network(run, unit)
 
 
 def test_a_directory_will_do_for_a_run_but_a_number_not_for_a_training(tmp_path):
     run = opening.open_run(tmp_path, experiment(), {})
-    train_unit(run, Setups(run.config), Unit(1, 0))
+    train_unit(run, Setups(made_up.settled(run.config)), Unit(1, 0))
     assert tfl.density(tfl.load_network(tmp_path, Unit(1, 0))) == 1
     with pytest.raises(RunError, match=r"as in Unit\(replicate=1, level=5\)\. Received: 1"):
         tfl.load_network(run, 1)

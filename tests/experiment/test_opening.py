@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import made_up
@@ -5,7 +6,7 @@ import pytest
 
 from tf_lottery.errors import DamageError, RunError
 from tf_lottery.experiment import generations, opening, plan
-from tf_lottery.experiment.config import Stability
+from tf_lottery.experiment.config import Stability, Train
 from tf_lottery.experiment.storage import Run
 
 OTHER = {"python": "4.x", "packages": {"keras": "3.x"}, "switches": {"TF_ENABLE_ONEDNN_OPTS": "0"}}
@@ -126,6 +127,22 @@ def test_a_run_that_has_moved_goes_on(tmp_path):
     shutil.move(tmp_path / "old", tmp_path / "new")
     assert go_on(tmp_path / "new", made_up.ENVIRONMENT).environments() == [made_up.ENVIRONMENT]
     assert Run.load(tmp_path / "new").config == made_up.experiment()
+
+
+def test_what_is_left_open_of_how_to_execute_is_what_the_run_was_begun_with(tmp_path):
+    path, asked = tmp_path / "run", made_up.experiment()
+    opening.open_run(path, made_up.settled(asked), made_up.ENVIRONMENT)
+    assert opening.open_run(path, asked, made_up.ENVIRONMENT).config == made_up.settled(asked)
+    assert Run.load(path).config == made_up.settled(asked)
+    with pytest.raises(RunError, match=r"train.jit_compile=False \(run\), train.jit_compile=True \(asked for\)"):
+        opening.open_run(path, dataclasses.replace(asked, train=Train(jit_compile=True)), made_up.ENVIRONMENT)
+
+
+def test_a_run_from_before_a_field_takes_what_it_is_given(tmp_path):
+    path, asked = tmp_path / "run", made_up.experiment(train=Train(threads=1, jit_compile=False))
+    opening.open_run(path, asked, made_up.ENVIRONMENT)  # steps_per_execution is open in it
+    given = dataclasses.replace(asked, train=dataclasses.replace(asked.train, steps_per_execution=7))
+    assert opening.open_run(path, given, made_up.ENVIRONMENT).config == given
 
 
 def test_variants_are_added_to_a_sweep_and_never_redefined(tmp_path):

@@ -1,5 +1,6 @@
 """What variants share, and what is said of one that cannot be set up."""
 
+import made_up
 import pytest
 import tiny
 
@@ -16,15 +17,14 @@ def tiny_network(monkeypatch):
 
 
 def setups(*variants):
-    return Setups(
-        Experiment(
-            model=Model("conv_2"),  # any known name: it stands for the network above
-            data=Data("tiny"),
-            train=Train(batch_size=6, steps="12it", evaluate_every="4it"),
-            prune=Prune(levels=1),
-            variants=variants,
-        )
+    config = Experiment(
+        model=Model("conv_2"),  # any known name: it stands for the network above
+        data=Data("tiny"),
+        train=Train(batch_size=6, steps="12it", evaluate_every="4it"),
+        prune=Prune(levels=1),
+        variants=variants,
     )
+    return Setups(made_up.settled(config))
 
 
 def test_variants_that_train_alike_share_a_trainer_and_rewind_to_steps_of_their_own():

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import made_up
 import numpy as np
 import pytest
 import tiny
@@ -34,7 +35,7 @@ def experiment(rewind_to="5it", **changes):
 
 
 def found(path, config, setups=None):
-    run, setups = opening.open_run(path, config, {}), setups or Setups(config)
+    run, setups = opening.open_run(path, config, {}), setups or Setups(made_up.settled(config))
     for unit in plan.units(run.config):
         imp.train_unit(run, setups, unit)
     return run
@@ -88,7 +89,7 @@ def test_variants_that_train_alike_are_trained_densely_once(tmp_path, monkeypatc
 
 
 def test_a_sweep_killed_between_the_variants_of_one_dense_network_stores_the_others(tmp_path, sweep):
-    config, setups = sweep.config, Setups(sweep.config)
+    config, setups = sweep.config, Setups(made_up.settled(sweep.config))
     run = opening.open_run(tmp_path / "run", config, {})
     save = Run.save
 

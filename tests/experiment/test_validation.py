@@ -40,7 +40,7 @@ def test_the_defaults_make_sense():
         ("train.learning_rate", 1e39, "`train.learning_rate` must be a number"),
         ("train.final_learning_rate", 1.0, "`train.final_learning_rate` must not be above train.learning_rate"),
         ("train.threads", 2**31, "`train.threads` must be at most 1024"),
-        ("train.jit_compile", "no", "`train.jit_compile` must be True or False. Received: 'no'"),
+        ("train.jit_compile", "no", "`train.jit_compile` must be True, False, or None for the default. Received: 'no'"),
         ("train.drops", "50", "`train.drops` must be a tuple of texts"),
         ("prune.rates", (5,), "`prune.rates` must be a tuple of texts"),
         ("prune.exclude", "^output/", "`prune.exclude` must be a tuple of texts"),
@@ -56,6 +56,8 @@ def test_the_defaults_make_sense():
         ("train.evaluate_every", "0ep", "`train.evaluate_every` must be at least one step"),
         ("train.batch_size", 0, "`train.batch_size` must be a whole number of at least 1"),
         ("train.threads", 0, "`train.threads` must be a whole number of at least 1"),
+        ("train.threads", "2", "`train.threads` must be a whole number, or None for the default. Received: '2'"),
+        ("train.steps_per_execution", 0, "`train.steps_per_execution` must be a whole number of at least 1"),
     ],
 )
 def test_impossible_values_are_refused_with_what_is_possible(field, value, message):

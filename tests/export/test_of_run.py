@@ -1,5 +1,6 @@
 """A ticket of a run, in every form."""
 
+import made_up
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -29,7 +30,7 @@ def run(tmp_path_factory):
         controls=("random_mask",),
     )
     made = opening.open_run(tmp_path_factory.mktemp("runs") / "run", config, {})
-    setups = Setups(config)
+    setups = Setups(made_up.settled(config))
     for unit in (Unit(1, 0), TICKET, Unit(1, 1, "random_mask")):
         train_unit(made, setups, unit)
     return made

@@ -2,7 +2,7 @@ from tf_lottery.training.pauses import Pace
 
 
 def test_an_execution_takes_half_a_second_once_the_pace_is_known():
-    pace = Pace()
+    pace = Pace(1000)
     assert pace.steps == 1
     seen = []
     for _ in range(5):
@@ -12,7 +12,7 @@ def test_an_execution_takes_half_a_second_once_the_pace_is_known():
 
 
 def test_a_slow_execution_shortens_the_next_to_one_step_at_least():
-    pace = Pace()
+    pace = Pace(1000)
     pace.steps = 100
     pace.took(100, seconds=5.0)
     assert pace.steps == 10
@@ -21,6 +21,13 @@ def test_a_slow_execution_shortens_the_next_to_one_step_at_least():
 
 
 def test_an_execution_that_takes_no_time_at_all_is_no_division_by_it():
-    pace = Pace()
+    pace = Pace(1000)
     pace.took(1, seconds=0.0)
     assert pace.steps == 8
+
+
+def test_an_execution_never_takes_more_steps_than_it_may():
+    pace = Pace(20)
+    for _ in range(3):
+        pace.took(pace.steps, seconds=0.0)
+    assert pace.steps == 20

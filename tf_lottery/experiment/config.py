@@ -54,8 +54,10 @@ class Train:
     batch_size: int = 60  # of all replicas together
     steps: str = "10000it"  # T, the length of the dense training
     evaluate_every: str = "100it"
-    threads: int = 1  # of one training; results differ with it in the last bits
-    jit_compile: bool = False  # XLA for op determinism, on one replica: on a CPU dense layers gain, convolutions lose
+    # What is None here is chosen by device, strategy and layers when a run is begun (execution.py), and kept.
+    threads: int | None = None  # of one training; results differ with it in the last bits
+    jit_compile: bool | None = None  # XLA for op determinism, on one replica; here too, results differ in the last bits
+    steps_per_execution: int | None = None  # at most, between looks at a stop or a due checkpoint; changes no result
 
 
 @dataclass(slots=True)
@@ -113,14 +115,19 @@ def fields(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def fingerprint(config: Experiment) -> str:
     """A checksum of all that decides a result: the same for a run and for its extensions."""
-    deciding = {name: value for name, value in fields(config).items() if name not in EXTENDABLE}
+    without = {*EXTENDABLE, "train.steps_per_execution"}
+    deciding = {name: value for name, value in fields(config).items() if name not in without}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def from_fields(flat: dict[str, Any]) -> Experiment:
-    """The experiment that `fields` described; raises ConfigError where a field is unknown or missing."""
+    """The experiment that `fields` described; raises ConfigError where a field is unknown or missing.
+
+    Fields that need no value may be missing: there are older runs.
+    """
     config = Experiment()
-    if wrong := set(flat) ^ set(fields(config)):
+    needed = {name for name, value in fields(config).items() if value is not None}
+    if wrong := (set(flat) - set(fields(config))) | (needed - set(flat)):
         raise ConfigError(f"Unknown or missing fields: {', '.join(sorted(wrong))}")
     for name, value in flat.items():
         *path, last = name.split(".")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_lottery.errors import ConfigError, DamageError
-from tf_lottery.experiment import locks, opening, plan as plan_lib, validation
+from tf_lottery.experiment import execution, locks, opening, plan as plan_lib, validation
 from tf_lottery.experiment.cadence import Cadence
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
@@ -62,7 +62,8 @@ def find_tickets(
         most = "at least 1" if topology.is_alone else f"1: strategy {topology.strategy!r} uses all devices for each"
         raise ConfigError(f"`jobs` must be {most}. Received: {jobs}")
     found = opening.existing_run(run_dir, config)
-    mine = _mine(found.config if found else config, only_replicates)
+    config = found.config if found else config  # with all that the run has or is to have
+    mine = _mine(config, only_replicates)
     is_done = found and all(map(found.is_done, mine))
     with contextlib.ExitStack() as held:
         if found and topology.is_chief:
@@ -71,10 +72,10 @@ def find_tickets(
                 _open(run_dir, config, allow_drift=allow_drift)
         if is_done:
             return found
-        with Workers(found.config if found else config, jobs, topology, cadence) as workers:
+        with Workers(config, jobs, topology, cadence) as workers:
             plan = workers.plan()
             if topology.is_chief:
-                run = _open(run_dir, config, plan.environment, allow_drift)
+                run = _open(run_dir, execution.settled(config, plan.execution), plan.environment, allow_drift)
                 if not found:
                     held.enter_context(_held(run, mine))
             if not topology.is_alone:

@@ -41,7 +41,9 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
             raise RunError(f"{path} exists and is not a run directory. Choose a new or an empty one.")
         return None
     stored, asked = config_lib.fields(Run.load(path).config), config_lib.fields(config)
-    different = [name for name in asked if stored[name] != asked[name] and name not in EXTENDABLE]
+    # What leaves a choice open asks for the one that was made when the run was begun.
+    asked |= {name: value for name, value in stored.items() if asked[name] is None}
+    different = [name for name in asked if stored[name] not in (None, asked[name]) and name not in EXTENDABLE]
     if _redefined(stored["variants"], asked["variants"]):
         different.append("variants")
     if different:

@@ -8,6 +8,7 @@ from typing import Any
 from tf_lottery.experiment import variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.controls import REINITIALISED
+from tf_lottery.experiment.execution import Execution
 from tf_lottery.experiment.storage import Unit
 
 Needs = Mapping[Unit, Unit | None]
@@ -20,12 +21,14 @@ class Plan:
     Attributes:
         steps: T and k of each variant, by label.
         environment: Versions and device, for the record.
+        execution: How trainings are executed where the config leaves the choice; None if that was not asked.
         seconds_per_step: About how long an optimizer step takes with its share of evaluations; None if not measured.
         jobs: Trainings side by side.
     """
 
     steps: Mapping[str, tuple[int, int]]
     environment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    execution: Execution | None = None
     seconds_per_step: float | None = None
     jobs: int = 1
 

@@ -100,7 +100,7 @@ def _set_up(config: Experiment) -> Setup:
         augment=config.data.augment,
         image_size=config.data.image_size,
         batch_size=train.batch_size,
-        longest=min(lengths.evaluate_every, lengths.total),
+        longest=min(lengths.evaluate_every, lengths.total, train.steps_per_execution),
         steps=lengths.total,
         threads=train.threads,
     )
@@ -116,6 +116,7 @@ def _set_up(config: Experiment) -> Setup:
         objective=Objective(train.label_smoothing, train.auxiliary_weight, train.weight_decay),
         decayed=decayed,
         jit_compile=train.jit_compile,
+        steps_per_execution=train.steps_per_execution,
     )
     return Setup(config, trainer, Connectivity(trainer), lengths, _schedule(config, model_masks.get_masks(model)))
 

@@ -45,8 +45,10 @@ def _check(config: Experiment) -> None:
     _whole("replicates", config.replicates, 1)
     _whole("prune.levels", prune.levels, 0)
     _whole("train.batch_size", train.batch_size, 1)
-    _whole("train.threads", train.threads, 1)
-    if train.threads > _MAX_THREADS:
+    for name in ("threads", "steps_per_execution"):
+        if (value := getattr(train, name)) is not None:
+            _whole(f"train.{name}", value, 1)
+    if train.threads is not None and train.threads > _MAX_THREADS:
         raise ConfigError(f"`train.threads` must be at most {_MAX_THREADS}. Received: {train.threads}")
     for name in ("learning_rate", "drop_factor", "epsilon"):
         _at_least(f"train.{name}", getattr(train, name), _SMALLEST)
@@ -130,6 +132,8 @@ _TYPES: dict[Any, tuple[Callable[[Any], bool], str]] = {
     str: (lambda value: type(value) is str, 'text in quotes, as in "digits" or "500it"'),
     bool: (lambda value: type(value) is bool, "True or False"),
     int: (lambda value: type(value) is int, "a whole number"),
+    bool | None: (lambda value: value is None or type(value) is bool, "True, False, or None for the default"),
+    int | None: (lambda value: value is None or type(value) is int, "a whole number, or None for the default"),
     float: (lambda value: type(value) in (int, float) and abs(value) < _LARGEST, "a number"),
     tuple[int, ...]: (
         lambda value: type(value) is tuple and all(type(item) is int for item in value),

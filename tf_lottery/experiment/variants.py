@@ -14,7 +14,7 @@ from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
 
 # Of the whole run, or of the process that trains.
-_FIXED = ("seed", "replicates", "variants", "train.threads", "train.jit_compile")
+_FIXED = ("seed", "replicates", "variants", "train.threads", "train.jit_compile", "train.steps_per_execution")
 _AFTER_THE_DENSE_NETWORK = ("prune.", "stability.", "controls", "data_order")
 _LABEL = re.compile(r"(?!level_|controls$|data_order_|replicate\.lock$)[A-Za-z0-9][A-Za-z0-9 =.,%+_-]{0,59}")
 

@@ -152,7 +152,7 @@ def _failure(future: Future) -> LotteryError | None:
     return None
 
 
-_worker: dict[str, Any] = {}  # of a worker process: its config, its queue of news, and its setups once they are made
+_worker: dict[str, Any] = {}  # of a worker process: its config, its queue of news; its setups once they are made
 
 
 def _start(config: Experiment, topology: Topology, cadence: Cadence, news: Any, stop: Any) -> None:
@@ -175,17 +175,20 @@ def _setups() -> tuple[Any, Any]:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with quiet.stderr():
             from tf_lottery import distribution
-            from tf_lottery.experiment import imp, setups
+            from tf_lottery.experiment import execution, imp, setups
             from tf_lottery.training import process
 
-            train, topology = _worker["config"].train, _worker["topology"]
-            compiled = train.jit_compile and topology.is_alone
-            process.configure(train.threads, deterministic_ops=not compiled, one_device=topology.is_alone)
+            config, topology = _worker["config"], _worker["topology"]
+            kinds = execution.layer_kinds(config)
+            _worker["execution"] = execution.chosen(process.device_kind(), topology.strategy, kinds)
+            config = execution.settled(config, _worker["execution"])
+            compiled = config.train.jit_compile and topology.is_alone
+            process.configure(config.train.threads, deterministic_ops=not compiled, one_device=topology.is_alone)
             if not topology.is_alone:
                 _worker["scope"] = contextlib.ExitStack()  # entered for as long as the process lives
                 _worker["scope"].enter_context(distribution.make(topology).scope())
             process.start()
-            _worker["setups"] = imp, setups.Setups(_worker["config"])
+            _worker["setups"] = imp, setups.Setups(config)
     return _worker["setups"]
 
 
@@ -198,7 +201,7 @@ def _plan() -> Plan:
     steps = {label: (setup.lengths.total, setup.lengths.rewind) for label, setup in made.items()}
     with distribution.lost_workers():
         pace = next(iter(made.values())).trainer.seconds_per_step() if setups.config.variants else None
-    return Plan(steps, environment.describe(_worker["topology"].strategy), pace)
+    return Plan(steps, environment.describe(_worker["topology"].strategy), _worker["execution"], pace)
 
 
 def _meet() -> None:

@@ -33,6 +33,15 @@ def known(name: str) -> bool:
     return any(re.fullmatch(pattern, name, re.ASCII) for pattern in MODELS)
 
 
+def layer_kinds(name: str) -> set[str]:
+    """Which kinds of layers with weights a network has, of `"dense"` and `"convolution"`.
+
+    >>> sorted(layer_kinds("lenet_300_100")), sorted(layer_kinds("vgg_19"))
+    (['dense'], ['convolution', 'dense'])
+    """
+    return {"dense"} if parse(name)[0].startswith("lenet.") else {"convolution", "dense"}
+
+
 def parse(name: str) -> tuple[str, dict[str, int]]:
     """Where the network of this name is built, as "module.function", and with which arguments.
 

@@ -22,11 +22,16 @@ NO_PAUSES = Pauses()
 
 
 class Pace:
-    """How many steps an execution takes: about half a second's worth, so that a training can be stopped soon."""
+    """How many steps an execution takes: at most so many, and about half a second's worth where steps are slow.
 
-    def __init__(self) -> None:
+    So a training can be stopped soon. Where executions end changes no result.
+    """
+
+    def __init__(self, most_steps: int) -> None:
+        self._most_steps = most_steps
         self.steps = 1  # the first execution is traced, which takes its time
 
     def took(self, steps: int, seconds: float) -> None:
         """Learns from an execution."""
-        self.steps = max(1, min(int(steps * _SECONDS / max(seconds, 1e-6)), _GROWTH * self.steps))
+        in_time = int(steps * _SECONDS / max(seconds, 1e-6))
+        self.steps = max(1, min(in_time, _GROWTH * self.steps, self._most_steps))

@@ -31,6 +31,12 @@ def configure(threads: int, *, deterministic_ops: bool, one_device: bool = True)
     keras_api.make_randomness_restorable()
 
 
+def device_kind() -> str:
+    """Of the device that trains: `"CPU"`, `"GPU"` or `"TPU"`. Starts nothing, so `configure` may follow."""
+    kinds = {device.device_type for device in tf.config.list_physical_devices()}
+    return next((kind for kind in ("TPU", "GPU") if kind in kinds), "CPU")
+
+
 def start() -> None:
     """Has TensorFlow look for devices, and say what it has to say of those that it misses, now rather than later."""
     tf.config.list_logical_devices()

@@ -42,6 +42,8 @@ class Trainer:
         decayed: The weights that `objective.weight_decay` decays.
         jit_compile: Whether XLA compiles the steps, on a single replica. Faster for dense layers on a CPU, slower for
             convolutions.
+        steps_per_execution: The most optimizer steps of one execution; they are fewer where half a second is over, so
+            that a training can be stopped soon.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Trainer:
         objective: Objective = CROSS_ENTROPY,
         decayed: Sequence[Any] = (),
         jit_compile: bool = False,
+        steps_per_execution: int = 1000,
     ):
         self.model, self.feed, self.optimizer = model, feed, optimizer
         self.steps, self.evaluate_every = steps, evaluate_every
@@ -72,7 +75,7 @@ class Trainer:
         trained = {id(variable) for variable in model.trainable_variables}
         named = naming.named_variables(model)
         self.replicas = Replicas(everything, {name: named[name] for name in named if id(named[name]) not in trained})
-        self._pace = Pace()
+        self._pace = Pace(steps_per_execution)
 
     def reset_optimizer(self, step: int) -> None:
         """Gives the optimizer the slots of a new one; its step counter, so the learning rate, is at `step`."""
