@@ -51,6 +51,20 @@ def test_a_plan_counts_the_steps_of_each_training():
     assert [lengths.length(unit) for unit in units] == [100, 70, 70, 100, 70]
 
 
+def test_as_many_trainings_can_run_side_by_side_as_are_equally_far_from_the_first():
+    def width(units, **changes):
+        needs = plan.needs(made_up.experiment(**{"prune": Prune(levels=2), "controls": (), **changes}))
+        return plan.width(plan.trainings([unit for unit in needs if units(unit)], needs))
+
+    every = lambda unit: True  # noqa: E731
+    assert width(every, replicates=1) == 1  # each level waits for the one before
+    assert width(every, replicates=3) == 3
+    assert width(every, replicates=2, controls=("random_mask", "reinit")) == 6
+    assert width(lambda unit: unit.replicate == 2, replicates=3) == 1
+    assert width(lambda unit: unit.control, replicates=1, controls=("random_mask", "reinit")) == 4  # tickets are there
+    assert width(lambda unit: False) == 0
+
+
 def test_what_variants_share_is_work_once():
     needs = plan.needs(SWEEP)
     lengths = Plan({"k=0": (100, 0), "k=5": (100, 5), "low": (100, 0), "k=9": (100, 9)}, seconds_per_step=0.1, jobs=2)

@@ -6,6 +6,7 @@ import pytest
 
 from tf_lottery.errors import PruningError, RunError, StoppedError
 from tf_lottery.experiment import plan
+from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.experiment.workers import Workers
@@ -49,6 +50,20 @@ def pool(jobs, failing=(), error=PruningError, topology=ONE_DEVICE):
     made._executor, made._jobs, made._topology = Inline(failing, error), jobs, topology
     made._news, made._stop, made._begun = Silence(), SimpleNamespace(value=0), set()
     return made
+
+
+def test_all_workers_start_up_while_the_first_one_plans(monkeypatch):
+    made, submitted = pool(3), []
+
+    def submit(function):
+        submitted.append(function.__name__)
+        future = Future()
+        future.set_result(Plan({"": (100, 0)}))
+        return future
+
+    monkeypatch.setattr(made._executor, "submit", submit)
+    assert made.plan() == Plan({"": (100, 0)}, jobs=3)
+    assert submitted == ["_plan", "_prepare", "_prepare"]
 
 
 def perform(pool, units, run):

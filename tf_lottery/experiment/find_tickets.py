@@ -72,7 +72,10 @@ def find_tickets(
                 _open(run_dir, config, allow_drift=allow_drift)
         if is_done:
             return found
-        with Workers(config, jobs, topology, cadence) as workers:
+        left = plan_lib.trainings(
+            {unit for unit in mine if not (found and found.is_done(unit))}, plan_lib.needs(config)
+        )
+        with Workers(config, min(jobs, plan_lib.width(left)), topology, cadence) as workers:
             plan = workers.plan()
             if topology.is_chief:
                 run = _open(run_dir, execution.settled(config, plan.execution), plan.environment, allow_drift)

@@ -1,6 +1,7 @@
 """The trainings of an experiment, in the order in which they are best done, and how long they are."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,14 @@ def trainings(todo: Collection[Unit], needs: Needs) -> Needs:
         return trained(comes_with[unit]) if unit in comes_with else unit
 
     return {unit: trained(needs[unit]) for unit in needs if unit in todo and unit not in comes_with}
+
+
+def width(trainings: Needs) -> int:
+    """The most of the trainings, from `trainings`, that could run side by side: those equally far from the first."""
+    place: dict[Unit, int] = {}
+    for unit, needed in trainings.items():  # what is needed comes first
+        place[unit] = place[needed] + 1 if needed in place else 0
+    return max(Counter(place.values()).values(), default=0)
 
 
 def units(config: Experiment) -> list[Unit]:

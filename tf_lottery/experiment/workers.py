@@ -72,7 +72,10 @@ class Workers:
 
     def plan(self) -> Plan:
         """Loads data and models once and says what is ahead; raises LotteryError where they do not fit."""
-        return dataclasses.replace(self._executor.submit(_plan).result(), jobs=self._jobs)
+        planned = self._executor.submit(_plan)
+        for _ in range(1, self._jobs):  # the others start up meanwhile, which takes ten seconds
+            self._executor.submit(_prepare)
+        return dataclasses.replace(planned.result(), jobs=self._jobs)
 
     def meet(self) -> None:
         """Waits until the workers on all machines have come here."""
@@ -202,6 +205,13 @@ def _plan() -> Plan:
     with distribution.lost_workers():
         pace = next(iter(made.values())).trainer.seconds_per_step() if setups.config.variants else None
     return Plan(steps, environment.describe(_worker["topology"].strategy), _worker["execution"], pace)
+
+
+def _prepare() -> None:
+    _, setups = _setups()
+    from tf_lottery.experiment import variants
+
+    setups.of(variants.labels(setups.config)[0])
 
 
 def _meet() -> None:
