@@ -1,8 +1,8 @@
 """The trainings of an experiment as plain Keras `fit` calls: what whole_experiment.py compares with.
 
 Dense trainings of the same length on the same arrays, evaluated as often, one after another, each from the same
-initial weights; with --pruner each after the first is pruned and masked as the PyPI package lottery-ticket-pruner does it, which
-is at the beginning of each epoch (in between, pruned weights come back).
+initial weights; with --pruner each after the first is pruned and masked as the PyPI package lottery-ticket-pruner does
+it, which is at the beginning of each epoch (in between, pruned weights come back).
 """
 
 import os

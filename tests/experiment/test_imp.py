@@ -10,7 +10,7 @@ import tiny
 from tf_lottery import data, layers, model_masks, model_tickets, models, state
 from tf_lottery.core import criteria
 from tf_lottery.errors import ConfigError, PruningError
-from tf_lottery.experiment import imp, opening, seeding
+from tf_lottery.experiment import imp, opening, plan, seeding
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
@@ -48,6 +48,16 @@ def trained(path, config, units):
 
 
 LEVELS = [Unit(1, 0), Unit(1, 1), Unit(1, 2)]
+
+
+def test_a_process_traces_its_training_once_for_all_replicates_levels_and_controls(tmp_path):
+    config = experiment()
+    run, setups = opening.open_run(tmp_path / "run", config, {}), Setups(made_up.settled(config))
+    for unit in plan.units(run.config):
+        imp.train_unit(run, setups, unit)
+    trainer = setups.of("").trainer
+    assert len(plan.units(run.config)) == 3 * 7
+    assert trainer._run.experimental_get_tracing_count() == trainer._measure.experimental_get_tracing_count() == 1
 
 
 def same(first, second):
