@@ -1,143 +1,135 @@
-"""What masks cost: the time of the same `model.fit` dense and masked, as ratios: python scripts/benchmark/masked_fit.py
+"""What a masked training step costs: python scripts/benchmark/masked_fit.py --keras=3 (or legacy)
 
-Each network is trained by pairs of fits, one dense and one not, one right after the other in one process and in
-alternating order. The median ratio does not depend on how busy the machine was in that minute, as long as both of a
-pair were hit alike; the ratio of the two fastest fits does not depend on what hit only one. Half of the weights are
-masked. On legacy Keras tfmot's wrapper stands beside ours, at the same sparsity.
+The compiled training step of Keras' own `fit`, dense and with half of the weights masked, in executions of many steps
+on one batch that lies ready: what the input pipeline does beside it would only hide the difference. On legacy Keras
+tfmot's wrapper stands beside ours, at the same sparsity; on Keras 3 the training loop of `find_tickets`, with its input
+and its evaluation.
 
-Run it on an otherwise idle machine. Predicted before the first run: masked 1.00 to 1.06, tfmot 1.1 to 1.4;
-LotteryTicket as masked, and half a second in each fit to trace the training step anew.
+Predicted before the first run: masked 1.00 to 1.06, tfmot 1.1 to 1.4. A mask is one more pass over the weights: where
+XLA compiles the step, that is fused with the optimizer's; where it does not, it shows in networks of short steps.
 """
 
 import os
-import platform
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 
+import measuring
 import numpy as np
 from absl import flags
 
-from tf_lottery import command_line
+from tf_lottery import command_line, quiet
 
-_KERAS = flags.DEFINE_enum("keras", "both", ["both", "3", "legacy"], "Which Keras; each is a process of its own.")
-_PAIRS = flags.DEFINE_integer("pairs", 9, "Pairs of fits for each ratio.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 500, "Optimizer steps an epoch; every fit is two epochs.", lower_bound=1)
-_NETWORKS = flags.DEFINE_list("networks", ["lenet_300_100", "small_conv"], "Which networks.")
-_CALLBACK = flags.DEFINE_bool("callback", False, "Measure the LotteryTicket callback too: a level is an epoch.")
+_KERAS = flags.DEFINE_enum("keras", "3", ["3", "legacy"], "Which Keras.")
+_ROUNDS = flags.DEFINE_integer("rounds", 60, "How often everything is measured.", lower_bound=1)
+_THREADS = flags.DEFINE_integer("threads", 1, "That an op may use.", lower_bound=1)
 
-EPOCHS = 2
-# Name, batch size and steps an execution; the network itself is in `build`.
-NETWORKS = {"lenet_300_100": (60, 100), "small_conv": (60, 10)}
+BATCH = 60
+STEPS = {"lenet_300_100": 100, "small_conv": 20}  # an execution
+COMPILED = {"lenet_300_100": (True, False), "small_conv": (False,)}  # XLA makes convolutions some times slower on CPUs
 
-Fit = Callable[[], None]
+Step = Callable[[], object]
 
 
 def main() -> None:
-    if _KERAS.value == "both":
-        for keras in ("3", "legacy"):
-            subprocess.run([sys.executable, __file__, *sys.argv[1:], f"--keras={keras}"], check=True)
-    else:
-        os.environ["TF_USE_LEGACY_KERAS"] = "1" if _KERAS.value == "legacy" else "0"  # before anything imports Keras
-        measure()
+    os.environ["TF_USE_LEGACY_KERAS"] = "1" if _KERAS.value == "legacy" else "0"  # before anything imports Keras
+    with quiet.stderr():
+        from tf_lottery.keras_api import keras
+        from tf_lottery.training import process
+
+    process.configure(_THREADS.value, deterministic_ops=False)
+    rows = []
+    for network, steps in STEPS.items():
+        for compiled in COMPILED[network]:
+            parts = {part: step() for part, step in contenders(network, steps, compiled).items()}
+            seconds = measuring.in_turn(parts, _ROUNDS.value)
+            milliseconds = {part: [1000 * each / steps for each in found] for part, found in seconds.items()}
+            case = f"{network}, {'XLA' if compiled else 'no XLA'}"
+            for part, found in milliseconds.items():
+                base = milliseconds["dense"] if part != "dense" else None
+                rows.append(measuring.row(case, part, found, "ms a step", base, "dense"))
+    measuring.report(rows, f"A training step, {keras.__name__} {keras.__version__}")
 
 
-def measure() -> None:
-    """Prints one table for the Keras of this process."""
-    import tensorflow as tf
-
-    import tf_lottery
-    from tf_lottery.keras_api import keras
-
-    say(f"{keras.__name__} {keras.__version__}, TensorFlow {tf.__version__}, tf_lottery {tf_lottery.__version__}")
-    say(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {_PAIRS.value} pairs of fits")
-    say(f"{'network':<16}{'against dense':<16}{'ratio':>7}{'min-max':>14}{'of fastest':>12}{'dense ms/step':>15}")
-    for name in _NETWORKS.value:
-        dense, others = fits(name)
-        for other, fit in others.items():
-            pairs = compare(dense, fit)
-            ratios = [mine / base for base, mine in pairs]
-            spread, fastest = (
-                f"{min(ratios):.3f}-{max(ratios):.3f}",
-                [min(seconds) for seconds in zip(*pairs, strict=True)],
-            )
-            step = 1000 * fastest[0] / (EPOCHS * _STEPS.value)
-            columns = f"{statistics.median(ratios):>7.3f}{spread:>14}{fastest[1] / fastest[0]:>12.3f}{step:>15.3f}"
-            say(f"{name:<16}{other:<16}{columns}")
-
-
-def compare(dense: Fit, other: Fit) -> list[tuple[float, float]]:
-    """The seconds of each pair, dense first; both have been traced before."""
-    timed(dense), timed(other)
-    pairs = []
-    for pair in range(_PAIRS.value):
-        order = (dense, other) if pair % 2 == 0 else (other, dense)
-        seconds = {fit: timed(fit) for fit in order}
-        pairs.append((seconds[dense], seconds[other]))
-    return pairs
-
-
-def timed(fit: Fit) -> float:
-    started = time.perf_counter()
-    fit()
-    return time.perf_counter() - started
-
-
-def fits(name: str) -> tuple[Fit, dict[str, Fit]]:
-    """The dense fit of a network and those to compare with it."""
-    from tf_lottery import callbacks, layers, tfmot_bridge
+def contenders(network: str, steps: int, compiled: bool) -> dict[str, Callable[[], Step]]:
+    from tf_lottery import tfmot_bridge
     from tf_lottery.keras_api import LEGACY
 
-    others = {"masked": fit_of(half_masked(build(name)), name)}
-    if _CALLBACK.value:
-        ticket = lambda: [callbacks.LotteryTicket(levels=EPOCHS - 1, fraction=0.01, epochs_per_level=1)]  # noqa: E731
-        others["LotteryTicket"] = fit_of(layers.make_prunable(build(name)), name, ticket)
-    if LEGACY:
-        tfmot = tfmot_bridge.import_tfmot()
-        wrapped = tfmot.prune_low_magnitude(build(name), tfmot.ConstantSparsity(0.5, 0, frequency=100))
-        others["tfmot"] = fit_of(wrapped, name, lambda: [tfmot.UpdatePruningStep()])
-    return fit_of(build(name), name), others
+    found = {
+        "dense": lambda: step_of_fit(build(network), steps, compiled),
+        "masked": lambda: step_of_fit(half_masked(network), steps, compiled),
+    }
+    if not LEGACY:
+        return found | {"masked, in find_tickets": lambda: own_steps(half_masked(network), steps, compiled)}
+    if compiled:
+        return found  # tfmot's wrapper is made for steps without XLA
+    tfmot = tfmot_bridge.import_tfmot()
+    wrapped = lambda: tfmot.prune_low_magnitude(build(network), tfmot.ConstantSparsity(0.5, 0, frequency=100))  # noqa: E731
+    return found | {"tfmot": lambda: step_of_fit(wrapped(), steps, compiled, [tfmot.UpdatePruningStep()])}
 
 
-def fit_of(model: object, name: str, callbacks: Callable[[], list] = list) -> Fit:
-    """A function that fits `model` once more, on the same made-up images each time."""
+def step_of_fit(model: object, steps: int, compiled: bool, callbacks: tuple | list = ()) -> Step:
+    """One execution of what `fit` calls for each batch; callbacks are told of its beginning."""
+    import tensorflow as tf
+
     from tf_lottery.keras_api import keras
 
-    batch_size, steps_per_execution = NETWORKS[name]
+    x, y = batches(1)
+    model.compile(
+        keras.optimizers.Adam(1.2e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        steps_per_execution=steps,
+        jit_compile=compiled,
+    )
+    model.fit(x, y, batch_size=BATCH, verbose=0, callbacks=list(callbacks))  # builds what is called below
+    ready = iter(tf.data.Dataset.from_tensors((tf.constant(x), tf.constant(y))).repeat())
+
+    def step() -> object:
+        for callback in callbacks:
+            callback.on_train_batch_begin(0)
+        return [part.numpy() for part in tf.nest.flatten(model.train_function(ready))]
+
+    return step
+
+
+def own_steps(model: object, steps: int, compiled: bool) -> Step:
+    """As many steps in the training loop of `find_tickets`, an evaluation of 60 examples at their end."""
+    from tf_lottery.data.dataset import Dataset, Split
+    from tf_lottery.feeds.resident import Resident
+    from tf_lottery.keras_api import keras
+    from tf_lottery.training.optimizers import LearningRate
+    from tf_lottery.training.trainer import Trainer
+
+    held_out = Split(*batches(1))
+    feed = Resident(Dataset(Split(*batches(20)), held_out, held_out, 10), batch_size=BATCH, longest=steps)
+    optimizer = keras.optimizers.Adam(LearningRate(1.2e-3))
+    trainer = Trainer(model, feed, optimizer=optimizer, steps=10**9, evaluate_every=steps, jit_compile=compiled)
+    trainer.train(0, 20 * steps, order_seed=0)  # until it knows its pace
+    return lambda: trainer.train(0, steps, order_seed=0)
+
+
+def batches(number: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(_STEPS.value * batch_size, 28, 28, 1)).astype(np.float32)
-    y = rng.integers(10, size=len(x)).astype(np.int32)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1.2e-3), loss, steps_per_execution=steps_per_execution)
-    return lambda: model.fit(x, y, batch_size=batch_size, epochs=EPOCHS, verbose=0, callbacks=callbacks())
+    x = rng.normal(size=(number * BATCH, 28, 28, 1)).astype(np.float32)
+    return x, rng.integers(10, size=len(x)).astype(np.int32)
 
 
-def build(name: str) -> object:
+def build(network: str) -> object:
     from tf_lottery import models
     from tf_lottery.keras_api import keras
 
-    if models.names.known(name):
-        return models.build(name, (28, 28, 1), 10)
+    if models.names.known(network):
+        return models.build(network, (28, 28, 1), 10)
     convolutions = [(keras.layers.Conv2D(n, 3, activation="relu"), keras.layers.MaxPooling2D()) for n in (16, 32)]
     layers = [layer for pair in convolutions for layer in pair]
     return keras.Sequential([keras.Input((28, 28, 1)), *layers, keras.layers.Flatten(), keras.layers.Dense(10)])
 
 
-def half_masked(model: object) -> object:
+def half_masked(network: str) -> object:
     from tf_lottery import layers, model_masks
 
-    model, rng = layers.make_prunable(model), np.random.default_rng(0)
-    model_masks.set_masks(
-        model, {name: rng.random(mask.shape) < 0.5 for name, mask in model_masks.get_masks(model).items()}
-    )
+    model, rng = layers.make_prunable(build(network)), np.random.default_rng(0)
+    masks = {name: rng.random(mask.shape) < 0.5 for name, mask in model_masks.get_masks(model).items()}
+    model_masks.set_masks(model, masks)
     return model
-
-
-def say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

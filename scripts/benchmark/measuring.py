@@ -5,12 +5,16 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
 from absl import flags
 
+from tf_lottery import __version__
 from tf_lottery.report import terminal
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what TensorFlow says would stand among the tables
 
 CSV = flags.DEFINE_string("csv", None, "Where to write the rows too.")
 
@@ -27,7 +31,7 @@ def in_turn(parts: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: 
     """
     seconds: dict[str, list[float]] = {name: [] for name in parts}
     for number in range(-warm_up, rounds):
-        for name in list(parts)[:: 1 if number % 2 == 0 else -1]:
+        for name in list(parts)[:: 1 if number % 2 else -1]:
             started = time.perf_counter()
             parts[name]()
             if number >= 0:
@@ -54,7 +58,7 @@ def row(
         "part": part,
         **spread("", values),
         "unit": unit,
-        "to": to,
+        "to": to if base else "",
         **(spread("ratio_", ratios) if ratios else {}),
     }
 
@@ -91,6 +95,13 @@ def machine() -> str:
     return f"{(names or [platform.processor() or platform.machine()])[0]}, {os.cpu_count()} CPUs"
 
 
+def versions() -> str:
+    """Of what is measured with."""
+    names = ("tensorflow", "keras", "tf-keras", "tensorflow-model-optimization", "numpy")
+    found = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    return f"{platform.system()}, Python {platform.python_version()}, {found}, tf_lottery {__version__}"
+
+
 def _figures(row: Mapping[str, object], prefix: str) -> str:
     median, least, most = (row[f"{prefix}{name}"] for name in ("median", "least", "most"))
     if pd.isna(median):
@@ -101,3 +112,7 @@ def _figures(row: Mapping[str, object], prefix: str) -> str:
 def _number(value: float) -> str:
     """Three digits that count; whole numbers from 1,000 up."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+if __name__ == "__main__":
+    terminal.say(f"{machine()}, {versions()}")

@@ -16,6 +16,8 @@ MODELS: dict[str, str] = {
     r"squeezenet": "squeezenet.squeezenet",
 }
 
+_DENSE = ("lenet",)  # modules whose networks have no convolutions
+
 EXAMPLES = (
     *("lenet_300_100", "conv_2", "conv_4", "conv_6"),
     *("resnet_8", "resnet_14", "resnet_20", "resnet_32", "resnet_56", "resnet_8_w4", "resnet_20_1d", "resnet_8_w8_1d"),
@@ -39,7 +41,8 @@ def layer_kinds(name: str) -> set[str]:
     >>> sorted(layer_kinds("lenet_300_100")), sorted(layer_kinds("vgg_19"))
     (['dense'], ['convolution', 'dense'])
     """
-    return {"dense"} if parse(name)[0].startswith("lenet.") else {"convolution", "dense"}
+    module, _, _ = parse(name)[0].partition(".")
+    return {"dense"} if module in _DENSE else {"convolution", "dense"}
 
 
 def parse(name: str) -> tuple[str, dict[str, int]]:

@@ -1,0 +1,84 @@
+"""How the time of an experiment grows: python scripts/benchmark/growth.py
+
+Whole commands (`scripts/find_tickets.py` on LeNet-300-100 and handwritten digits, 3,000 steps a training) with 1, 5,
+10 and 20 levels; with 1, 2 and 4 replicates of 5 levels, one job and two. Claimed: time grows with the number of
+trainings, plus a start; two replicates side by side on two cores train at least 1.5 times as fast as one after the
+other.
+
+What grows with the size of a network is in level_turnover.py and stored_states.py (0.3, 20 and 25.5 million weights).
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import measuring
+from absl import flags
+
+from tf_lottery import command_line
+
+_ROUNDS = flags.DEFINE_integer("rounds", 2, "How often everything is measured.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 3000, "Of a training.", lower_bound=1)
+LEVELS, REPLICATES, JOBS = (1, 5, 10, 20), (1, 2, 4), (1, 2)
+
+
+def main() -> None:
+    sizes = {f"{levels} levels, 1 replicate, 1 job": (levels, 1, 1) for levels in LEVELS}
+    sizes |= {
+        f"5 levels, {replicates} replicate{'s' * (replicates > 1)}, {jobs} job{'s' * (jobs > 1)}": (5, replicates, jobs)
+        for replicates in REPLICATES
+        for jobs in JOBS
+        if jobs <= replicates
+    }
+    whole: dict[str, list[float]] = {name: [] for name in sizes}
+    training: dict[str, list[float]] = {name: [] for name in sizes}
+    for number in range(_ROUNDS.value):
+        for name in list(sizes)[:: 1 if number % 2 == 0 else -1]:
+            seconds, of_trainings = command(*sizes[name])
+            whole[name].append(seconds)
+            training[name].append(of_trainings)
+    one, two = (f"5 levels, 2 replicates, {jobs} job{'s' * (jobs > 1)}" for jobs in JOBS)
+    rows = [measuring.row("whole command", name, whole[name], "s") for name in sizes]
+    rows += [measuring.row("of it, trainings", name, training[name], "s") for name in sizes]
+    rows.append(measuring.row("throughput of training", "2 jobs", *throughput(training, one, two), to="that of 1 job"))
+    measuring.report(rows, f"Growth, {_STEPS.value:,} steps a training")
+
+
+def throughput(training: dict[str, list[float]], one: str, two: str) -> tuple[list[float], str, list[float]]:
+    """Trainings a minute with two jobs, and with one."""
+    count = 2 * 6
+    return (
+        [60 * count / each for each in training[two]],
+        "trainings a minute",
+        [60 * count / each for each in training[one]],
+    )
+
+
+def command(levels: int, replicates: int, jobs: int) -> tuple[float, float]:
+    """The seconds of the command, and those until the last of its trainings was done, since the first was begun."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        subprocess.run(
+            [
+                *(
+                    sys.executable,
+                    "scripts/find_tickets.py",
+                    "--config=configs/digits_lenet.py",
+                    "--config.controls=()",
+                ),
+                *(f"--run_dir={folder}/run", f"--jobs={jobs}", f"--config.replicates={replicates}"),
+                *(f"--config.train.steps={_STEPS.value}it", f"--config.prune.levels={levels}"),
+            ],
+            capture_output=True,
+            check=True,
+        )
+        seconds = time.perf_counter() - started
+        found = [json.loads(path.read_text())["seconds"] for path in Path(folder).rglob("timing.json")]
+        return seconds, sum(found) / jobs
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,164 @@
+"""Writes docs/benchmarks.md and its figure from what run_all.sh has measured: python scripts/benchmark/page.py"""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import measuring
+import numpy as np
+import pandas as pd
+from absl import flags
+from matplotlib.figure import Figure
+
+from tf_lottery import command_line
+from tf_lottery.report import markdown
+from tf_lottery.report.figures import look
+
+_FOLDER = flags.DEFINE_string("folder", "docs/benchmarks", "With the CSV files; the page is written beside it.")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A claim about one row: what it says, the row, which of its figures counts, and the limit of its median."""
+
+    text: str
+    name: str
+    case: str
+    part: str
+    limit: float
+    figure: str = "ratio_"
+    holds: Callable[[float, float], bool] = operator.le
+
+
+GOALS = (
+    Goal("a masked step of `fit`, LeNet, XLA: times dense", "masked_fit", "lenet_300_100, XLA", "masked", 1.03),
+    Goal("the same without XLA", "masked_fit", "lenet_300_100, no XLA", "masked", 1.03),
+    Goal("a masked step of `fit`, convolutions: times dense", "masked_fit", "small_conv, no XLA", "masked", 1.03),
+    Goal("a whole experiment: times the best plain `fit`", "whole_experiment", "whole command", "find_tickets", 1.15),
+    Goal("selection at ResNet-50 size: times np.partition", "level_turnover", "resnet_50, level 1", "selection", 1.5),
+    Goal(
+        "two jobs: throughput times that of one", "growth", "throughput of training", "2 jobs", 1.5, holds=operator.ge
+    ),
+    Goal(
+        "checkpoints every ten minutes, ResNet-50: % of the time",
+        "stored_states",
+        "resnet_50",
+        "keeping one every ten minutes",
+        3,
+        figure="",
+    ),
+)
+
+# File, heading, what the table says.
+SECTIONS = (
+    (
+        "masked_fit",
+        "A masked training step",
+        "Keras' own compiled training step, dense and half masked; the last row of each network is the training loop "
+        "of `find_tickets`, its input and evaluation included. One thread, Keras 3.",
+    ),
+    ("masked_fit_legacy", "On legacy Keras, beside tfmot", "The same, with tfmot's wrapper at the same sparsity."),
+    (
+        "whole_experiment",
+        "A whole experiment",
+        "LeNet-300-100 on Fashion-MNIST, five levels, evaluation every epoch, six trainings of three epochs. Only "
+        "`find_tickets` keeps pruned weights at zero, rewinds, stores and reports. lottery-ticket-pruner finds no "
+        "layer in today's Keras until the test by which it knows layers is mended, as it was here.",
+    ),
+    (
+        "level_turnover",
+        "Between two levels",
+        "Read, score, select, rewind, store. A pass is one copy of all weights; tfmot ranks each layer alone.",
+    ),
+    ("stored_states", "On disk", "States of a training under way, which checkpoints keep, and finished trainings."),
+    ("startup", "Starting up", "Whole processes."),
+    (
+        "growth",
+        "How time grows",
+        "Whole commands on handwritten digits, 3,000 steps a training. The trainings of two jobs are counted side by "
+        "side: their seconds, divided by two.",
+    ),
+    (
+        "execution_settings",
+        "Threads, XLA, and steps an execution",
+        "What the table in `tf_lottery/experiment/execution.py` was made of: XLA for dense networks, not for "
+        "convolutions; one thread, because two trainings side by side are faster than one with two threads.",
+    ),
+    (
+        "dead_units",
+        "Tried: training without dead units",
+        "Units that cannot matter any more (`tfl.compact`) need not be trained. Levels of LeNet-300-100 on "
+        "Fashion-MNIST, a step of the whole network against a step of the smaller one.",
+    ),
+)
+
+
+def main() -> None:
+    folder = Path(_FOLDER.value)
+    frames = read(folder)
+    (folder / "goals.png").write_bytes(look.png(lambda: draw(goals(frames))))
+    folder.with_suffix(".md").write_text(document(frames, folder))
+
+
+def read(folder: Path) -> dict[str, pd.DataFrame]:
+    """What was measured, by name."""
+    return {path.stem: pd.read_csv(path, keep_default_na=True) for path in sorted(folder.glob("*.csv"))}
+
+
+def document(frames: dict[str, pd.DataFrame], folder: Path) -> str:
+    lines = [
+        "# Benchmarks",
+        "Medians of interleaved rounds in one run, [least–most]; every ratio is the median of the rounds' ratios. "
+        "Rerun it: `bash scripts/benchmark/run_all.sh` (about 40 minutes on an otherwise idle machine). The rows are "
+        f"in `{folder.name}/`.",
+        f"Measured on: {(folder / 'machine.txt').read_text().strip()}.",
+        "## Goals",
+        markdown.table(said(goals(frames))),
+        f"![Each goal and what was measured]({folder.name}/goals.png)",
+    ]
+    for name, heading, text in SECTIONS:
+        if name in frames:
+            lines += [f"## {heading}", text, markdown.table(measuring.table(frames[name]))]
+    return "\n\n".join(line.strip() for line in lines) + "\n"
+
+
+def goals(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a goal that was measured: text, limit, whether it holds, median, least, most."""
+    rows = []
+    for goal in GOALS:
+        frame = frames.get(goal.name, pd.DataFrame(columns=["case", "part"]))
+        for _, row in frame[(frame.case == goal.case) & (frame.part == goal.part)].iterrows():
+            median, least, most = (row[f"{goal.figure}{name}"] for name in ("median", "least", "most"))
+            held = goal.holds(median, goal.limit)
+            sign = "≤" if goal.holds is operator.le else "≥"
+            rows.append((goal.text, f"{sign} {goal.limit:g}", goal.limit, held, median, least, most))
+    return pd.DataFrame(rows, columns=["text", "goal", "limit", "held", "median", "least", "most"])
+
+
+def said(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "": rows.text,
+            "goal": rows.goal,
+            "measured": [f"{row.median:.3g} [{row.least:.3g}–{row.most:.3g}]" for row in rows.itertuples()],
+            "reached": ["yes" if held else "no" for held in rows.held],
+        }
+    )
+
+
+def draw(rows: pd.DataFrame) -> Figure:
+    """Each goal as a share of its limit, with its spread."""
+    figure, axis = look.figure("Measured, as a share of the limit")
+    places = np.arange(len(rows))[::-1]
+    for place, row in zip(places, rows.itertuples(), strict=True):
+        colour = look.BLUE if row.held else look.VERMILION
+        axis.plot([row.least / row.limit, row.most / row.limit], [place, place], color=colour, linewidth=1)
+        axis.plot(row.median / row.limit, place, marker="o" if row.held else "s", color=colour)
+    axis.axvline(1, color="black", linestyle=":")
+    axis.set(xscale="log", yticks=places, yticklabels=rows.text + "  " + rows.goal)
+    return figure
+
+
+if __name__ == "__main__":
+    command_line.run(main)
