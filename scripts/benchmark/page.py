@@ -98,8 +98,9 @@ TRIED = """
   resnet_8_w4, 1.05 times of resnet_8_w8_1d.
 - TensorFlow without oneDNN: 1.26 times as long a step of resnet_8_w4; 0.89 times of resnet_8_w8_1d, too little and too
   special for a switch of the whole process.
-- Other ways to set pruned weights to +0.0, on LeNet-300-100 without XLA, where one more pass counts most: 1.08 times the dense step as it is (`Select`), 1.14 with `tf.where`, 1.07 with a bitwise and, 1.06 with
-  `multiply_no_nan`; the last two need masks four times as large.
+- Other ways to set pruned weights to +0.0, on LeNet-300-100 without XLA, where one more pass counts most: 1.08 times
+  the dense step as it is (`Select`), 1.14 with `tf.where`, 1.07 with a bitwise and, 1.06 with `multiply_no_nan`; the
+  last two need masks four times as large.
 - Training without dead units: see above. A quarter to a third less time a step at 1% density, nothing to speak of above
   2%, and each level would have to be compiled anew.
 - Reading Fashion-MNIST faster: of 2.7 s, 1.8 are spent in reading the records and less than one in decoding them;
