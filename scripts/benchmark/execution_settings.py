@@ -13,7 +13,7 @@ from absl import flags
 
 from tf_lottery import command_line
 
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "How often everything is measured.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "How often everything is measured.", lower_bound=1)
 _NETWORK = flags.DEFINE_string("network", None, "Measures this one in this process and prints seconds.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Of that.", lower_bound=1)
 _JIT = flags.DEFINE_bool("jit_compile", False, "Of that.")
@@ -80,6 +80,8 @@ def measure(network: str, threads: int, compiled: bool) -> None:
 
     process.configure(threads, deterministic_ops=not compiled)
     batch, shape, steps = NETWORKS[network]
+    if compiled and network != "lenet_300_100":
+        steps = max(2, steps // 10)  # convolutions are up to 30 times slower so
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20 * batch, *shape)).astype(np.float32), np.arange(20 * batch, dtype=np.int32) % 10
     held_out = Split(x[:batch], y[:batch])
@@ -87,7 +89,7 @@ def measure(network: str, threads: int, compiled: bool) -> None:
     feed = Resident(Dataset(Split(x, y), held_out, held_out, 10), batch_size=batch, longest=steps)
     optimizer = keras.optimizers.SGD(LearningRate(1e-3), momentum=0.9)
     trainer = Trainer(model, feed, optimizer=optimizer, steps=10**9, evaluate_every=steps, jit_compile=compiled)
-    trainer.train(0, 5 * steps, order_seed=0)  # until it knows its pace
+    trainer.train(0, 2 * steps, order_seed=0)  # until it knows its pace
     parts = {
         str(each): lambda each=each: trainer.train(0, steps, order_seed=0, pauses=Executions(each))
         for each in AN_EXECUTION
