@@ -3,7 +3,8 @@
 The trained weights are read, pruned globally by magnitude, the weights of step k are put in their place, masked, and
 the ticket is stored. Claimed at the size of ResNet-50, 25.5 million weights (102 MB):
 
-1. choosing what goes takes at most 1.5 times one `np.partition` of the magnitudes of all weights;
+1. choosing what goes takes at most 1.5 times one `np.partition` of the magnitudes of all weights (missed by a little
+   where NumPy partitions with AVX-512: the passes before and after it count more there);
 2. the peak of memory is at most 4 times the weights' bytes above the model, its masks and W_k. All else that a level
    has on the host counts: the weights read, their masks, scores, the scores in one array, new masks, what is written;
 3. each weight is read once and written once (tests/laws/test_transfers.py).

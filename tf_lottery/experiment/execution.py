@@ -19,9 +19,9 @@ class Execution:
 
 
 _DENSE = frozenset({"dense"})
-_ON_CPU, _ELSEWHERE = Execution(1, False, 50), Execution(1, False, 100)
+_DEFAULT = Execution(1, False, 100)
 # Device kind, strategy and layer kinds -> what was fastest there (docs/benchmarks.md, by
-# scripts/benchmark/execution_settings.py). GPUs and TPUs were not measured: they have TensorFlow's own defaults.
+# scripts/benchmark/execution_settings.py). Not measured: GPUs, TPUs, several devices.
 _MEASURED = {("CPU", "default", _DENSE): Execution(1, True, 500)}
 
 
@@ -36,7 +36,7 @@ def chosen(device: str, strategy: str, kinds: Collection[str]) -> Execution:
     >>> chosen("CPU", "default", {"dense"}).jit_compile, chosen("CPU", "default", {"convolution", "dense"}).jit_compile
     (True, False)
     """
-    return _MEASURED.get((device, strategy, frozenset(kinds)), _ON_CPU if device == "CPU" else _ELSEWHERE)
+    return _MEASURED.get((device, strategy, frozenset(kinds)), _DEFAULT)
 
 
 def layer_kinds(config: Experiment) -> set[str]:
