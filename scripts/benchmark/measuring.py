@@ -81,7 +81,7 @@ def report(rows: Sequence[Mapping[str, object]], title: str) -> None:
 def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows as a person reads them: figures with their spread in brackets."""
     shown = pd.DataFrame({"": frame.case, "measured": frame.part})
-    shown["median [least–most]"] = [_figures(row, "") + f" {row['unit']}" for _, row in frame.iterrows()]
+    shown["median [least–most]"] = [_figures(row, "") + f" {row['unit']}".rstrip() for _, row in frame.iterrows()]
     if "ratio_median" in frame:
         shown["times"] = [_figures(row, "ratio_") for _, row in frame.iterrows()]
         shown["that of"] = frame.to.fillna("")

@@ -131,7 +131,7 @@ def main() -> None:
 
 def read(folder: Path) -> dict[str, pd.DataFrame]:
     """What was measured, by name."""
-    return {path.stem: pd.read_csv(path, keep_default_na=True) for path in sorted(folder.glob("*.csv"))}
+    return {path.stem: pd.read_csv(path).fillna({"unit": "", "to": ""}) for path in sorted(folder.glob("*.csv"))}
 
 
 def document(frames: dict[str, pd.DataFrame], folder: Path) -> str:
