@@ -131,7 +131,11 @@ def main() -> None:
 
 def read(folder: Path) -> dict[str, pd.DataFrame]:
     """What was measured, by name."""
-    return {path.stem: pd.read_csv(path).fillna({"unit": "", "to": ""}) for path in sorted(folder.glob("*.csv"))}
+    texts = {"unit": str, "to": str}
+    return {
+        path.stem: pd.read_csv(path, dtype=texts).fillna(dict.fromkeys(texts, ""))
+        for path in sorted(folder.glob("*.csv"))
+    }
 
 
 def document(frames: dict[str, pd.DataFrame], folder: Path) -> str:
