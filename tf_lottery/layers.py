@@ -146,6 +146,7 @@ def _copy_wrapper(wrapper: Any) -> Any:
 
 
 def check_model(model: Any) -> None:
+    """Raises ModelError where `model` is no built model of the Keras that this process uses."""
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"tf_lottery works with models of {keras.__name__} {keras.__version__} in this process "

@@ -36,11 +36,10 @@ def main() -> None:
     }
     whole: dict[str, list[float]] = {name: [] for name in sizes}
     training: dict[str, list[float]] = {name: [] for name in sizes}
-    for number in range(_ROUNDS.value):
-        for name in list(sizes)[:: 1 if number % 2 == 0 else -1]:
-            seconds, of_trainings = command(*sizes[name])
-            whole[name].append(seconds)
-            training[name].append(of_trainings)
+    for name in measuring.in_alternating_order(sizes, _ROUNDS.value):
+        seconds, of_trainings = command(*sizes[name])
+        whole[name].append(seconds)
+        training[name].append(of_trainings)
     rows = [measuring.row("whole command", name, whole[name], "s") for name in sizes]
     rows += [measuring.row("of it, trainings", name, training[name], "s") for name in sizes]
     rows.append(throughput())

@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -30,13 +30,18 @@ def in_turn(parts: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: 
         warm_up: Whether there is a round before that does not count.
     """
     seconds: dict[str, list[float]] = {name: [] for name in parts}
-    for number in range(-warm_up, rounds):
-        for name in list(parts)[:: 1 if number % 2 else -1]:
-            started = time.perf_counter()
-            parts[name]()
-            if number >= 0:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
+    for name in in_alternating_order(parts, rounds + warm_up):
+        started = time.perf_counter()
+        parts[name]()
+        seconds[name].append(time.perf_counter() - started)
+    return {name: found[warm_up:] for name, found in seconds.items()}
+
+
+def in_alternating_order(names: Iterable[str], rounds: int) -> Iterator[str]:
+    """All names in each round, in the other direction each time."""
+    names = list(names)
+    for number in range(rounds):
+        yield from names[:: -1 if number % 2 else 1]
 
 
 def row(

@@ -41,12 +41,11 @@ def main() -> None:
     }
     whole: dict[str, list[float]] = {name: [] for name in contenders}
     step: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(_ROUNDS.value):
-        for name in list(contenders)[:: 1 if number % 2 == 0 else -1]:
-            started = time.perf_counter()
-            trainings = contenders[name]()
-            whole[name].append(time.perf_counter() - started)
-            step[name].append(1000 * min(trainings) / (_EPOCHS.value * STEPS_AN_EPOCH))
+    for name in measuring.in_alternating_order(contenders, _ROUNDS.value):
+        started = time.perf_counter()
+        trainings = contenders[name]()
+        whole[name].append(time.perf_counter() - started)
+        step[name].append(1000 * min(trainings) / (_EPOCHS.value * STEPS_AN_EPOCH))
     rows = [
         measuring.row(case, name, found[name], unit, found["best fit"] if name != "best fit" else None, "best fit")
         for case, unit, found in (("whole command", "s", whole), ("a step of the fastest training", "ms", step))

@@ -2,6 +2,7 @@ import math
 from decimal import Decimal
 from fractions import Fraction
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -35,9 +36,12 @@ def test_equal_scores_go_in_index_order():
     assert as_ints(pruning.prune(scores, ONES, 0.4)) == {"a": [0, 0, 1], "b": [[1, 1]]}
 
 
-def test_pruned_positions_are_ignored_whatever_their_score():
-    scores = {"w": np.array([np.nan, 1.0, 2.0, 0.0])}
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, ml_dtypes.bfloat16])
+def test_pruned_positions_are_ignored_whatever_their_score(dtype):
+    scores = {"w": np.array([np.nan, 1.0, 2.0, 0.0], dtype)}
     assert as_ints(pruning.prune(scores, {"w": np.array([0, 1, 1, 1])}, 0.34)) == {"w": [0, 1, 1, 0]}
+    with pytest.raises(PruningError, match="'w' holds NaN"):
+        pruning.prune(scores, {"w": np.array([1, 1, 1, 0])}, 0.34)
 
 
 def test_masks_given_are_left_unchanged():

@@ -98,8 +98,7 @@ def prune(
     """
     masks = masks_lib.validate(masks, like=scores)
     for name, mask in masks.items():
-        # The least is NaN if any is, and found in half the time that it takes to ask each.
-        if mask.size and np.isnan(np.min(scores[name])) and (np.isnan(scores[name]) & mask).any():
+        if _may_hold_nan(scores[name]) and (np.isnan(scores[name]) & mask).any():
             raise PruningError(f"Scores must be numbers; {name!r} holds NaN. Did training diverge?")
     if scope == "global":
         if isinstance(fraction, Mapping):
@@ -116,6 +115,12 @@ def prune(
             for name, mask in masks.items()
         }
     raise PruningError(f"`scope` must be one of {', '.join(SCOPES)}. Received: scope={scope!r}")
+
+
+def _may_hold_nan(scores: np.ndarray) -> bool:
+    """Whether it is worth asking each: the least is NaN if any is, and found in half the time."""
+    with np.errstate(invalid="ignore"):  # bfloat16 warns of the NaN
+        return bool(scores.size and np.isnan(np.min(scores)))
 
 
 def _fraction_for_each(masks: Arrays, fraction: Share | Mapping[str, Share]) -> Mapping[str, Share]:
@@ -161,7 +166,8 @@ def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray
     threshold, missing = _cut(_gathered(scores, masks), remove)
     pruned = {}
     for name, mask in masks.items():
-        stays = np.asarray(scores[name] >= threshold)
+        with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, which may stand where weights are pruned already
+            stays = np.asarray(scores[name] >= threshold)
         stays &= mask
         if missing:
             ties = np.flatnonzero(stays & (scores[name] == threshold))[:missing]

@@ -184,6 +184,7 @@ def _value(number: float, row: Any) -> str:
 
 
 def or_dash(number: float, show: Callable[[float], str]) -> str:
+    """What `show` makes of a number; a dash for NaN, and infinity as its sign."""
     if math.isinf(number):
         return "∞" if number > 0 else "-∞"
     return "–" if math.isnan(number) else show(number)

@@ -162,6 +162,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def percent(shares: pd.Series) -> str:
+    """Mean, least and most of shares (0-1), in percent."""
     return f"{100 * shares.mean():.2f} [{100 * shares.min():.2f}–{100 * shares.max():.2f}]"
 
 
