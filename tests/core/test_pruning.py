@@ -133,17 +133,33 @@ def test_layerwise_masks_equal_those_of_an_independent_implementation(scores, fr
         assert mask.tolist() == by_sorting({name: scores[name]}, {name: before[name]}, fraction)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
-@pytest.mark.parametrize("density", [1.0, 0.5, 0.01])
-def test_many_weights_go_in_the_order_of_a_stable_sort(dtype, density):
-    rng = np.random.default_rng(0)
-    score = np.round(200 * rng.normal(size=(3, 100_000))).astype(dtype).T  # about 500 scores, so ties; not contiguous
-    mask = rng.random(score.shape) < density
+def by_stable_sort(score, mask, fraction):
     alive = np.flatnonzero(mask)
     ranked = alive[np.argsort(score.ravel()[alive], kind="stable")]
     expected = mask.copy()
-    expected.flat[ranked[: pruning.number_to_remove(alive.size, 0.2)]] = False
-    assert np.array_equal(pruning.prune({"w": score}, {"w": mask}, 0.2)["w"], expected)
+    expected.flat[ranked[: pruning.number_to_remove(alive.size, fraction)]] = False
+    return expected
+
+
+@pytest.mark.parametrize("sample", [1, 100, 10_000, pruning._SAMPLE])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("density", [1.0, 0.5, 0.01])
+def test_many_weights_go_in_the_order_of_a_stable_sort(dtype, density, sample, monkeypatch):
+    monkeypatch.setattr(pruning, "_SAMPLE", sample)
+    rng = np.random.default_rng(0)
+    score = np.round(200 * rng.normal(size=(3, 100_000))).astype(dtype).T  # about 500 scores, so ties; not contiguous
+    mask = rng.random(score.shape) < density
+    for fraction in (0.001, 0.2, 0.999):
+        pruned = pruning.prune({"w": score}, {"w": mask}, fraction)["w"]
+        assert np.array_equal(pruned, by_stable_sort(score, mask, fraction))
+
+
+@pytest.mark.parametrize("seen", [-1.0, 2.0])
+def test_a_sample_that_misleads_costs_time_alone(seen, monkeypatch):
+    monkeypatch.setattr(pruning, "_SAMPLE", 1000)
+    score, ones = np.random.default_rng(0).random(30_000), np.ones(30_000, bool)
+    score[:: 30_000 // 1000 | 1] = seen  # all that is looked at
+    assert np.array_equal(pruning.prune({"w": score}, {"w": ones}, 0.2)["w"], by_stable_sort(score, ones, 0.2))
 
 
 def test_neighbouring_numbers_are_told_apart_and_zeros_of_either_sign_are_not():

@@ -13,7 +13,7 @@ from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ExhaustedError, PruningError
 
 SCOPES = ("global", "layerwise")
-_CHUNK = 2**18  # weights that are gathered at a time
+_SAMPLE = 2**16  # scores that are looked at to know about where the cut will be
 _LONGEST_EXPONENT = len("-324")  # of a float
 Share = float | int | str | Decimal | Fraction
 
@@ -158,42 +158,66 @@ def _prune_together(
 def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray]:
     """The masks without the `remove` lowest-scoring of all weights they keep. By rank, in linear time.
 
-    A threshold alone would drop or keep all ties (test_equal_scores_go_in_index_order), so all that reach it stay at
-    first, and then as many equal to it go as are missing, by index.
+    What scores below the bracket goes, what scores above it stays, and only the few in between are put in order.
     """
     if not remove:
         return {name: mask.copy() for name, mask in masks.items()}
-    threshold, missing = _cut(_gathered(scores, masks), remove)
-    pruned = {}
+    bracket = _bracket(scores, masks, remove)
+    stays, between = _split(scores, masks, bracket)
+    missing = remove - (masks_lib.kept(masks) - masks_lib.kept(stays))
+    if not 0 < missing <= sum(indices.size for indices in between.values()):  # a sample may mislead
+        stays, between = _split(scores, masks, None)
+        missing = remove
+    between_scores = np.concatenate([np.ravel(scores[name])[indices] for name, indices in between.items()])
+    goes = _lowest(between_scores, missing)
+    ends = np.cumsum([indices.size for indices in between.values()])[:-1]
+    for (name, indices), gone in zip(between.items(), np.split(goes, ends), strict=True):
+        np.put(stays[name], indices[gone], False)
+    return stays
+
+
+def _bracket(scores: Arrays, masks: Arrays, remove: int) -> tuple[Any, Any] | None:
+    """Two scores between which the last one to go lies almost surely, by the ranks of a sample (Floyd and Rivest 1975).
+
+    None where there are too few weights to sample, or the rank is too close to an end.
+    """
+    kept = masks_lib.kept(masks)
+    if kept < 16 * _SAMPLE:
+        return None
+    every = kept // _SAMPLE | 1  # odd, so that it meets all channels of a layer
+    sample = np.sort(
+        np.concatenate([np.ravel(scores[name])[::every][mask.ravel()[::every]] for name, mask in masks.items()])
+    )
+    share = remove / kept
+    rank = share * sample.size
+    deviation = math.sqrt(rank * (1 - share))
+    low, high = math.floor(rank - 4 * deviation), math.ceil(rank + 4 * deviation)
+    return (sample[low], sample[high]) if low >= 0 and high < sample.size else None
+
+
+def _split(
+    scores: Arrays, masks: Arrays, bracket: tuple[Any, Any] | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The masks of what scores in `bracket` or above it, and the flat indices of what lies in it. None: all do."""
+    if bracket is None:
+        return {name: mask.copy() for name, mask in masks.items()}, _indices(masks)
+    low, high = bracket
+    stays, between = {}, {}
     for name, mask in masks.items():
         with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, which may stand where weights are pruned already
-            stays = np.asarray(scores[name] >= threshold)
-        stays &= mask
-        if missing:
-            ties = np.flatnonzero(stays & (scores[name] == threshold))[:missing]
-            stays.flat[ties] = False
-            missing -= ties.size
-        pruned[name] = stays
-    return pruned
+            stays[name], between[name] = np.asarray(scores[name] >= low), np.asarray(scores[name] <= high)
+        stays[name] &= mask  # in place: fresh memory takes longer than the comparison
+        between[name] &= stays[name]
+    return stays, _indices(between)
 
 
-def _gathered(scores: Arrays, masks: Arrays) -> np.ndarray:
-    """The scores of all weights that `masks` keep, in one new array."""
-    gathered = np.empty(masks_lib.kept(masks), np.result_type(*scores.values()))
-    start = 0
-    for name, mask in masks.items():
-        score, mask = np.ravel(scores[name]), mask.ravel()
-        for chunk in (slice(first, first + _CHUNK) for first in range(0, mask.size, _CHUNK)):
-            # By index, not `score[mask]`: three times as fast where half of the mask is True. In chunks, because
-            # indices take twice the memory of the scores.
-            kept = score[chunk] if mask[chunk].all() else score[chunk][np.flatnonzero(mask[chunk])]
-            gathered[start : start + kept.size] = kept
-            start += kept.size
-    return gathered
+def _indices(masks: Arrays) -> dict[str, np.ndarray]:
+    return {name: np.flatnonzero(mask) for name, mask in masks.items()}
 
 
-def _cut(candidates: np.ndarray, remove: int) -> tuple[Any, int]:
-    """The largest score to remove, and how many equal to it have to go. Reorders `candidates`."""
-    candidates.partition(remove - 1)
-    threshold = candidates[remove - 1]
-    return threshold, remove - int(np.count_nonzero(candidates[:remove] < threshold))
+def _lowest(scores: np.ndarray, number: int) -> np.ndarray:
+    """Which of a flat array are its `number` lowest. Of equal ones the first (test_equal_scores_go_in_index_order)."""
+    threshold = np.partition(scores, number - 1)[number - 1]
+    lowest = scores < threshold
+    lowest[np.flatnonzero(scores == threshold)[: number - np.count_nonzero(lowest)]] = True
+    return lowest
