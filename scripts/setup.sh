@@ -18,6 +18,6 @@ if ! cmp -s <(cat pyproject.toml scripts/constraints.txt) "$stamp"; then
     fi
     quiet=(--quiet)
     [[ -t 1 ]] && quiet=(--progress-bar on)
-    "$python" -m pip install "${quiet[@]}" --disable-pip-version-check --constraint scripts/constraints.txt --editable '.[data,dev]'
+    "$python" -m pip install "${quiet[@]}" --disable-pip-version-check --constraint scripts/constraints.txt --editable '.[data,dev,docs]'
     cat pyproject.toml scripts/constraints.txt > "$stamp"
 fi

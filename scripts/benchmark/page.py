@@ -145,7 +145,7 @@ def document(frames: dict[str, pd.DataFrame], folder: Path) -> str:
     lines = [
         "# Benchmarks",
         "Medians of interleaved rounds in one run, [least–most]; every ratio is the median of the rounds' ratios. "
-        "Rerun it: `bash scripts/benchmark/run_all.sh` (about 40 minutes on an otherwise idle machine). The rows are "
+        "Rerun it: `bash scripts/benchmark/run_all.sh` (about 25 minutes on an otherwise idle machine). The rows are "
         f"in `{folder.name}/`.",
         f"Measured on: {(folder / 'machine.txt').read_text().strip()}.",
         "## Goals",

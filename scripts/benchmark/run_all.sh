@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures everything that docs/benchmarks.md says and writes it anew: about 40 minutes on an otherwise idle machine.
+# Measures everything that docs/benchmarks.md says and writes it anew: about 25 minutes on an otherwise idle machine.
 # Needs Fashion-MNIST: python scripts/prepare_data.py fashion_mnist
 set -euo pipefail
 source "$(dirname "$0")/../setup.sh"
