@@ -2,15 +2,18 @@
 
 python scripts/export.py --run_dir=runs/digits_lenet --level=10 --format=saved_model
 python scripts/export.py --run_dir=runs/digits_lenet --level=10 --format=report    a table of sizes and latencies
+
+With --json the result is an object: what was exported, format, path, bytes, density; of a report the forms besides.
 """
 
 import os
+from typing import Any
 
 from absl import flags
 
 from tf_lottery import command_line, quiet
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.report import terminal, text
+from tf_lottery.report import answers, terminal, text
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "A directory made by find_tickets.py.", required=True)
 _LEVEL = flags.DEFINE_integer("level", None, "Which level; 0 is the dense network.", required=True)
@@ -27,6 +30,7 @@ _CONTROL = flags.DEFINE_string("control", "", "A control instead of the ticket, 
 _VARIANT = flags.DEFINE_string("variant", "", "Of a sweep, the label of the variant.")
 _TO = flags.DEFINE_string("to", None, "The file or directory to write. Default: one in RUN_DIR/exports.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replaces an earlier export at that place.")
+_OUTPUT = command_line.Output()
 
 
 def main() -> None:
@@ -35,13 +39,23 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet.stderr():
         from tf_lottery.export import of_run, report
+    forms = None
     if _FORMAT.value == "report":
-        path, table = of_run.compare(run, unit, _TO.value, overwrite=_OVERWRITE.value)
-        terminal.show_table(text.forms(table), f"{run.path}, {unit}")
+        path, forms = of_run.compare(run, unit, _TO.value, overwrite=_OVERWRITE.value)
     else:
         path = of_run.export(run, unit, _FORMAT.value, _TO.value, overwrite=_OVERWRITE.value)
-    density = run.metrics(unit)["density"]
-    terminal.say(f"{path}: {report.size(path):,} bytes, density {density:.2%}.")
+    size, density = report.size(path), run.metrics(unit)["density"]
+
+    def result() -> dict[str, Any]:
+        exported = answers.of_export(run, unit, _FORMAT.value, path, size, density)
+        return exported if forms is None else exported | {"forms": answers.of_forms(forms)}
+
+    def show() -> None:
+        if forms is not None:
+            terminal.show_table(text.forms(forms), f"{run.path}, {unit}")
+        terminal.say(f"{path}: {size:,} bytes, density {density:.2%}.")
+
+    _OUTPUT.answer(result, show)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Finds lottery tickets: python scripts/find_tickets.py --config=configs/digits_lenet.py --run_dir=runs/digits_lenet
 
 Any field of the config can be overridden: --config.prune.fraction=0.3 --config.replicates=5
+With --json the result is the object that scripts/report.py --json prints.
 """
 
 import os
@@ -10,7 +11,8 @@ from absl import flags
 from tf_lottery import command_line
 from tf_lottery.experiment.find_tickets import find_tickets
 from tf_lottery.experiment.smoke import smoke
-from tf_lottery.report import page, terminal
+from tf_lottery.report import answers, page, terminal
+from tf_lottery.report.progress import Progress
 from tf_lottery.topology import Topology
 
 _CONFIG = command_line.define_experiment()
@@ -32,6 +34,7 @@ _ONLY_REPLICATES = flags.DEFINE_list(
 )
 _ALLOW_DRIFT = flags.DEFINE_bool("allow_drift", False, "Goes on with other versions or devices, not bit-exact then.")
 _SMOKE = flags.DEFINE_bool("smoke", False, "Tries the config out: 6 steps, 1 level, noise instead of the data.")
+_OUTPUT = command_line.Output()
 
 
 def main() -> None:
@@ -39,10 +42,10 @@ def main() -> None:
     topology = Topology(_STRATEGY.value, _DEVICES.value)
     topology.check()
     jobs = _JOBS.value if _JOBS.value is not None else os.cpu_count() if topology.is_alone else 1
-    if topology.strategy == "multi_worker":
-        terminal.say("Waiting for all workers of TF_CONFIG ...")
     with command_line.resumable(_RUN_DIR.value):
-        with terminal.Progress() as progress:
+        with Progress(**_OUTPUT.aside) as progress:
+            if topology.strategy == "multi_worker":
+                progress.on_note("Waiting for all workers of TF_CONFIG ...")
             run = find_tickets(
                 smoke(config, topology.devices) if _SMOKE.value else config,
                 _RUN_DIR.value,
@@ -54,9 +57,11 @@ def main() -> None:
                 watcher=progress,
             )
         if topology.is_chief:
-            terminal.show(run, page.write(run))
+            path = page.write(run)
+            _OUTPUT.answer(lambda: answers.of_report(run, path), lambda: terminal.show(run, path))
         else:
-            terminal.say("Done. The chief writes the report.")
+            done = {"run_dir": run.path, "report": None}
+            _OUTPUT.answer(lambda: done, lambda: terminal.say("Done. The chief writes the report."))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 python scripts/runs.py list runs                  a line a run at or below a directory
 python scripts/runs.py show runs/digits_lenet     a line a training of a run
 python scripts/runs.py verify runs/digits_lenet   every file of a run, by its checksum; exit status 1 if one is damaged
+
+With --json the same as an object: {"runs": […], "faults": […]}; a run with its "trainings"; "files" and "damaged".
 """
 
 import difflib
@@ -12,6 +14,7 @@ from tf_lottery.errors import ConfigError
 from tf_lottery.report import listing
 
 _COMMANDS = {"list": listing.show_runs, "show": listing.show_run, "verify": listing.verify_run}
+_OUTPUT = command_line.Output()
 
 
 def main(command: str = "", run_dir: str = "") -> None:
@@ -21,7 +24,7 @@ def main(command: str = "", run_dir: str = "") -> None:
         raise ConfigError(f"The command must be one of {', '.join(_COMMANDS)}. Received: {command!r}.{hint}")
     if not run_dir:
         raise ConfigError(f"{command} needs a directory: runs.py {command} DIR")
-    _COMMANDS[command](run_dir)
+    _COMMANDS[command](run_dir, _OUTPUT.answer)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,20 @@
 """The scripts as a user calls them; every mistake is one line and exit status 1, and writes nothing."""
 
+import dataclasses
+import importlib.util
+import json
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import made_up
+import numpy as np
 import pytest
+
+from tf_lottery.command_line import Output
 
 ROOT = Path(__file__).parents[1]
 DIGITS = "--config=configs/digits_lenet.py"
@@ -149,6 +157,7 @@ def test_a_report_can_be_built_of_any_run(tmp_path):
     done = call("report", f"--run_dir={run.path}")
     assert done.returncode == 0, done.stderr
     assert "sparsest winning tickets keep 64.0%" in done.stdout
+    assert "\x1b" not in done.stdout  # no colours where there is no terminal
     assert (run.path / "report/index.html").exists()
 
 
@@ -197,3 +206,86 @@ def test_an_export_says_what_it_wrote_where_and_nothing_else(tmp_path):
     path = run.path / "exports/replicate_1_level_01.tfl"
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{path}: {path.stat().st_size:,} bytes, density 80.00%.\n"
+
+
+ONE = '{\n  "n": 1\n}\n'
+
+
+def output(*, quiet=False, json=False):
+    """As the flags have it."""
+    made = object.__new__(Output)
+    made._quiet, made._json = SimpleNamespace(value=quiet), SimpleNamespace(value=json)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("flags", "printed"),
+    [({}, "words"), ({"quiet": True}, ""), ({"json": True}, ONE), ({"quiet": True, "json": True}, ONE)],
+)
+def test_a_result_is_for_people_for_programs_or_for_nobody(capsys, flags, printed):
+    output(**flags).answer(lambda: {"n": 1}, lambda: sys.stdout.write("words"))
+    assert capsys.readouterr() == (printed, "")
+
+
+def test_what_is_no_number_is_null_and_no_type_is_foreign_to_json(capsys):
+    found = {
+        "nan": math.nan,
+        "list": [np.float64("inf"), np.int64(3), np.float32(0.5), np.bool_(True)],
+        "path": Path("a/b"),
+        "inner": {"tuple": (None, "é")},
+    }
+    output(json=True).answer(lambda: found, lambda: None)
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        **{"nan": None, "list": [None, 3, 0.5, True], "path": "a/b"},
+        "inner": {"tuple": [None, "é"]},
+    }
+
+
+SMALL = ("--config.replicates=1", "--config.prune.levels=1", "--config.controls=('reinit',)")
+
+
+def small():
+    """The experiment that `SMALL` makes of the config."""
+    spec = importlib.util.spec_from_file_location("digits_lenet", ROOT / "configs/digits_lenet.py")
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    config = module.get_config()
+    prune = dataclasses.replace(config.prune, levels=1)
+    return dataclasses.replace(config, replicates=1, prune=prune, controls=("reinit",))
+
+
+@pytest.mark.parametrize(("script", "arguments"), [("report", ()), ("find_tickets", (DIGITS, *SMALL))])
+def test_a_program_gets_one_object_and_nothing_else(tmp_path, script, arguments):
+    run = made_up.run(tmp_path / "run", small())
+    done = call(script, *arguments, f"--run_dir={run.path}", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+    assert answer["report"] == str(run.path / "report/index.html")
+    assert [(level["branch"], level["level"]) for level in answer["levels"]] == [
+        ("reinit", 1),
+        ("ticket", 0),
+        ("ticket", 1),
+    ]
+
+
+@pytest.mark.parametrize("flags", [["--quiet"], ["--quiet", "--json"], ["--json"]], ids=" ".join)
+def test_an_error_is_said_in_any_case_and_on_standard_error(tmp_path, flags):
+    done = call("report", f"--run_dir={tmp_path}", *flags)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: ")
+
+
+def test_a_quiet_command_prints_nothing(tmp_path):
+    run = made_up.run(tmp_path / "run")
+    done = call("report", f"--run_dir={run.path}", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (run.path / "report/index.html").exists()
+
+
+def test_an_export_is_told_to_a_program(tmp_path):
+    run = made_up.run(tmp_path / "run")
+    done = call("export", f"--run_dir={run.path}", "--level=1", "--format=ticket", "--json")
+    path = run.path / "exports/replicate_1_level_01.tfl"
+    assert json.loads(done.stdout) == {
+        **{"run_dir": str(run.path), "replicate": 1, "level": 1, "control": "", "variant": "", "order": 0},
+        **{"format": "ticket", "path": str(path), "bytes": path.stat().st_size, "density": pytest.approx(0.8)},
+    }

@@ -1,14 +1,17 @@
-"""What all scripts share: flags in, one clear line and exit status 1 for whatever a user can get wrong."""
+"""What all scripts share: flags in, answers for people or programs out, one clear line for whatever is wrong."""
 
 import contextlib
 import difflib
+import json
+import math
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
+import numpy as np
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -35,8 +38,39 @@ def define_experiment() -> flags.FlagHolder:
     """The flag `--config=FILE` with its overrides `--config.prune.fraction=0.3`."""
     holder = config_flags.DEFINE_config_file("config", None, "A file of configs/, and overrides of its fields.")
     flags.mark_flag_as_required("config")
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])  # so that --help lists it
+    _list_in_help("config")
     return holder
+
+
+class Output:
+    """The flags `--quiet` and `--json`: whether a command answers a person, a program, or nobody.
+
+    What is wrong is said on standard error in any case, as one line that begins with "Error: ".
+    """
+
+    def __init__(self) -> None:
+        self._quiet = flags.DEFINE_bool("quiet", False, "Prints nothing but errors and, with --json, its object.")
+        self._json = flags.DEFINE_bool(
+            "json", False, "Prints the result as one JSON object; whatever else there is to say goes to standard error."
+        )
+        _list_in_help("quiet", "json")
+
+    @property
+    def aside(self) -> dict[str, bool]:
+        """Where that goes which is no result, as the arguments `quiet` and `stderr` of `terminal.console`."""
+        return {"quiet": self._quiet.value, "stderr": self._json.value}
+
+    def answer(self, result: Callable[[], Mapping[str, Any]], show: Callable[[], None]) -> None:
+        """Prints the result of a command in the form that is asked for.
+
+        Args:
+            result: Makes it for a program; numbers may be NumPy's, and what is not finite becomes null.
+            show: Prints it for a person.
+        """
+        if self._json.value:
+            sys.stdout.write(json.dumps(_plain(result()), indent=2, allow_nan=False) + "\n")
+        elif not self._quiet.value:
+            show()
 
 
 def experiment(holder: flags.FlagHolder) -> Experiment:
@@ -61,6 +95,25 @@ def resumable(run_dir: str) -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         sys.stderr.write(f"\nInterrupted. What is done is kept in {run_dir}; the same command goes on from there.\n")
         sys.exit(_status(interrupt))
+
+
+def _list_in_help(*names: str) -> None:
+    """Has `--help` list flags that are defined here, not in the script."""
+    for name in names:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+
+
+def _plain(value: Any) -> Any:
+    """The same in what JSON has words for."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, os.PathLike) else value
 
 
 def _parse(argv: list[str], most_arguments: int) -> list[str]:

@@ -1,4 +1,6 @@
-"""Densities in TensorBoard, read back from the event files."""
+"""Densities, levels and metrics in TensorBoard, read back from the event files."""
+
+from unittest.mock import ANY
 
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ from tensorflow.core.util import event_pb2
 
 import tf_lottery as tfl
 from tf_lottery.callbacks.density_summaries import DensitySummaries
+from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_api import keras
 
@@ -43,9 +46,11 @@ def test_the_event_file_holds_all_densities_of_each_epoch(tmp_path):
     prune = keras.callbacks.LambdaCallback(on_epoch_begin=prune_before_the_second_epoch)
     fit(model, prune, DensitySummaries(tmp_path), epochs=2)
     assert written(tmp_path) == [
+        ("loss", 0, ANY),
         ("density", 0, 1.0),
         ("density/dense/kernel", 0, 1.0),
         ("density/dense_1/kernel", 0, 1.0),
+        ("loss", 1, ANY),
         ("density", 1, pytest.approx((36 + 12) / 156)),
         ("density/dense/kernel", 1, 0.25),
         ("density/dense_1/kernel", 1, 1.0),
@@ -56,7 +61,7 @@ def test_what_is_written_can_be_read_after_each_epoch(tmp_path):
     seen = []
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(len(written(tmp_path))))
     fit(compiled(), DensitySummaries(str(tmp_path)), look, epochs=2)
-    assert seen == [3, 6]
+    assert seen == [4, 8]
 
 
 def test_a_second_fit_goes_on_with_its_epochs(tmp_path):
@@ -80,3 +85,20 @@ def test_a_model_without_masks_is_refused_before_it_trains(tmp_path):
     with pytest.raises(ModelError, match=r"has no masks. Call `make_prunable\(model\)` first"):
         fit(model, DensitySummaries(tmp_path))
     assert [weight.tolist() for weight in model.get_weights()] == weights
+
+
+def test_of_a_lottery_ticket_there_are_level_density_and_accuracy(tmp_path):
+    model = tfl.make_prunable(tiny.dense())
+    model.compile("sgd", tiny.loss(), metrics=["accuracy"], jit_compile=False)
+    tickets = LotteryTicket(levels=2, fraction=0.5, epochs_per_level=2)
+    data = {"validation_data": (tiny.X[:9], tiny.Y[:9])}
+    history = model.fit(
+        tiny.X, tiny.Y, verbose=0, epochs=tickets.total_epochs, callbacks=[tickets, DensitySummaries(tmp_path)], **data
+    )
+    found = {}
+    for tag, step, value in written(tmp_path):
+        found.setdefault(tag, []).append((step, pytest.approx(value)))
+    assert found["level"] == [*enumerate([0, 0, 1, 1, 2, 2])]
+    assert found["density"] == [*enumerate([1, 1, 0.5, 0.5, 0.25, 0.25])]
+    for metric in ("accuracy", "val_accuracy", "loss", "val_loss"):
+        assert found[metric] == [*enumerate(history.history[metric])]

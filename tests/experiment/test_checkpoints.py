@@ -209,3 +209,14 @@ def test_the_state_of_another_training_is_not_used(tmp_path, whole):
         f"{newest} cannot be used and is removed (it belongs to another training): the training goes on from the state "
         "before it, or anew."
     ]
+
+
+def test_the_newest_validation_accuracy_is_told_from_the_first_evaluation_on(tmp_path):
+    process, told = Process(tmp_path / "run", "1it"), []
+    process.checkpoints = dataclasses.replace(
+        process.checkpoints, on_accuracy=lambda accuracy: told.append((process.step, accuracy))
+    )
+    process.train(DENSE)
+    measured = dict(process.run.history(DENSE)[["step", "validation_accuracy"]].itertuples(index=False))
+    assert [step for step, _ in told] == [*range(4, 8), *range(4 + 4, 12), 12]
+    assert told == [(step, pytest.approx(measured[step // 4 * 4])) for step, _ in told]

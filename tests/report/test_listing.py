@@ -1,5 +1,6 @@
 """scripts/runs.py as a user calls it."""
 
+import json
 import os
 import re
 import subprocess
@@ -160,3 +161,34 @@ def test_all_three_can_be_called_while_a_run_goes_on(tmp_path):
 def test_times_are_rounded_to_what_a_person_reads(monkeypatch, seconds, words):
     monkeypatch.setattr(overview.Overview, "seconds_left", seconds)
     assert listing._time_left(overview.Overview(None, [], [])) == words
+
+
+def answer(*arguments, status=0):
+    """What the script answers a program; nothing else is on standard output."""
+    done = runs(*arguments, "--json")
+    assert done.returncode == status
+    return json.loads(done.stdout)
+
+
+def test_list_and_show_answer_programs_too(tmp_path):
+    run = opening.open_run(tmp_path / "run", made_up.experiment(), made_up.ENVIRONMENT)
+    made_up.save(run, made_up.unit(), seconds=60)
+    listed, shown = answer("list", tmp_path), answer("show", run.path)
+    assert listed["faults"] == []
+    trainings = shown.pop("trainings")
+    assert listed["runs"] == [shown]
+    counted = ("state", "trainings_done", "trainings_total", "steps_done", "steps_total", "seconds_left")
+    assert [shown[name] for name in counted] == ["stopped", 1, 21, 200, 4200, 1200.0]
+    assert len(trainings) == 21
+    assert trainings[0]["density"] == 1.0
+
+
+def test_verify_answers_programs_with_the_damaged_files_and_fails_all_the_same(tmp_path):
+    run = made_up.run(tmp_path, made_up.experiment(replicates=1, controls=()))
+    damage(path := run.folder(made_up.unit(1, 2)) / "ticket.tfl")
+    found = answer("verify", tmp_path, status=1)
+    assert (found["run_dir"], found["files"]) == (str(tmp_path), 16)
+    assert [file["path"] for file in found["damaged"]] == [str(path)]
+    quiet = runs("verify", tmp_path, "--quiet")
+    assert (quiet.returncode, quiet.stdout) == (1, "")
+    assert quiet.stderr == f"Error: 1 of 16 files of {tmp_path} are damaged.\n"

@@ -1,5 +1,8 @@
 import base64
+import csv
+import math
 import re
+import zlib
 from html.parser import HTMLParser
 
 import made_up
@@ -41,16 +44,20 @@ def test_a_page_holds_its_figures_links_its_tables_and_asks_no_network(page_of_s
     html, folder = page_of_sweep.read_text(), page_of_sweep.parent
     images = [base64.b64decode(image.partition(",")[2]) for image in re.findall(r'src="([^"]*)"', html)]
     assert sorted(images) == sorted(path.read_bytes() for path in folder.glob("*.png"))
-    linked = re.findall(r'href="([^"]*)"', html)
-    assert sorted(linked) == sorted(path.name for path in folder.iterdir() if path.suffix in (".csv", ".md"))
+    linked = set(re.findall(r'href="([^"]*)"', html))
+    assert linked == {path.name for path in folder.iterdir() if path.suffix in (".csv", ".md")}
     assert len(linked) == 6
-    assert "http" not in re.sub(r'src="[^"]*"', "", html)
+    without_images = re.sub(r'src="data:image/png;base64,[^"]*"', "", html)
+    for address in ("http", "src=", "url(", "@import", "<link", "<iframe"):
+        assert address not in without_images
 
 
 def test_a_plain_page_begins_with_the_headline_and_the_figures_of_levels(tmp_path):
     html = page.write(made_up.run(tmp_path / "run")).read_text()
     assert html.index("winning tickets keep 64.0%") < html.index("<figure>")
-    assert re.findall(r'alt="([^"]*)"', html)[:4] == [name.replace("_", " ") for name in FIGURES]
+    assert re.findall(r'alt="([^"]*)"', html)[:4] == [
+        f"Figure: {name.replace('_', ' ')}. Its numbers are in tickets.csv." for name in FIGURES
+    ]
 
 
 def test_the_page_of_a_sweep_compares_the_variants_then_shows_each(page_of_sweep):
@@ -85,7 +92,7 @@ def test_one_replicate_and_few_levels_are_enough_for_a_page(tmp_path, levels):
     stability = Stability(levels=(1,), orders=1, points=3)
     config = made_up.experiment(replicates=1, prune=Prune(levels=levels), stability=stability)
     html = page.write(made_up.sweep(tmp_path / "run", config)).read_text()
-    assert "✓" not in re.sub("<p>.*?</p>", "", html)
+    assert "✓" not in re.sub("(?s)<p>.*?</p>|<script>.*</script>", "", html)
     assert ("Claims" in headings(html)) == (levels > 0)
 
 
@@ -127,15 +134,15 @@ def test_what_a_config_says_cannot_break_the_page(tmp_path):
     run = opening.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
     made_up.save(run, made_up.unit(1, 0))
     html = page.write(run).read_text()
-    assert "<script>" not in html
-    assert "&lt;script&gt;" in html
+    assert html.count("<script>") == 1  # the page's own
+    assert "&lt;script&gt;alert" in html
 
 
 def test_what_an_environment_says_cannot_break_the_page(tmp_path):
     run = made_up.run(tmp_path / "run")
     opening.open_run(run.path, run.config, {"switches": {"XLA_FLAGS": "<script>"}}, allow_drift=True)
     html = page.write(run).read_text()
-    assert "<script>" not in html
+    assert html.count("<script>") == 1  # the page's own
     assert html.count("&lt;script&gt;") == 2  # in the sentence and among the definitions
 
 
@@ -186,3 +193,65 @@ def test_a_sweep_of_dense_networks_alone_is_a_table_to_choose_by_validation(tmp_
     assert "high</td><td>90.00 [90.00–90.00]</td>" in html
     assert "<figure>" not in html
     assert "<details>" not in html
+
+
+def tables(html):
+    """The tables of a page: the cells of each row, and the files that its numbers are said to be in."""
+    pattern = r'(?s)<table>.*?<tbody>(.*?)</tbody></table></div>\n<p class="source">Numbers: (.*?)</p>'
+    for body, source in re.findall(pattern, html):
+        rows = re.findall("(?s)<tr[^>]*>(.*?)</tr>", body)
+        yield [re.findall("<td[^>]*>(.*?)</td>", row) for row in rows], re.findall('href="(.*?)"', source)
+
+
+def test_every_table_and_figure_says_where_its_numbers_are(page_of_sweep):
+    html = page_of_sweep.read_text()
+    assert len([*tables(html)]) == html.count("<table>") == 7
+    assert all(files for _, files in tables(html))
+    captions = re.findall("<figcaption>(.*?)</figcaption>", html)
+    assert len(captions) == html.count("<img") == len([*page_of_sweep.parent.glob("*.png")])
+    assert all(re.search(r'Numbers: <a href="\w+\.csv">', caption) for caption in captions)
+
+
+def test_the_numbers_of_the_levels_are_in_the_file_that_is_named(tmp_path):
+    def results(unit):
+        return 0.9 + 0.001 * (zlib.crc32(str(unit).encode()) % 50), 100 + zlib.crc32(str(unit).encode()) % 90
+
+    path = page.write(made_up.run(tmp_path / "run", results=results))
+    (levels, files), *_ = tables(path.read_text())
+    assert files == ["tickets.csv"]
+    with path.with_name("tickets.csv").open() as file:
+        trainings = list(csv.DictReader(file))
+    assert len(levels) == 3
+    for level, row in enumerate(levels):
+        expected = []
+        for name, scale, digits in (("early_stop_test_accuracy", 100, 2), ("early_stop_step", 1, 0)):
+            for branch in ("ticket", "random_mask", "reinit"):
+                found = [
+                    scale * float(training[name])
+                    for training in trainings
+                    if (training["level"], training["branch"]) == (str(level), branch)
+                ]
+                if found:
+                    mean = math.fsum(found) / len(found)
+                    expected.append(f"{mean:.{digits}f} [{min(found):.{digits}f}–{max(found):.{digits}f}]")
+        assert [cell for cell in row[3:] if cell] == expected
+        assert row[:2] == [str(level), f"{0.8**level:.1%}"]
+
+
+def test_the_numbers_of_all_comparisons_are_in_the_file_that_is_named(page_of_sweep):
+    found = [(rows, files) for rows, files in tables(page_of_sweep.read_text()) if len(rows) == 36]
+    ((rows, files),) = found
+    assert files == ["comparisons.csv"]
+    with page_of_sweep.with_name("comparisons.csv").open() as file:
+        comparisons = list(csv.DictReader(file))
+    assert [row[:2] for row in rows] == [[line["variant"], line["claim"]] for line in comparisons]
+    assert [row[8] for row in rows] == [line["n"] for line in comparisons]
+    effects = [float(line["effect"] or "nan") for line in comparisons]
+    assert [row[10] for row in rows] == [f"{effect:.1f}" if math.isfinite(effect) else "–" for effect in effects]
+
+
+def test_columns_have_names_that_a_screen_reader_finds(page_of_sweep):
+    assert set(re.findall("<th[ >][^>]*>", page_of_sweep.read_text())) <= {
+        *('<th scope="col">', '<th scope="col" class="words">', '<th scope="col" class="words long">'),
+        *(f'<th scope="colgroup" colspan="{number}">' for number in (1, 2, 3)),
+    }

@@ -7,57 +7,13 @@ from rich.console import Console
 from tf_lottery.experiment import opening
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.controls import CONTROLS
-from tf_lottery.experiment.plan import Plan
-from tf_lottery.experiment.storage import Unit
 from tf_lottery.report import page, terminal
-
-UNITS = [made_up.unit(1, 0), made_up.unit(1, 1)]
 
 
 def output(monkeypatch, **settings):
     stream = io.StringIO()
-    monkeypatch.setattr(terminal, "console", lambda: Console(file=stream, width=160, **settings))
+    monkeypatch.setattr(terminal, "console", lambda **_: Console(file=stream, width=160, **settings))
     return stream
-
-
-def watch(run):
-    with terminal.Progress() as progress:
-        progress.on_plan(dict.fromkeys(UNITS, 200), [], Plan({"": (200, 0)}))
-        for unit in UNITS:
-            progress.on_steps(unit, 200)
-            progress.on_done(run, unit)
-
-
-def test_without_a_terminal_there_is_a_line_a_training(monkeypatch, tmp_path):
-    stream = output(monkeypatch)
-    watch(made_up.run(tmp_path / "run"))
-    lines = stream.getvalue().splitlines()
-    assert lines[0] == "2 trainings to do; 400 optimizer steps in all."
-    assert lines[1].endswith("1/2 trainings: replicate 1, level 0: density 100.0%, test accuracy 90.00% at step 100")
-    assert lines[2].endswith("2/2 trainings: replicate 1, level 1: density 80.0%, test accuracy 90.00% at step 100")
-    assert "\x1b" not in stream.getvalue()
-
-
-def test_in_a_terminal_there_is_one_bar_with_the_time_left(monkeypatch, tmp_path):
-    stream = output(monkeypatch, force_terminal=True)
-    watch(made_up.run(tmp_path / "run"))
-    last = stream.getvalue()[-400:]
-    for part in ("2/2 trainings", "100%", "replicate 1, level 1", "left:"):
-        assert part in last
-
-
-def test_what_was_done_before_is_counted(monkeypatch):
-    stream = output(monkeypatch)
-    with terminal.Progress() as progress:
-        progress.on_plan({UNITS[0]: 200}, UNITS[1:], Plan({"": (200, 0)}))
-    assert stream.getvalue() == "1 trainings to do, 1 done before; 200 optimizer steps in all.\n"
-
-
-def test_what_lines_take_is_said_to_be_left_out(monkeypatch):
-    stream = output(monkeypatch)
-    with terminal.Progress() as progress:
-        progress.on_plan({Unit(1, 1, order=1): 200}, [], Plan({"": (200, 0)}))
-    assert "200 optimizer steps in all. Error along the lines between data orders comes on top.\n" in stream.getvalue()
 
 
 def test_a_path_is_shown_as_it_is(monkeypatch, tmp_path):

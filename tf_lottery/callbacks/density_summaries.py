@@ -1,7 +1,8 @@
-"""Densities in TensorBoard."""
+"""Densities, levels and metrics in TensorBoard."""
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_lottery import model_masks
@@ -12,10 +13,11 @@ _SCALAR = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"})
 
 
 class DensitySummaries(keras.callbacks.Callback):
-    """Writes the densities at the end of each epoch for TensorBoard, with the epoch as the step.
+    """Writes densities and metrics at the end of each epoch for TensorBoard, with the epoch as the step.
 
-    The scalars are `density` for all prunable weights together and `density/<weight name>` for each of them. A model
-    that tfmot prunes by itself can be watched as well.
+    The scalars are `density` for all prunable weights together, `density/<weight name>` for each of them, and what
+    `fit` logs, as in `accuracy` and `val_accuracy`. Behind a LotteryTicket in the list of callbacks, `level` is one of
+    them. A model that tfmot prunes by itself can be watched as well. TensorBoard need not be installed to write them.
 
     Args:
         log_dir: Directory of the event files, for instance that of `keras.callbacks.TensorBoard`; these scalars are a
@@ -24,10 +26,17 @@ class DensitySummaries(keras.callbacks.Callback):
     Raises:
         ModelError: in `fit`: the model has no masks.
 
-    Example:
-        ```python
-        model.fit(x, y, callbacks=[ScheduledPruning(schedule), DensitySummaries("logs")])
-        ```
+    Examples:
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> import tf_lottery as tfl
+        >>> x, y = np.random.rand(64, 8, 8, 1), np.random.rand(64, 10)
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> model.compile("adam", "mse")
+        >>> with tempfile.TemporaryDirectory() as logs:
+        ...     history = model.fit(x, y, callbacks=[tfl.callbacks.DensitySummaries(logs)], verbose=0)
+        ...     os.listdir(logs)  # for `tensorboard --logdir`
+        ['density']
     """
 
     def __init__(self, log_dir: Any):
@@ -39,7 +48,8 @@ class DensitySummaries(keras.callbacks.Callback):
         self._writer = tf.summary.create_file_writer(tf.io.gfile.join(self.log_dir, "density"))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        scalars = {"density": model_masks.density(self.model)}
+        scalars = {name: value for name, value in (logs or {}).items() if np.ndim(value) == 0}
+        scalars["density"] = model_masks.density(self.model)
         scalars |= {f"density/{name}": value for name, value in model_masks.density_by_weight(self.model).items()}
         with self._writer.as_default(epoch):
             for tag, value in scalars.items():

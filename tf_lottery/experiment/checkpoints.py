@@ -21,6 +21,7 @@ class Checkpoints:
         cadence: When to keep its state.
         is_told_to_stop: Whether it is to keep its state now and end.
         on_steps: Called with the number of steps done since the last call; at first those done by earlier processes.
+        on_accuracy: Called with the newest accuracy on the validation set, 0-1, once there is one.
         on_note: Called with what a person should know.
         stores: Whether this process is the one that writes.
     """
@@ -28,6 +29,7 @@ class Checkpoints:
     cadence: Cadence = NEVER
     is_told_to_stop: Callable[[], bool] = lambda: False
     on_steps: Callable[[int], None] = lambda steps: None
+    on_accuracy: Callable[[float], None] = lambda accuracy: None
     on_note: Callable[[str], None] = lambda note: None
     stores: bool = True
 
@@ -120,6 +122,8 @@ class Keeper(Pauses):
     def _report(self, progress: Progress) -> None:
         self._checkpoints.on_steps(progress.step - self._reported)
         self._reported = progress.step
+        if progress.history:
+            self._checkpoints.on_accuracy(progress.history[-1]["validation_accuracy"])
 
 
 def _reason(error: Exception) -> str:

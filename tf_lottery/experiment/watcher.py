@@ -15,6 +15,9 @@ class Watcher:
     def on_steps(self, unit: Unit, steps: int) -> None:
         """Called again and again, with the steps done since the last call; at first those that were kept."""
 
+    def on_accuracy(self, unit: Unit, accuracy: float) -> None:
+        """Called with the newest accuracy on the validation set, 0-1, after steps that came to one."""
+
     def on_done(self, run: Run, unit: Unit) -> None:
         """Called when a training is done and stored."""
 

@@ -234,6 +234,7 @@ def _train(path: Path, unit: Unit) -> None:
         _worker["cadence"],
         is_told_to_stop=lambda: bool(_worker["stop"].value),
         on_steps=lambda steps: _worker["news"].put(("on_steps", unit, steps)),
+        on_accuracy=lambda accuracy: _worker["news"].put(("on_accuracy", unit, accuracy)),
         on_note=lambda note: _worker["news"].put(("on_note", note)),
         stores=_worker["topology"].is_chief,
     )

@@ -12,6 +12,10 @@ from tf_lottery.experiment.storage import Run
 from tf_lottery.report import analysis, claims, overlaps
 from tf_lottery.report.analysis import TICKET
 
+# The tables beside the page, by what they hold.
+TICKETS, COMPARISONS = "tickets.csv", "comparisons.csv"
+STABILITY, LINES, OVERLAPS = "stability.csv", "lines.csv", "overlaps.csv"
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -39,6 +43,18 @@ class Findings:
     def by_variant(self) -> dict[str, pd.DataFrame]:
         """The trainings of each variant, by label; see `analysis.by_variant`."""
         return analysis.by_variant(self.trainings)
+
+    @property
+    def files(self) -> dict[str, pd.DataFrame]:
+        """What is kept beside the page, by file name: trainings and comparisons even where there are none."""
+        others = {STABILITY: self.stability, LINES: self.lines, OVERLAPS: self.overlaps}
+        found = {name: frame for name, frame in others.items() if not frame.empty}
+        return {TICKETS: self.trainings, COMPARISONS: self.comparisons} | found
+
+    @property
+    def of_stability(self) -> list[str]:
+        """The files that the samples of stability are made of."""
+        return [name for name in (STABILITY, LINES) if name in self.files]
 
     @property
     def samples(self) -> pd.DataFrame:

@@ -1,6 +1,8 @@
-"""What `scripts/runs.py` prints: runs, the trainings of a run, the check of its files."""
+"""What `scripts/runs.py` answers: runs, the trainings of a run, the check of its files."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import rich.box
 from rich.markup import escape
@@ -8,47 +10,76 @@ from rich.table import Table
 
 from tf_lottery.errors import DamageError, RunError
 from tf_lottery.experiment.storage import Run
-from tf_lottery.report import overview, terminal, text
+from tf_lottery.report import answers, overview, terminal, text
 from tf_lottery.report.overview import Overview, Training
 
 _ONE_LINE_EACH = 1000  # characters, where there is no terminal to fit into
 _TIME_LEFT = "training time, one after another, at the pace of those that are done"
 _STATES = "A training under way shows its newest kept state; before there is one, it counts as waiting."
 
+Answer = Callable[[Callable[[], Mapping[str, Any]], Callable[[], None]], None]
 
-def show_runs(path: str) -> None:
-    """Prints a line a run at or below `path`.
+
+def show_runs(path: str, answer: Answer) -> None:
+    """Answers with an entry a run at or below `path`.
+
+    Args:
+        path: A directory.
+        answer: Called with what makes the answer for a program, and with what prints it; see `command_line.Output`.
 
     Raises:
         RunError: there is no directory, or no run.
     """
-    table = _table("run", "what", "state", right=("trainings", "optimizer steps", "time left"))
-    faults = []
+    runs, faults = [], []
     for folder in overview.find(_directory(path)):
         try:
-            run = overview.overview(Run.load(folder))
+            runs.append(overview.overview(Run.load(folder)))
         except RunError as error:
             faults.append(str(error))
-            continue
-        faults += run.faults
-        _add(table, str(folder), text.subject(run.run.config), run.state, _trainings(run), _steps(run), _time_left(run))
-    if not table.row_count and not faults:
+    if not runs and not faults:
         raise RunError(f"There is no run at or below {path}. find_tickets.py makes some.")
-    out = terminal.console(_ONE_LINE_EACH)
-    if table.row_count:
-        out.print(table)
-        terminal.say(f"Time left is {_TIME_LEFT}.")
-    for fault in faults:
-        terminal.say(fault)
+    answer(lambda: {"runs": [*map(answers.of_run, runs)], "faults": faults}, lambda: _print_runs(runs, faults))
 
 
-def show_run(path: str) -> None:
-    """Prints a line a training of the run at `path`.
+def show_run(path: str, answer: Answer) -> None:
+    """Answers with an entry a training of the run at `path`; see `show_runs`.
 
     Raises:
         RunError: there is none.
     """
     run = overview.overview(Run.load(_directory(path)))
+    answer(
+        lambda: {**answers.of_run(run), "trainings": [*map(answers.of_training, run.trainings)]},
+        lambda: _print_run(run),
+    )
+
+
+def verify_run(path: str, answer: Answer) -> None:
+    """Checks every file of the run at `path` and answers with those that are damaged; see `show_runs`.
+
+    Raises:
+        RunError: there is no run, or (DamageError, after the answer) a file is damaged.
+    """
+    run = Run.load(_directory(path))
+    faults = [*overview.verify(run)]
+    answer(lambda: answers.of_files(run, faults), lambda: _print_files(faults))
+    if damaged := sum(bool(fault) for _, fault in faults):
+        raise DamageError(f"{damaged} of {len(faults)} files of {run.path} are damaged.")
+
+
+def _print_runs(runs: Sequence[Overview], faults: Sequence[str]) -> None:
+    table = _table("run", "what", "state", right=("trainings", "optimizer steps", "time left"))
+    for run in runs:
+        what = text.subject(run.run.config)
+        _add(table, str(run.run.path), what, run.state, _trainings(run), _steps(run), _time_left(run))
+    if runs:
+        terminal.console(_ONE_LINE_EACH).print(table)
+        terminal.say(f"Time left is {_TIME_LEFT}.")
+    for fault in [*faults, *(fault for run in runs for fault in run.faults)]:
+        terminal.say(fault)
+
+
+def _print_run(run: Overview) -> None:
     sweep = ("variant",) * bool(run.run.config.variants)
     right = ("density", "test accuracy", "seconds")
     table = _table("replicate", *sweep, "level", "control", "state", right=right)
@@ -63,21 +94,13 @@ def show_run(path: str) -> None:
     terminal.say(f"Time left: {_time_left(run)} ({_TIME_LEFT}).")
 
 
-def verify_run(path: str) -> None:
-    """Checks every file of the run at `path` and prints those that are damaged.
-
-    Raises:
-        RunError: there is no run, or (DamageError) a file is damaged.
-    """
-    run = Run.load(_directory(path))
-    faults = [fault for _, fault in overview.verify(run)]
-    damaged = [fault for fault in faults if fault]
+def _print_files(faults: Sequence[tuple[Path, str]]) -> None:
+    damaged = [fault for _, fault in faults if fault]
     for fault in damaged:
         terminal.say(fault)
     terminal.say("Not checked: the report, which is made anew from the rest, and timing.json, which decides nothing.")
-    if damaged:
-        raise DamageError(f"{len(damaged)} of {len(faults)} files of {run.path} are damaged.")
-    terminal.say(f"{len(faults)} files, all whole.")
+    if not damaged:
+        terminal.say(f"{len(faults)} files, all whole.")
 
 
 def _directory(path: str) -> Path:

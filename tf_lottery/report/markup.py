@@ -35,16 +35,27 @@ def details(summary: str, content: str) -> str:
     return f"<details><summary>{html.escape(summary)}</summary>\n{content}\n</details>"
 
 
+def link(name: str) -> str:
+    """To a file beside the page."""
+    return f'<a href="{html.escape(name)}">{html.escape(name)}</a>'
+
+
+def source(*names: str) -> str:
+    """Which files beside the page hold the numbers of what stands above."""
+    return f'<p class="source">Numbers: {", ".join(map(link, names))}</p>'
+
+
 def figures(drawn: Mapping[str, Drawn]) -> str:
     """Images beside each other, in the page itself."""
     return "\n".join(['<div class="figures">', *(_figure(name, one) for name, one in drawn.items()), "</div>"])
 
 
-def table(frame: pd.DataFrame, *, rows: Sequence[str] = (), verdicts: bool = False) -> str:
+def table(frame: pd.DataFrame, *sources: str, rows: Sequence[str] = (), verdicts: bool = False) -> str:
     """A table of text; columns may have a group each, as (group, column).
 
     Args:
         frame: Its cells.
+        sources: The files beside the page that hold its numbers.
         rows: A class for each row.
         verdicts: Whether a cell that begins with the symbol of a verdict has the class of that.
     """
@@ -54,9 +65,10 @@ def table(frame: pd.DataFrame, *, rows: Sequence[str] = (), verdicts: bool = Fal
         kinds = [_kind(name, cell if verdicts else "") for name, cell in zip(last, line, strict=True)]
         cells = "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, line, strict=True))
         lines.append(f"<tr{attribute}>{cells}</tr>\n")
-    names = "".join(f"<th{_kind(name, '')}>{html.escape(name)}</th>" for name in last)
+    names = "".join(f'<th scope="col"{_kind(name, "")}>{html.escape(name)}</th>' for name in last)
     head = f"<thead>{_groups(frame)}<tr>{names}</tr></thead>"
-    return f'<div class="scroll"><table>\n{head}\n<tbody>\n{"".join(lines)}</tbody></table></div>'
+    content = f"<table>\n{head}\n<tbody>\n{''.join(lines)}</tbody></table>"
+    return f'<div class="scroll">{content}</div>\n{source(*sources)}'
 
 
 def definitions(content: Mapping[str, Any]) -> str:
@@ -65,16 +77,20 @@ def definitions(content: Mapping[str, Any]) -> str:
 
 
 def _figure(name: str, drawn: Drawn) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(drawn.image).decode()}"
-    caption = f"<figcaption>{html.escape(drawn.caption)}</figcaption>"
-    return f'<figure><img src="{source}" alt="{name.replace("_", " ")}">{caption}</figure>'
+    image = f"data:image/png;base64,{base64.b64encode(drawn.image).decode()}"
+    words = f"Figure: {name.replace('_', ' ')}. Its numbers are in {drawn.source}."
+    caption = f"<figcaption>{html.escape(drawn.caption)} Numbers: {link(drawn.source)}</figcaption>"
+    return f'<figure><img src="{image}" alt="{html.escape(words)}">{caption}</figure>'
 
 
 def _groups(frame: pd.DataFrame) -> str:
     if frame.columns.nlevels == 1:
         return ""
     groups = frame.columns.get_level_values(0)
-    spans = "".join(f'<th colspan="{(groups == group).sum()}">{html.escape(group)}</th>' for group in groups.unique())
+    spans = "".join(
+        f'<th scope="colgroup" colspan="{(groups == group).sum()}">{html.escape(group)}</th>'
+        for group in groups.unique()
+    )
     return f'<tr class="groups">{spans}</tr>\n'
 
 

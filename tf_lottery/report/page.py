@@ -14,15 +14,15 @@ from tf_lottery.experiment.storage import Run
 from tf_lottery.report import analysis, findings as findings_lib, markdown, markup, sparsest, tables, text
 from tf_lottery.report.figures import catalogue
 from tf_lottery.report.figures.catalogue import Drawn
-from tf_lottery.report.findings import Findings
+from tf_lottery.report.findings import COMPARISONS, LINES, OVERLAPS, STABILITY, TICKETS, Findings
 
 # What there is to fetch beside the page, and what it holds.
 _FILES = {
-    "tickets.csv": "every ticket and control",
-    tables.COMPARISONS: "every comparison",
-    "stability.csv": "every pair of networks, weight by weight",
-    "lines.csv": "every point of every line",
-    "overlaps.csv": "every pair of masks",
+    TICKETS: "every ticket and control",
+    COMPARISONS: "every comparison",
+    STABILITY: "every pair of networks, weight by weight",
+    LINES: "every point of every line",
+    OVERLAPS: "every pair of masks",
     "tables.md": "the tables of this page in Markdown",
 }
 
@@ -52,11 +52,8 @@ def _contents(run: Run) -> dict[str, bytes]:
 
 
 def _tables(findings: Findings) -> dict[str, str]:
-    """The tables by file name; the trainings and the comparisons even where there are none."""
-    frames = {"tickets": findings.trainings, "comparisons": findings.comparisons}
-    others = {"stability": findings.stability, "lines": findings.lines, "overlaps": findings.overlaps}
-    frames |= {name: frame for name, frame in others.items() if not frame.empty}
-    return {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()} | {
+    """The tables by file name."""
+    return {name: frame.to_csv(index=False) for name, frame in findings.files.items()} | {
         "tables.md": markdown.document(findings)
     }
 
@@ -85,7 +82,7 @@ def render(
         description=html.escape(text.description(run.config)),
         warnings=markup.warning(text.exactness(environments)) + markup.warning(text.completeness(run)),
         results=results(findings, of_run, of_variants),
-        files="".join(f'<li><a href="{name}">{name}</a>: {_FILES[name]}</li>' for name in files),
+        files="".join(f"<li>{markup.link(name)}: {_FILES[name]}</li>" for name in files),
         config=markup.definitions(config_lib.fields(run.config)),
         environments=_environments(environments),
     )
@@ -96,6 +93,7 @@ def _single(findings: Findings, of_run: Mapping[str, Drawn], of_variants: Mappin
     return "\n".join(
         [
             markup.paragraph(text.headline(rows), "headline"),
+            markup.source(TICKETS),
             markup.figures({**of_variants[label], **of_run}),
             "<h2>Levels</h2>",
             _levels(rows),
@@ -108,14 +106,15 @@ def _single(findings: Findings, of_run: Mapping[str, Drawn], of_variants: Mappin
 def _sweep(findings: Findings, of_run: Mapping[str, Drawn], of_variants: Mapping[str, Mapping[str, Drawn]]) -> str:
     """What compares the variants, then each behind its label."""
     of_accuracy = findings.comparisons[findings.comparisons.measure == "test_accuracy"]
-    conclusions = markup.points(tables.conclusions(of_accuracy), "conclusions")
+    conclusions = tables.conclusions(of_accuracy)
     details = (
         markup.details(f"{label}: {text.headline(rows)}", markup.figures(of_variants[label]) + "\n" + _levels(rows))
         for label, rows in analysis.pruned(findings.by_variant).items()
     )
-    dense = ["<h2>Dense networks</h2>", markup.table(text.dense_networks(findings.trainings))]
+    dense = ["<h2>Dense networks</h2>", markup.table(text.dense_networks(findings.trainings), TICKETS)]
     parts = [
-        conclusions,
+        markup.points(conclusions, "conclusions"),
+        markup.source(COMPARISONS) if conclusions else "",
         *_sparsest(findings),
         markup.figures(of_run),
         *_claims(findings),
@@ -129,7 +128,8 @@ def _sparsest(findings: Findings) -> list[str]:
     found = sparsest.table(findings)
     if found.empty:
         return []
-    return ["<h2>Sparsest tickets</h2>", markup.table(found), markup.paragraph(sparsest.MEANING)]
+    table = markup.table(found, TICKETS, *findings.of_stability)
+    return ["<h2>Sparsest tickets</h2>", table, markup.paragraph(sparsest.MEANING)]
 
 
 def _levels(rows: pd.DataFrame) -> str:
@@ -137,7 +137,7 @@ def _levels(rows: pd.DataFrame) -> str:
     classes = [line.replace(" ", "-") for line in table["", "verdict"]]
     return "\n".join(
         [
-            markup.table(table, rows=classes),
+            markup.table(table, TICKETS, rows=classes),
             markup.paragraph(text.CELLS_MEANING),
             markup.paragraph(text.VERDICT_MEANING),
         ]
@@ -148,20 +148,22 @@ def _stability(findings: Findings) -> list[str]:
     found = tables.stability(findings)
     if found.empty:
         return []
-    return ["<h2>Stability</h2>", markup.table(found), markup.paragraph(tables.STABILITY_MEANING)]
+    table = markup.table(found, *findings.of_stability)
+    return ["<h2>Stability</h2>", table, markup.paragraph(tables.STABILITY_MEANING)]
 
 
 def _claims(findings: Findings) -> list[str]:
     """What is shown, level by level, then in full."""
     if findings.comparisons.empty:
         return []
-    full = tables.claims_in_full(findings.comparisons)
+    claims = tables.claims_in_full(findings.comparisons)
+    full = markup.table(claims, COMPARISONS, verdicts=True)
     return [
         "<h2>Claims</h2>",
-        markup.table(tables.claims_by_level(findings), verdicts=True),
+        markup.table(tables.claims_by_level(findings), COMPARISONS, verdicts=True),
         markup.paragraph(tables.SYMBOLS_MEANING),
         markup.paragraph(tables.CLAIMS_MEANING),
-        markup.details(f"All {len(full)} comparisons in numbers", markup.table(full, verdicts=True)),
+        markup.details(f"All {len(claims)} comparisons in numbers", full),
     ]
 
 

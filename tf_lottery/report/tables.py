@@ -13,7 +13,6 @@ from tf_lottery.report.analysis import LABELS, TICKET
 from tf_lottery.report.findings import Findings
 from tf_lottery.report.statistics import CONTRADICTED, NOT_SHOWN, SHOWN
 
-COMPARISONS = "comparisons.csv"
 STATEMENT = "the …"
 WORDS = {"variant": "words", "measure": "words", "claim": "words long", STATEMENT: "words long"}  # not of numbers
 SYMBOLS = {SHOWN: "✓", CONTRADICTED: "✗", NOT_SHOWN: "○"}

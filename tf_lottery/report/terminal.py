@@ -1,88 +1,20 @@
-"""What a person sees in the terminal: one progress display for a whole experiment, the table at its end."""
+"""What a command says to a person: tables, the results of a run, single lines."""
 
-import time
-from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 import pandas as pd
 import rich.box
-import rich.progress
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tf_lottery.experiment.plan import Plan
-from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.experiment.watcher import Watcher
-from tf_lottery.report import analysis, tables, text
+from tf_lottery.experiment.storage import Run
+from tf_lottery.report import analysis, findings, tables, text
 
 _WIDTH = 160
 _UNLIMITED = 10_000
 _MOST_CONCLUSIONS = 16
 _CLAIMS = "Claims, compared in pairs over replicates; p-values are not corrected for their number:"
-
-
-class Progress(Watcher):
-    """A watcher of `find_tickets`: a bar with the time left in a terminal, one line a training elsewhere."""
-
-    def __init__(self) -> None:
-        self._console = console()
-        self._bar = rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(),
-            rich.progress.TaskProgressColumn(),
-            rich.progress.TextColumn("[cyan]{task.fields[place]}"),
-            rich.progress.TimeElapsedColumn(),
-            rich.progress.TextColumn("left:"),
-            rich.progress.TimeRemainingColumn(elapsed_when_finished=False),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._started = time.monotonic()
-
-    def __enter__(self) -> "Progress":
-        self._bar.start()
-        self._task = self._bar.add_task("Starting", total=None, place="")
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.stop()
-
-    def on_plan(self, work: Mapping[Unit, int], done: list[Unit], plan: Plan) -> None:
-        total, seconds = sum(work.values()), plan.seconds(work)
-        self._work, self._finished = work, 0
-        self._bar.update(self._task, total=total, description=self._count())
-        kept = f", {len(done)} done before" if done else ""
-        replicas = plan.environment.get("replicas", 1)
-        devices = f", each on {replicas} devices" if replicas > 1 else ""
-        about = "" if seconds is None else f": about {text.duration(seconds)}, with {plan.jobs} side by side"
-        lines = ". Error along the lines between data orders comes on top" if any(unit.order for unit in work) else ""
-        self._console.print(
-            f"{len(work)} trainings to do{kept}; {total:,} optimizer steps in all{devices}{about}{lines}.",
-            highlight=False,
-        )
-
-    def on_steps(self, unit: Unit, steps: int) -> None:
-        self._bar.update(self._task, advance=steps, place=str(unit))
-
-    def on_done(self, run: Run, unit: Unit) -> None:
-        self._finished += 1
-        self._bar.update(self._task, description=self._count())
-        if not self._console.is_terminal:
-            metrics, seconds = run.metrics(unit), time.monotonic() - self._started
-            self._console.print(
-                f"[{seconds:6.0f} s] {self._count()}: {unit}: density {metrics['density']:.1%}, "
-                f"test accuracy {metrics['early_stop_test_accuracy']:.2%} at step {metrics['early_stop_step']}",
-                markup=False,
-                highlight=False,
-            )
-
-    def on_note(self, note: str) -> None:
-        self._console.print(note, markup=False, highlight=False, soft_wrap=True)
-
-    def _count(self) -> str:
-        return f"{self._finished}/{len(self._work)} trainings"
 
 
 def show(run: Run, page: Path) -> None:
@@ -138,15 +70,21 @@ def say(message: str) -> None:
     console().print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def console(width: int = _WIDTH) -> Console:
-    """Standard output: as wide as the terminal, or as `width` characters where there is none."""
-    out = Console()
-    return out if out.is_terminal else Console(width=width)
+def console(width: int = _WIDTH, *, quiet: bool = False, stderr: bool = False) -> Console:
+    """Standard output: as wide as the terminal, or as `width` characters where there is none.
+
+    Args:
+        width: In characters.
+        quiet: Whether it swallows all that it is given.
+        stderr: Whether it is standard error instead.
+    """
+    out = Console(quiet=quiet, stderr=stderr)
+    return out if out.is_terminal else Console(width=width, quiet=quiet, stderr=stderr)
 
 
 def _conclusions(page: Path) -> list[str]:
     columns = ["variant", "subject", "statement", "measure", "density", "verdict"]
-    path = page.with_name(tables.COMPARISONS)
+    path = page.with_name(findings.COMPARISONS)
     return tables.conclusions(pd.read_csv(path, usecols=columns, dtype={"variant": str}, keep_default_na=False))
 
 

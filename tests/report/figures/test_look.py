@@ -25,7 +25,7 @@ def test_branches_are_told_apart_without_colour():
 
 
 def test_a_few_variants_are_told_apart_without_colour_and_24_with_it():
-    styles = look.of_variants(map(str, range(24))).values()
+    styles = look.of_each(map(str, range(24))).values()
     assert len({style["marker"] for style in [*styles][:8]}) == 8
     assert len({(style["color"], style["marker"]) for style in styles}) == 24
 

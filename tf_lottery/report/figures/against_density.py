@@ -38,8 +38,8 @@ def density_by_layer(frame: pd.DataFrame) -> Figure:
     tickets = frame[frame.branch == TICKET].groupby("level").mean(numeric_only=True)
     columns = [column for column in tickets if column.startswith("density:") and tickets[column].notna().any()]
     if few := len(columns) <= len(look.MARKERS):
-        for marker, column in zip(look.MARKERS, columns, strict=False):
-            axis.plot(tickets.index, 100 * tickets[column], marker=marker, label=column.removeprefix("density:"))
+        for column, style in look.of_each(columns).items():
+            axis.plot(tickets.index, 100 * tickets[column], label=column.removeprefix("density:"), **style)
     else:
         colours = ScalarMappable(Normalize(1, len(columns)), cmap="cividis")
         for position, column in enumerate(columns, start=1):
@@ -57,7 +57,7 @@ def density_by_layer(frame: pd.DataFrame) -> Figure:
 def accuracy_of_variants(frames: dict[str, pd.DataFrame]) -> Figure:
     """Test accuracy at the end of training, of the tickets of all variants and, where these are few, their controls."""
     figure, axis = look.figure("Test accuracy at the end of training")
-    for label, style in look.of_variants(frames).items():
+    for label, style in look.of_each(frames).items():
         summary = analysis.spread(frames[label])
         look.curve(axis, *_curve(summary, TICKET, "test_accuracy", 100), style, label)
         for control, linestyle in _CONTROLS.items() if len(frames) <= MOST_WITH_CONTROLS else ():
@@ -85,7 +85,7 @@ def stability(samples: pd.DataFrame, densities: pd.Series, measure: str, unit: s
         unit: For the axis.
     """
     figure, axes = look.grid(2)
-    styles = look.of_variants(samples.variant.unique())
+    styles = look.of_each(samples.variant.unique())
     pruned = samples[samples.level > 0]
     for axis, kind in zip(axes, ("data_order", "pruning"), strict=True):
         chosen = pruned[pruned.measure == f"{kind}_{measure}"]

@@ -10,7 +10,7 @@ from tf_lottery.experiment import variants
 from tf_lottery.report import analysis, claims, overlaps
 from tf_lottery.report.analysis import TICKET
 from tf_lottery.report.figures import against_density, against_rewind_step, along_lines, look, of_masks
-from tf_lottery.report.findings import Findings
+from tf_lottery.report.findings import LINES, OVERLAPS, STABILITY, TICKETS, Findings
 
 _UNITS = {"angle": "degrees", "distance": "L2 distance"}
 _MEANT = (
@@ -50,15 +50,22 @@ _OVERLAPS = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure as PNG, and its caption."""
+    """A figure.
+
+    Attributes:
+        image: As PNG.
+        caption: What is said below it.
+        source: The file beside the page that holds its numbers.
+    """
 
     image: bytes
     caption: str
+    source: str
 
 
 def of_variant(frame: pd.DataFrame) -> dict[str, Drawn]:
     """The figures that each variant has of its own, or a run without variants; by name."""
-    return {name: _drawn(caption, draw, frame) for name, (draw, caption) in _OF_A_VARIANT.items()}
+    return {name: _drawn(caption, TICKETS, draw, frame) for name, (draw, caption) in _OF_A_VARIANT.items()}
 
 
 def of_run(findings: Findings) -> dict[str, Drawn]:
@@ -73,7 +80,7 @@ def _of_variants(findings: Findings) -> Iterator[tuple[str, Drawn]]:
         few = len(frames) <= against_density.MOST_WITH_CONTROLS
         controls = " Thin lines: random masks and reinitialised tickets, dashed and dash-dotted." if few else ""
         caption = f"Tickets of all variants: means, with bands from min to max of {_replicates(findings)}.{controls}"
-        yield "accuracy_of_variants", _drawn(caption, against_density.accuracy_of_variants, frames)
+        yield "accuracy_of_variants", _drawn(caption, TICKETS, against_density.accuracy_of_variants, frames)
 
 
 def _against_rewind_step(findings: Findings) -> Iterator[tuple[str, Drawn]]:
@@ -88,10 +95,10 @@ def _against_rewind_step(findings: Findings) -> Iterator[tuple[str, Drawn]]:
     caption = f"{at}: means, with bands from min to max of {_replicates(findings)}."
     if (steps.k == steps.total).any():
         caption += " Rewound to the end, where nothing is trained after pruning, they may lie below the axis."
-    yield "accuracy_against_k", _drawn(caption, against_rewind_step.accuracy, frame, steps, level)
+    yield "accuracy_against_k", _drawn(caption, TICKETS, against_rewind_step.accuracy, frame, steps, level)
     for measure, unit in _UNITS.items() if claims.STABILITY.keys() & {*samples.measure} else ():
         caption = f"{at}: means, with bands from min to max of all samples ({_replicates(findings)}). {_MEANT}"
-        drawn = _drawn(caption, against_rewind_step.stability, samples, steps, level, measure, unit)
+        drawn = _drawn(caption, STABILITY, against_rewind_step.stability, samples, steps, level, measure, unit)
         yield f"{measure}_against_k", drawn
 
 
@@ -101,7 +108,7 @@ def _of_stability(findings: Findings) -> Iterator[tuple[str, Drawn]]:
         for measure, unit in _UNITS.items():
             caption = f"Means, with bands from min to max of all samples ({_replicates(findings)}). {_MEANT}"
             densities = _densities(findings)
-            drawn = _drawn(caption, against_density.stability, samples, densities, measure, unit)
+            drawn = _drawn(caption, STABILITY, against_density.stability, samples, densities, measure, unit)
             yield f"{measure}_against_density", drawn
 
 
@@ -117,7 +124,7 @@ def _of_lines(findings: Findings) -> Iterator[tuple[str, Drawn]]:
         "Test error on the straight line between two copies of a network, trained from the same state in different "
         f"orders of the data: means, with bands from min to max of all lines ({_replicates(findings)}). {statistics}"
     )
-    yield "error_along_lines", _drawn(caption, along_lines.error, findings.lines, _densities(findings))
+    yield "error_along_lines", _drawn(caption, LINES, along_lines.error, findings.lines, _densities(findings))
 
 
 def _of_overlaps(findings: Findings) -> Iterator[tuple[str, Drawn]]:
@@ -128,7 +135,7 @@ def _of_overlaps(findings: Findings) -> Iterator[tuple[str, Drawn]]:
     )
     if not rows.empty and not findings.config.variants:
         curves = rows.kind.map({kind: words for kind, (words, _) in _OVERLAPS.items()})
-        yield "overlap", _drawn(meaning, of_masks.overlap, rows, curves, "Overlap of tickets")
+        yield "overlap", _drawn(meaning, OVERLAPS, of_masks.overlap, rows, curves, "Overlap of tickets")
         return
     for kind, (words, masks) in _OVERLAPS.items():
         chosen = rows[rows.kind == kind]
@@ -137,11 +144,11 @@ def _of_overlaps(findings: Findings) -> Iterator[tuple[str, Drawn]]:
         curves = (chosen.variant + " and " + chosen.other) if kind == overlaps.VARIANTS else chosen.variant
         if not chosen.empty:
             caption = f"Of each ticket, with {masks}. {meaning}"
-            yield f"overlap_{kind}", _drawn(caption, of_masks.overlap, chosen, curves, f"Overlap {words}")
+            yield f"overlap_{kind}", _drawn(caption, OVERLAPS, of_masks.overlap, chosen, curves, f"Overlap {words}")
 
 
-def _drawn(caption: str, draw: Callable[..., Figure], *data: object) -> Drawn:
-    return Drawn(look.png(lambda: draw(*data)), caption)
+def _drawn(caption: str, source: str, draw: Callable[..., Figure], *data: object) -> Drawn:
+    return Drawn(look.png(lambda: draw(*data)), caption, source)
 
 
 def _densities(findings: Findings) -> pd.Series:

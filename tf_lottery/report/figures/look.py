@@ -35,7 +35,7 @@ _MOST_INSIDE = 7
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 
 
-def of_variants(labels: Iterable[str]) -> Look:
+def of_each(labels: Iterable[str]) -> Look:
     """A colour and a marker for each label; the pairs come again after 24."""
     return {
         label: {"color": _COLOURS[place % len(_COLOURS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": "-"}

@@ -15,7 +15,7 @@ def overlap(rows: pd.DataFrame, curves: pd.Series, title: str) -> Figure:
         title: Of the figure.
     """
     figure, axis = look.figure(title)
-    for label, style in look.of_variants(curves.unique()).items():
+    for label, style in look.of_each(curves.unique()).items():
         chosen = rows[curves == label]
         spread = chosen.groupby("level").overlap.agg(["mean", "min", "max"])
         look.curve(axis, 100 * chosen.groupby("level").density.mean(), spread, style, label)
