@@ -1,4 +1,14 @@
-"""The errors a user can meet. Each message says what was expected, what came, and the way out."""
+"""The errors a user can meet. Each message says what was expected, what came, and the way out.
+
+Examples:
+    >>> import tf_lottery as tfl
+    >>> from tf_lottery.errors import LotteryError
+    >>> try:
+    ...     tfl.schedules.constant(20)
+    ... except LotteryError as error:
+    ...     print(type(error).__name__)
+    PruningError
+"""
 
 
 class LotteryError(Exception):

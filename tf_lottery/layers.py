@@ -34,6 +34,13 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
     Raises:
         ModelError: `model` is not built, has masks already, or has nothing left to prune; a name in `exclude` is
             unknown; or a layer cannot be made again from its config.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> plain = tfl.models.build("lenet_300_100", (8, 8, 1), 10)  # or any model of yours
+        >>> model = tfl.make_prunable(plain, exclude="output")
+        >>> list(tfl.get_masks(model))
+        ['dense/kernel', 'dense_1/kernel']
     """
     check_model(model)
     if masking.has_masks(model):
@@ -56,12 +63,21 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
 def strip_pruning(model: Any) -> Any:
     """A plain model: pruned weights are zeros in it, no masks, no class of this package.
 
+    Args:
+        model: A built model with masks.
+
     Returns:
         For a Sequential or functional model a new one, uncompiled; a subclassed model itself, without what
         `make_prunable` added.
 
     Raises:
         ModelError: `model` is not built, or has no masks.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> [type(layer).__name__ for layer in tfl.strip_pruning(model).layers]
+        ['Flatten', 'Dense', 'Dense', 'Dense']
     """
     check_model(model)
     model_masks.apply_masks(model)
@@ -108,8 +124,21 @@ def load_model(path: Any, exclude: Exclude = (), **kwargs: Any) -> Any:
         exclude: For a subclassed model what `make_prunable` got; Sequential and functional models know it themselves.
         **kwargs: What `keras.models.load_model` takes.
 
+    Returns:
+        The model, its masks applied.
+
     Raises:
         ModelError: the file holds no prunable model.
+
+    Examples:
+        >>> import tempfile
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.keras")
+        ...     loaded = tfl.load_model(f"{folder}/model.keras")
+        >>> tfl.density(loaded)
+        1.0
     """
     model = keras.models.load_model(path, **kwargs)
     if not keras_api.is_layer_graph(model):

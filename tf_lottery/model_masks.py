@@ -14,10 +14,22 @@ from tf_lottery.masking import KeepMask, mask_of
 
 
 def get_masks(model: Any) -> dict[str, np.ndarray]:
-    """The masks of `model`: boolean arrays by weight name, copies.
+    """The masks of `model`.
+
+    Args:
+        model: A prunable model, or one that tfmot has wrapped.
+
+    Returns:
+        Boolean arrays in the shapes of the weights, True = kept, by weight name; copies.
 
     Raises:
         ModelError: `model` has no masks.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> {name: mask.shape for name, mask in tfl.get_masks(model).items()}
+        {'dense/kernel': (64, 300), 'dense_1/kernel': (300, 100), 'output/kernel': (100, 10)}
     """
     return {name: np.asarray(mask.numpy(), bool) for name, (_, mask) in masked_variables(model).items()}
 
@@ -32,6 +44,15 @@ def set_masks(model: Any, masks: Arrays) -> None:
     Raises:
         PruningError: names, shapes or values do not fit; then nothing was changed.
         ModelError: `model` has no masks.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> masks = tfl.get_masks(model)
+        >>> masks["output/kernel"][:, 3:] = False
+        >>> tfl.set_masks(model, masks)
+        >>> tfl.density_by_weight(model)
+        {'dense/kernel': 1.0, 'dense_1/kernel': 1.0, 'output/kernel': 0.3}
     """
     replace_masks(model, masks)
     apply_masks(model)
@@ -57,8 +78,24 @@ def apply_masks(model: Any) -> None:
     that you assign. Weight averages of the optimizer (`use_ema`) are masked too. `make_prunable` calls it; call it
     yourself to have the effect at once, or on a model that `keras.models.load_model` returned.
 
+    Args:
+        model: A prunable model.
+
     Raises:
         ModelError: `model` has no masks.
+
+    Examples:
+        >>> import numpy as np
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> masks = tfl.get_masks(model)
+        >>> masks["output/kernel"][:, 3:] = False
+        >>> tfl.set_masks(model, masks)
+        >>> kernel = model.layers[-1].layer.kernel
+        >>> _ = kernel.assign(np.ones((100, 10)))  # past the masks
+        >>> tfl.apply_masks(model)
+        >>> int(np.count_nonzero(kernel))
+        300
     """
     for weight, mask in masked_variables(model).values():
         weight.assign(KeepMask(mask)(weight))
@@ -85,12 +122,47 @@ def _mask_average(weight: Any, average: Any) -> None:
 
 
 def density(model: Any) -> float:
-    """Share of the prunable weights that the masks of `model` keep, 0-1."""
+    """Share of the prunable weights that the masks of `model` keep, 0-1.
+
+    Args:
+        model: A prunable model, or one that tfmot has wrapped.
+
+    Returns:
+        Kept weights / all weights that have masks; those that were excluded count nowhere.
+
+    Raises:
+        ModelError: `model` has no masks.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> masks = tfl.get_masks(model)
+        >>> masks["dense/kernel"][:] = False  # 19,200 of 50,200
+        >>> tfl.set_masks(model, masks)
+        >>> round(tfl.density(model), 3)
+        0.618
+    """
     return masks_lib.density(get_masks(model))
 
 
 def density_by_weight(model: Any) -> dict[str, float]:
-    """Share of kept weights, 0-1, for each weight that has a mask, by weight name."""
+    """Share of kept weights, 0-1, for each weight that has a mask.
+
+    Args:
+        model: A prunable model, or one that tfmot has wrapped.
+
+    Returns:
+        Kept weights / all weights, by weight name.
+
+    Raises:
+        ModelError: `model` has no masks.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10), exclude="output")
+        >>> tfl.density_by_weight(model)
+        {'dense/kernel': 1.0, 'dense_1/kernel': 1.0}
+    """
     return masks_lib.density_by_weight(get_masks(model))
 
 

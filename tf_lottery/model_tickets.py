@@ -16,14 +16,22 @@ def load_ticket(path: str | os.PathLike[str], model: Any = None) -> Ticket:
         model: The model it is for: a ticket with other names or shapes is refused, before memory is taken for it. Of a
             plain model any prunable weight may have a mask. Default: the file is only checked in itself.
 
+    Returns:
+        The ticket.
+
     Raises:
         TicketError: the file cannot be read, or is damaged, foreign or inconsistent, or is no ticket of `model`.
         ModelError: `model` is not built.
 
-    Example:
-        ```python
-        tfl.restore_ticket(model, tfl.load_ticket("ticket.tfl", model))
-        ```
+    Examples:
+        >>> import tempfile
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tfl.save_ticket(f"{folder}/ticket.tfl", tfl.Ticket(tfl.get_masks(model), {}))
+        ...     ticket = tfl.load_ticket(f"{folder}/ticket.tfl", model)
+        >>> ticket
+        Ticket(density=1.0000, weights=[], metadata={})
     """
     if model is None:
         return ticket_lib.load_ticket(path)
@@ -58,6 +66,17 @@ def restore_ticket(model: Any, ticket: Ticket, weights: str = "final") -> Any:
         ModelError, PruningError: the ticket does not fit the model; the message lists what is missing, what is extra
             and what has the wrong shape, and nothing was changed.
         TicketError: the ticket holds no such weights.
+
+    Examples:
+        >>> import numpy as np
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> model.compile("adam", "mse")
+        >>> tickets = tfl.callbacks.LotteryTicket(levels=1, epochs_per_level=1)
+        >>> history = model.fit(np.ones((8, 8, 8, 1)), np.ones((8, 10)), epochs=2, callbacks=[tickets], verbose=0)
+        >>> other = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> tfl.density(tfl.restore_ticket(other, tickets.ticket(level=1)))
+        0.8
     """
     if weights not in ticket.weights:
         raise TicketError(f"The ticket holds the weights {', '.join(ticket.weights) or 'none'}. Received: {weights!r}")

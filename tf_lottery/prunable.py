@@ -42,10 +42,18 @@ def register_prunable(layer_class: type, *weights: str) -> None:
     Raises:
         ModelError: `layer_class` is not a Keras layer class.
 
-    Example:
-        ```python
-        tfl.register_prunable(MyAttention, "query_kernel", "key_kernel")
-        ```
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> class Scale(keras.layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.factors = self.add_weight(name="factors", shape=(input_shape[-1],))
+        ...
+        ...     def call(self, inputs):
+        ...         return inputs * self.factors
+        >>> tfl.register_prunable(Scale, "factors")
+        >>> model = tfl.make_prunable(keras.Sequential([keras.Input((4,)), Scale()]))
+        >>> list(tfl.get_masks(model))
+        ['scale/factors']
     """
     if not (isinstance(layer_class, type) and issubclass(layer_class, keras.layers.Layer)):
         raise ModelError(f"Only subclasses of keras.layers.Layer can be registered. Received: {layer_class!r}")
@@ -98,8 +106,11 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
         ModelError: `layer` is an RNN cell; or, once it is built, it has nothing to prune or no weight of a name in
             `only`.
 
-    Example:
-        >>> layer = Prunable(keras.layers.Dense(10))
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = keras.Sequential([keras.Input((4,)), tfl.Prunable(keras.layers.Dense(10)), keras.layers.Dense(2)])
+        >>> {name: mask.shape for name, mask in tfl.get_masks(model).items()}
+        {'dense/kernel': (4, 10)}
     """
 
     def __init__(self, layer: Any, only: Sequence[str] | None = None, **kwargs: Any):

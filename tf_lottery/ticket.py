@@ -55,6 +55,13 @@ class Ticket:
             `"final"` for those at the end of training. Every group is optional. Arrays that have a mask are +0.0 where
             it is False.
         metadata: Anything JSON can hold.
+
+    Examples:
+        >>> import numpy as np
+        >>> import tf_lottery as tfl
+        >>> masks, final = {"w": np.array([True, False])}, {"w": np.array([1.0, 0.0])}
+        >>> tfl.Ticket(masks, {"final": final}, {"level": 1})
+        Ticket(density=0.5000, weights=[final], metadata={'level': 1})
     """
 
     masks: Arrays
@@ -126,9 +133,23 @@ def most_bytes(shapes: Shapes) -> int:
 def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
     """Writes a ticket to a file, whole or not at all; replaces what is there.
 
+    Args:
+        path: The file; its folder is made. By habit its name ends with `.tfl`.
+        ticket: What to write.
+
     Raises:
-        TicketError: see `pack`.
+        TicketError: an array's shape differs from its mask's, a pruned entry is not +0.0, or a dtype is not allowed.
         RunError: the file cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import tf_lottery as tfl
+        >>> masks, final = {"w": np.array([True, False])}, {"w": np.array([1.0, 0.0])}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tfl.save_ticket(f"{folder}/ticket.tfl", tfl.Ticket(masks, {"final": final}))
+        ...     tfl.load_ticket(f"{folder}/ticket.tfl").weights["final"]["w"]
+        array([1., 0.])
     """
     files.write(Path(path), pack(ticket), "ticket file")
 

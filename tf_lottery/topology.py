@@ -21,6 +21,11 @@ class Topology:
             machines, each of which runs the same command with its own `TF_CONFIG`. `"tpu"`: the cores of a TPU.
         devices: Of `"mirrored"`: how many; 0 for all GPUs there are. On a machine without GPUs its CPU is divided into
             that many logical devices, which is slower than one and good for trying things out.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> tfl.Topology("mirrored", devices=2).is_alone
+        False
     """
 
     strategy: str = "default"

@@ -67,12 +67,25 @@ class LotteryTicket(LevelsInFit):
     Raises:
         LotteryError: an argument is impossible; or, when `fit` begins, does not fit the model or the other callbacks.
 
-    Example:
-        ```python
-        tickets = tfl.callbacks.LotteryTicket(levels=10, rewind_to="500it", epochs_per_level=20)
-        model.fit(x, y, epochs=tickets.total_epochs, validation_split=0.1, callbacks=[tickets])
-        tickets.to_frame()
-        ```
+    Source:
+        Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), Algorithm 1; with `rewind_to=0` Frankle, Carbin 2019
+        (arXiv 1803.03635), section 1. `rewind="learning_rate"` and `"none"`: Renda, Frankle, Carbin 2020 (arXiv
+        2003.02389).
+
+    Examples:
+        >>> import numpy as np
+        >>> import tf_lottery as tfl
+        >>> x, y = np.random.rand(64, 8, 8, 1), np.random.rand(64, 10)
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))  # or any model of yours
+        >>> model.compile("adam", "mse")
+        >>> tickets = tfl.callbacks.LotteryTicket(levels=2, fraction=0.5, rewind_to="1ep", epochs_per_level=2)
+        >>> history = model.fit(x, y, epochs=tickets.total_epochs, callbacks=[tickets], verbose=0)
+        >>> tickets.to_frame()[["level", "density", "epochs"]]
+           level  density  epochs
+        0      0     1.00       2
+        1      1     0.50       1
+        2      2     0.25       1
+        >>> sparse = tickets.restore(model, level=2)
     """
 
     def __init__(
@@ -132,11 +145,27 @@ class LotteryTicket(LevelsInFit):
         """The ticket of a finished level: its masks, and the weights `"rewind"` (it started with) and `"final"`.
 
         Level 0's `"rewind"` weights are W_k, those of the dense network at step k.
+
+        Args:
+            level: Its number; 0 is the dense network.
+
+        Raises:
+            ConfigError: no level is done yet.
+            TicketError: there is no such level.
         """
         return self._done().ticket(level)
 
     def restore(self, model: Any, level: int, weights: str = "final") -> Any:
-        """Gives `model` the masks and weights of a finished level; see `tfl.restore_ticket`."""
+        """Gives `model` the masks and weights of a finished level; see `tfl.restore_ticket`.
+
+        Args:
+            model: The model of `fit`, or another prunable one of its architecture.
+            level: A finished level.
+            weights: `"final"` for those at its end, `"rewind"` for those that it started with.
+
+        Returns:
+            `model`.
+        """
         return model_tickets.restore_ticket(model, self.ticket(level), weights)
 
     def best(self, within: float = 0.0, monitor: str | None = None, mode: str | None = None) -> int:
@@ -147,6 +176,9 @@ class LotteryTicket(LevelsInFit):
             monitor: Name of the metric. Default: the first of `val_accuracy`, other `val_…accuracy`, `val_loss`,
                 `accuracy`, `loss` that was measured.
             mode: `"max"` or `"min"`. Default: `"min"` for losses and errors, else `"max"`.
+
+        Returns:
+            The number of the level; 0 where no ticket is as good.
 
         Raises:
             ConfigError: there is no such metric.
@@ -164,6 +196,17 @@ class LotteryTicket(LevelsInFit):
             level: A finished level.
             model: Another prunable, compiled, newly initialised model to use; needed where the model of `fit` cannot be
                 made again from its config.
+
+        Returns:
+            A new compiled model, or `model`.
+
+        Raises:
+            ConfigError: an unknown kind, or no `fit` yet in this process.
+            ModelError: the model cannot be made again, or always starts with the same weights.
+
+        Source:
+            Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), section 3; Frankle, Carbin 2019 (arXiv 1803.03635),
+            section 2.
         """
         ledger = self._done()
         if self.model is None and model is None:

@@ -43,13 +43,19 @@ class ScheduledPruning(keras.callbacks.Callback):
         PruningError: `scope` or `criterion` is unknown; in `fit`: a sparsity is not in [0, 1), or a weight is NaN.
         ModelError: in `fit`: the model has no masks.
 
-    Example:
-        ```python
-        schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, 0.8, begin_step=0, end_step=1000)
-        model = tfl.make_prunable(model)
-        model.compile("adam", "mse")
-        model.fit(x, y, callbacks=[ScheduledPruning(schedule)])
-        ```
+    Source:
+        Zhu, Gupta 2017 (arXiv 1710.01878), section 3, with tfmot's `PolynomialDecay`.
+
+    Examples:
+        >>> import numpy as np
+        >>> import tf_lottery as tfl
+        >>> x, y = np.random.rand(64, 8, 8, 1), np.random.rand(64, 10)
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> model.compile("adam", "mse")
+        >>> pruning = tfl.callbacks.ScheduledPruning(lambda step: (step == 2, 0.75))  # once, before step 2
+        >>> history = model.fit(x, y, batch_size=16, callbacks=[pruning], verbose=0)
+        >>> tfl.density(model)
+        0.25
     """
 
     def __init__(

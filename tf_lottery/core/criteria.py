@@ -1,8 +1,15 @@
 """Pruning criteria: what makes a weight worth keeping. Higher scores are kept.
 
-Each takes the weights a level started from (`initial`, at the rewind step), the weights it ended with
-(`trained`) and a random generator, and returns one score per weight. The names in brackets are those
-of Zhou et al. 2019 (arXiv 1905.01067).
+Args:
+    initial: The weights a level started from, at the rewind step; arrays by weight name, any shape.
+    trained: The weights it ended with; the same names and shapes.
+    rng: For criteria that draw.
+
+Returns:
+    One score per weight, in arrays of the same names and shapes.
+
+Source:
+    The names in brackets are those of Zhou, Lan, Liu, Yosinski 2019 (arXiv 1905.01067), section 3.
 """
 
 from collections.abc import Callable
@@ -15,37 +22,72 @@ Criterion = Callable[[Arrays, Arrays, np.random.Generator], dict[str, np.ndarray
 
 
 def magnitude(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """|trained|: the criterion of both lottery ticket papers ("large final")."""
+    """|trained|: the criterion of both lottery ticket papers ("large final").
+
+    Examples:
+        >>> magnitude({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        array([1., 2.])
+    """
     return {name: np.abs(weight) for name, weight in trained.items()}
 
 
 def small_final(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """-|trained|: keeps the smallest weights, a sanity check ("small final")."""
+    """-|trained|: keeps the smallest weights, a sanity check ("small final").
+
+    Examples:
+        >>> small_final({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        array([-1., -2.])
+    """
     return {name: -np.abs(weight) for name, weight in trained.items()}
 
 
 def large_initial(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """|initial|: training is ignored ("large init")."""
+    """|initial|: training is ignored ("large init").
+
+    Examples:
+        >>> large_initial({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        array([3., 1.])
+    """
     return {name: np.abs(initial[name]) for name in trained}
 
 
 def small_initial(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """-|initial| ("small init")."""
+    """-|initial| ("small init").
+
+    Examples:
+        >>> small_initial({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        array([-3., -1.])
+    """
     return {name: -np.abs(initial[name]) for name in trained}
 
 
 def magnitude_increase(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """|trained| - |initial|: how far training moved a weight away from zero ("magnitude increase")."""
+    """|trained| - |initial|: how far training moved a weight away from zero ("magnitude increase").
+
+    Examples:
+        >>> magnitude_increase({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        array([-2.,  1.])
+    """
     return {name: np.abs(weight) - np.abs(initial[name]) for name, weight in trained.items()}
 
 
 def movement(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """|trained - initial|: how far training moved a weight at all ("movement")."""
+    """|trained - initial|: how far training moved a weight at all ("movement").
+
+    Examples:
+        >>> movement({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        array([4., 1.])
+    """
     return {name: np.abs(weight - initial[name]) for name, weight in trained.items()}
 
 
 def random(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Uniform scores in [0, 1): random pruning that still nests from level to level."""
+    """Uniform scores in [0, 1): random pruning that still nests from level to level.
+
+    Examples:
+        >>> random({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"].round(2)
+        array([0.64, 0.27])
+    """
     return {name: rng.random(weight.shape) for name, weight in trained.items()}
 
 

@@ -16,7 +16,24 @@ Schedule = Callable[[int], Share | dict[str, Share]]
 
 
 def constant(fraction: Share) -> Schedule:
-    """The same share at every level; density after n levels is (1 - fraction)^n."""
+    """The same share at every level; density after n levels is (1 - fraction)^n.
+
+    Args:
+        fraction: Share of the kept weights that a level removes, in [0, 1); counts as the decimal that is written.
+
+    Returns:
+        A schedule.
+
+    Raises:
+        PruningError: `fraction` is not in [0, 1).
+
+    Source:
+        Frankle, Carbin 2019 (arXiv 1803.03635), Fig. 2: 20% a level.
+
+    Examples:
+        >>> constant(0.2)(7)
+        Fraction(1, 5)
+    """
     share = pruning.exact(fraction)
     return lambda level: share
 
@@ -24,18 +41,23 @@ def constant(fraction: Share) -> Schedule:
 def with_rates(fraction: Share, rates: Sequence[str], weight_names: Iterable[str]) -> Schedule:
     """The same share for all weights except those that a rate names (needs scope "layerwise").
 
-    The original paper prunes LeNet's output layer at half the rate of the rest (1803.03635, Fig. 2).
-
     Args:
         fraction: Share for the weights that no rate names.
         rates: `"regex=share"`; a regex is searched in the weight name; the last match counts.
         weight_names: The names of all prunable weights.
 
+    Returns:
+        A schedule.
+
     Raises:
         PruningError: a rate that cannot be read, or that names no weight.
 
-    >>> with_rates(0.2, ["^output/=0.1"], ["dense/kernel", "output/kernel"])(1)
-    {'dense/kernel': Fraction(1, 5), 'output/kernel': Fraction(1, 10)}
+    Source:
+        Frankle, Carbin 2019 (arXiv 1803.03635), Fig. 2: LeNet's output layer is pruned at half the rate of the rest.
+
+    Examples:
+        >>> with_rates(0.2, ["^output/=0.1"], ["dense/kernel", "output/kernel"])(1)
+        {'dense/kernel': Fraction(1, 5), 'output/kernel': Fraction(1, 10)}
     """
     names = list(weight_names)
     shares = dict.fromkeys(names, pruning.exact(fraction))
@@ -49,7 +71,21 @@ def with_rates(fraction: Share, rates: Sequence[str], weight_names: Iterable[str
 
 
 def parse_rate(rate: str) -> tuple[re.Pattern[str], Fraction]:
-    """Splits `"regex=share"`; raises PruningError where it cannot be read."""
+    """Splits a rate.
+
+    Args:
+        rate: `"regex=share"`.
+
+    Returns:
+        Regex and share.
+
+    Raises:
+        PruningError: it cannot be read.
+
+    Examples:
+        >>> parse_rate("^output/=0.1")
+        (re.compile('^output/'), Fraction(1, 10))
+    """
     regex, equals, share = rate.rpartition("=")
     if not equals:
         raise PruningError(f'A rate is written "regex=share", as in "^output/=0.1". Received: {rate!r}')
@@ -57,7 +93,21 @@ def parse_rate(rate: str) -> tuple[re.Pattern[str], Fraction]:
 
 
 def parse_regex(regex: str) -> re.Pattern[str]:
-    """Compiles a regex; raises PruningError where it cannot be read."""
+    """Compiles a regex.
+
+    Args:
+        regex: As Python writes it; searched in weight names, so `^` is needed for "begins with".
+
+    Returns:
+        The compiled regex.
+
+    Raises:
+        PruningError: it cannot be read.
+
+    Examples:
+        >>> bool(parse_regex("^output/").search("output/kernel"))
+        True
+    """
     try:
         return re.compile(regex)
     except (re.error, OverflowError, RecursionError) as error:
@@ -65,7 +115,22 @@ def parse_regex(regex: str) -> re.Pattern[str]:
 
 
 def to_target_density(density: Share, levels: int) -> Schedule:
-    """Equal shares that leave `density` of the weights after `levels` levels."""
+    """Equal shares that leave `density` of the weights after `levels` levels.
+
+    Args:
+        density: Share of the weights that is to be left, in (0, 1].
+        levels: Number of prunings, at least 1.
+
+    Returns:
+        A schedule.
+
+    Raises:
+        PruningError: `density` or `levels` is impossible.
+
+    Examples:
+        >>> round(float(to_target_density(0.1, levels=10)(1)), 4)  # 0.2057 a level: 0.7943 to the power of 10 is 0.1
+        0.2057
+    """
     target = _target(density)
     if levels < 1:
         raise PruningError(f"`levels` must be at least 1. Received: levels={levels}")
@@ -73,7 +138,24 @@ def to_target_density(density: Share, levels: int) -> Schedule:
 
 
 def one_shot(density: Share) -> Schedule:
-    """Everything at level 1, nothing after it."""
+    """Everything at level 1, nothing after it.
+
+    Args:
+        density: Share of the weights that is to be left, in (0, 1].
+
+    Returns:
+        A schedule.
+
+    Raises:
+        PruningError: `density` is not in (0, 1].
+
+    Source:
+        Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), its networks for ImageNet.
+
+    Examples:
+        >>> one_shot(0.3)(1), one_shot(0.3)(2)
+        (Fraction(7, 10), Fraction(0, 1))
+    """
     share = 1 - _target(density)
     return lambda level: share if level == 1 else Fraction(0)
 

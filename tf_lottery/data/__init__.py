@@ -37,8 +37,17 @@ def load(name: str, made_up: bool = False) -> Dataset | Encoded:
         name: Which dataset.
         made_up: A little noise of the same shape and classes instead, which needs no files and no network.
 
+    Returns:
+        A `Dataset`; for ImageNet, whose images stay on disk, an `Encoded`.
+
     Raises:
         DataError: an unknown name, or data that is not there or damaged; the message names the command that gets it.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> digits = tfl.data.load("digits")
+        >>> digits.train.x.shape[1:], digits.num_classes
+        ((8, 8, 1), 10)
     """
     if name not in SOURCES:
         raise DataError(f"Unknown dataset {name!r}. Known: {', '.join(SOURCES)}")
@@ -52,8 +61,16 @@ def sizes(name: str, image_size: int) -> tuple[tuple[int, ...], int]:
         name: Which dataset.
         image_size: Pixels a side that ImageNet is cropped to; other images keep their size.
 
+    Returns:
+        Shape without the batch, and number of classes.
+
     Raises:
         DataError: see `load`.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> tfl.data.sizes("imagenet2012", image_size=224)
+        ((224, 224, 3), 1000)
     """
     if name == imagenet.NAME:
         return (image_size, image_size, 3), noise.IMAGENET_CLASSES
@@ -64,10 +81,23 @@ def sizes(name: str, image_size: int) -> tuple[tuple[int, ...], int]:
 
 
 def prepare(name: str) -> str:
-    """Makes a dataset ready for `load`, once; returns the folder that holds it.
+    """Makes a dataset ready for `load`, once.
+
+    Args:
+        name: Which dataset, one of `PREPARE`.
+
+    Returns:
+        The folder that holds it.
 
     Raises:
         DataError: a dataset that needs no preparation or is unknown, or one that could not be had.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> "mnist" in tfl.data.PREPARE, "digits" in tfl.data.PREPARE
+        (True, False)
+        >>> tfl.data.prepare("mnist")  # doctest: +SKIP
+        '/home/me/tensorflow_datasets/mnist'
     """
     if name not in PREPARE:
         ready = ", ".join(name for name in SOURCES if name not in PREPARE)

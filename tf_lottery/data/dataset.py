@@ -16,6 +16,10 @@ class Split:
     Attributes:
         x: float32, shape (examples, *input_shape).
         y: int32, shape (examples,), values in [0, num_classes).
+
+    Examples:
+        >>> len(Split(np.zeros((5, 8, 8, 1), np.float32), np.zeros(5, np.int32)))
+        5
     """
 
     x: np.ndarray
@@ -29,8 +33,19 @@ class Split:
 class Dataset:
     """Three disjoint splits. Decisions rest on `validation`; `test` is only ever reported.
 
+    Attributes:
+        train: What is trained on.
+        validation: What early stopping, and you, decide by.
+        test: What is reported.
+        num_classes: Classes are in [0, num_classes).
+
     Raises:
         DataError: a split is empty, or has a class outside [0, num_classes).
+
+    Examples:
+        >>> part = Split(np.zeros((5, 8, 8, 1), np.float32), np.zeros(5, np.int32))
+        >>> Dataset(train=part, validation=part, test=part, num_classes=10).input_shape
+        (8, 8, 1)
     """
 
     train: Split
@@ -77,6 +92,11 @@ class Encoded:
             features `image` (JPEG bytes), `label` (int64) and `file_name` (bytes, another for every image).
         num_classes: Labels are in [0, num_classes).
         in_memory: By split, the serialized records themselves, where there are no files.
+
+    Examples:
+        >>> shards = {"train": (Shard("train.tfrecord", skip=0, take=900), Shard("more.tfrecord", skip=0, take=300))}
+        >>> Encoded("mine", "data/mine", shards, num_classes=10).examples
+        {'train': 1200}
     """
 
     name: str

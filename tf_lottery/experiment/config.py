@@ -1,6 +1,7 @@
 """What an experiment is: typed fields with their defaults.
 
-Config files return an `Experiment`; `--config.prune.fraction=0.3` overrides a field.
+Config files return an `Experiment`; `--config.prune.fraction=0.3` overrides a field. Lengths are written `"500it"`
+(optimizer steps) or `"2ep"` (passes over the training data).
 """
 
 import dataclasses
@@ -17,77 +18,175 @@ EXTENDABLE = ("replicates", "prune.levels", "controls", "variants", "stability.l
 
 @dataclass(slots=True)
 class Model:
-    """Which network."""
+    """Which network.
+
+    Attributes:
+        name: One that `tfl.models.build` knows.
+
+    Examples:
+        >>> Model("resnet_20").name
+        'resnet_20'
+    """
 
     name: str = "lenet_300_100"
 
 
 @dataclass(slots=True)
 class Data:
-    """Which dataset, and what becomes of its training examples."""
+    """Which dataset, and what becomes of its training examples.
+
+    Attributes:
+        name: One of `tfl.data.SOURCES`.
+        augment: `"none"`, `"flip_and_crop"` (of images in memory) or `"inception"` (of ImageNet).
+        image_size: Pixels a side that ImageNet is cropped to; other images keep their size.
+        made_up: Noise instead of the data, for trying things out.
+
+    Examples:
+        >>> Data("cifar10", augment="flip_and_crop").image_size
+        224
+    """
 
     name: str = "digits"
-    augment: str = "none"  # or "flip_and_crop", of images in memory, or "inception", of ImageNet
-    image_size: int = 224  # pixels a side that ImageNet is cropped to; other images keep their size
-    made_up: bool = False  # noise instead of the data, for trying things out
+    augment: str = "none"
+    image_size: int = 224
+    made_up: bool = False
 
 
 @dataclass(slots=True)
 class Train:
-    """How every training goes."""
+    """How every training goes.
 
-    optimizer: str = "adam"  # or "sgd" or "rmsprop"
+    Attributes:
+        optimizer: `"adam"`, `"sgd"` or `"rmsprop"`.
+        learning_rate: At step 0, or after the warmup.
+        momentum: Of `"sgd"` and `"rmsprop"`.
+        nesterov: Of `"sgd"`.
+        epsilon: Of `"adam"` and `"rmsprop"`.
+        decay: `"drops"`, or `"linear"`: from `learning_rate` to `final_learning_rate` at the end of training.
+        drops: When the rate is multiplied by `drop_factor`: `("20000it", "25000it")`, `("every 3ep",)`.
+        drop_factor: See `drops`.
+        final_learning_rate: Drops do not go below it.
+        warmup: How long the rate rises, linearly, from 0.
+        weight_decay: L2 in the gradient of the kernels of layers, those never pruned included.
+        label_smoothing: Share of the target that is spread over all classes, 0-1.
+        auxiliary_weight: Of the loss of a network's auxiliary head.
+        average: Momentum of averages of the weights that evaluations then use; 0 for none. Pruning ranks, and tickets
+            hold, the weights themselves.
+        precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`.
+        batch_size: Examples, of all replicas together.
+        steps: T, the length of the dense training.
+        evaluate_every: How often losses and accuracies are measured.
+        threads: Of one training; results differ with it in the last bits. None: chosen by device, strategy and layers
+            when a run is begun (execution.py), and kept; so are the next two.
+        jit_compile: XLA for op determinism, on one replica; here too, results differ in the last bits.
+        steps_per_execution: At most, between looks at a stop or a due checkpoint; changes no result.
+
+    Examples:
+        >>> Train(optimizer="sgd", learning_rate=0.1, drops=("20ep", "30ep"), steps="40ep").drop_factor
+        0.1
+    """
+
+    optimizer: str = "adam"
     learning_rate: float = 1.2e-3
-    momentum: float = 0.9  # of "sgd" and "rmsprop"
-    nesterov: bool = False  # of "sgd"
-    epsilon: float = 1e-7  # of "adam" and "rmsprop"
-    decay: str = "drops"  # or "linear": from learning_rate to final_learning_rate at the end of training
-    drops: tuple[str, ...] = ()  # when the rate is multiplied by drop_factor: ("20000it", "25000it"), ("every 3ep",)
+    momentum: float = 0.9
+    nesterov: bool = False
+    epsilon: float = 1e-7
+    decay: str = "drops"
+    drops: tuple[str, ...] = ()
     drop_factor: float = 0.1
-    final_learning_rate: float = 0.0  # drops do not go below it
-    warmup: str = "0it"  # linear, from 0
-    weight_decay: float = 0.0  # L2 in the gradient of the kernels of layers, those never pruned included
+    final_learning_rate: float = 0.0
+    warmup: str = "0it"
+    weight_decay: float = 0.0
     label_smoothing: float = 0.0
-    auxiliary_weight: float = 0.4  # of the loss of a network's auxiliary head
-    average: float = 0.0  # momentum of averages that evaluations then use; pruning ranks, and tickets hold, the weights
-    precision: str = "float32"  # or "mixed_float16" or "mixed_bfloat16"
-    batch_size: int = 60  # of all replicas together
-    steps: str = "10000it"  # T, the length of the dense training
+    auxiliary_weight: float = 0.4
+    average: float = 0.0
+    precision: str = "float32"
+    batch_size: int = 60
+    steps: str = "10000it"
     evaluate_every: str = "100it"
-    # What is None here is chosen by device, strategy and layers when a run is begun (execution.py), and kept.
-    threads: int | None = None  # of one training; results differ with it in the last bits
-    jit_compile: bool | None = None  # XLA for op determinism, on one replica; here too, results differ in the last bits
-    steps_per_execution: int | None = None  # at most, between looks at a stop or a due checkpoint; changes no result
+    threads: int | None = None
+    jit_compile: bool | None = None
+    steps_per_execution: int | None = None
 
 
 @dataclass(slots=True)
 class Prune:
-    """What a level removes and where it restarts."""
+    """What a level removes and where it restarts.
 
-    levels: int = 10  # prunings; level 0 is the dense network
-    fraction: float = 0.2  # share of the kept weights that a level removes
-    rates: tuple[str, ...] = ()  # other shares for some weights, "regex=share"; needs scope "layerwise"
-    scope: str = "global"  # or "layerwise"
-    criterion: str = "magnitude"  # see core/criteria.py
-    exclude: tuple[str, ...] = ()  # regexes of weights never to prune
-    rewind: str = "weights"  # or "learning_rate" or "none"
-    rewind_to: str = "0it"  # k
-    reset_optimizer: bool = False  # whether a rewound level starts with the slots of a new optimizer
+    Attributes:
+        levels: Number of prunings; level 0 is the dense network.
+        fraction: Share of the kept weights that a level removes, in [0, 1).
+        rates: Other shares for some weights, `"regex=share"`; needs scope `"layerwise"`.
+        scope: `"global"` ranks all weights together, `"layerwise"` each array by itself.
+        criterion: One of `tfl.criteria.CRITERIA`.
+        exclude: Regexes of weights never to prune.
+        rewind: `"weights"` (the paper), `"learning_rate"` or `"none"` (fine-tuning); see `LotteryTicket`.
+        rewind_to: Step k, whose state a level restarts from.
+        reset_optimizer: Whether a rewound level starts with the slots of a new optimizer.
+
+    Examples:
+        >>> Prune(levels=15, rewind_to="500it").fraction
+        0.2
+    """
+
+    levels: int = 10
+    fraction: float = 0.2
+    rates: tuple[str, ...] = ()
+    scope: str = "global"
+    criterion: str = "magnitude"
+    exclude: tuple[str, ...] = ()
+    rewind: str = "weights"
+    rewind_to: str = "0it"
+    reset_optimizer: bool = False
 
 
 @dataclass(slots=True)
 class Stability:
-    """Which networks are trained again in other data orders, to see how far apart they end (see stability.py)."""
+    """Which networks are trained again in other data orders, to see how far apart they end (see stability.py).
 
-    levels: tuple[int, ...] = ()  # tickets and random masks of these, and the dense network from step k; () for none
-    orders: int = 2  # how many further data orders
-    points: int = 30  # at which error and loss are measured on the line between two ends; 0 for none
-    fresh_statistics: bool = True  # BatchNorm statistics are recomputed at each point of the line
+    Attributes:
+        levels: Tickets and random masks of these, and the dense network from step k; `()` for none.
+        orders: How many further data orders.
+        points: At which error and loss are measured on the line between two ends; 0 for none.
+        fresh_statistics: Whether BatchNorm statistics are recomputed at each point of the line.
+
+    Source:
+        Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), for distances and angles; Frankle, Dziugaite, Roy,
+        Carbin 2020 (arXiv 1912.05671), for the error on the line between two networks.
+
+    Examples:
+        >>> Stability(levels=(9,), orders=2).points
+        30
+    """
+
+    levels: tuple[int, ...] = ()
+    orders: int = 2
+    points: int = 30
+    fresh_statistics: bool = True
 
 
 @dataclass(slots=True)
 class Experiment:
-    """The whole experiment."""
+    """The whole experiment.
+
+    Attributes:
+        seed: What all randomness is derived from.
+        replicates: How often all is done, each time with another initialisation and data order.
+        model: Which network.
+        data: Which dataset.
+        train: How every training goes.
+        prune: What a level removes and where it restarts.
+        controls: What each ticket is compared with: `"random_mask"`, `"reinit"`, and those of Zhou et al. 2019 in
+            controls.py.
+        data_order: `"replay"`: every level sees the batches of the dense training; or `"fresh"`.
+        stability: Which networks are trained again in other data orders.
+        variants: What a sweep compares: `("k=0: prune.rewind_to=0it", "k=60: prune.rewind_to=60it")`.
+
+    Examples:
+        >>> experiment = Experiment(data=Data("mnist"), prune=Prune(levels=15), controls=("random_mask",))
+        >>> experiment.replicates
+        3
+    """
 
     seed: int = 0
     replicates: int = 3
@@ -95,10 +194,10 @@ class Experiment:
     data: Data = field(default_factory=Data)
     train: Train = field(default_factory=Train)
     prune: Prune = field(default_factory=Prune)
-    controls: tuple[str, ...] = ("random_mask", "reinit")  # see controls.py
-    data_order: str = "replay"  # every level sees the batches of the dense training; or "fresh"
+    controls: tuple[str, ...] = ("random_mask", "reinit")
+    data_order: str = "replay"
     stability: Stability = field(default_factory=Stability)
-    variants: tuple[str, ...] = ()  # what a sweep compares: ("k=0: prune.rewind_to=0it", "k=60: …"); see variants.py
+    variants: tuple[str, ...] = ()
 
 
 def fields(config: Any, prefix: str = "") -> dict[str, Any]:

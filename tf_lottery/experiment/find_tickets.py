@@ -54,6 +54,18 @@ def find_tickets(
     Raises:
         LotteryError: config, data, model or directory cannot be used, or other processes use them; then nothing was
             written. Or a level could not be pruned; then all that does not build on it is done and stored.
+
+    Source:
+        Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), Algorithm 1; its section 3 for random masks and
+        stability.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> from tf_lottery.experiment.config import Experiment, Prune, Train
+        >>> experiment = Experiment(replicates=1, train=Train(steps="200it"), prune=Prune(levels=2, fraction=0.5))
+        >>> if __name__ == "__main__":  # the processes that train read this file, too
+        ...     run = tfl.find_tickets(experiment, "runs/mine", jobs=2)
+        ...     print(run.metrics(tfl.Unit(replicate=1, level=2))["test_accuracy"])
     """
     validation.check(config)
     topology.check()

@@ -23,14 +23,15 @@ def load_network(run: Run | str | os.PathLike[str], unit: Unit, weights: str = "
         A prunable, uncompiled Keras model that returns logits.
 
     Raises:
-        RunError: the run has no such training, or it is not done; the message says which are. DamageError: its file is
-            damaged.
+        RunError: the run has no such training, or it is not done; the message says which are.
+        DamageError: its file is damaged.
         TicketError: its ticket holds no such weights.
 
-    Example:
-        ```python
-        model = tfl.load_network("runs/digits_lenet", tfl.Unit(replicate=1, level=5))
-        ```
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.load_network("runs/digits_lenet", tfl.Unit(replicate=1, level=2))  # doctest: +SKIP
+        >>> round(tfl.density(model), 2)  # doctest: +SKIP
+        0.64
     """
     run = run if isinstance(run, Run) else Run.load(run)
     check_done(run, unit)

@@ -48,6 +48,11 @@ class Unit:
         control: `"random_mask"`, `"reinit"`, …, or `""` for the ticket itself.
         variant: Of a sweep, the label of its variant.
         order: 0 for the experiment's own data order; 1, 2, … for further ones.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> print(tfl.Unit(replicate=1, level=5, control="random_mask"))
+        replicate 1, level 5, random_mask
     """
 
     replicate: int
@@ -63,11 +68,22 @@ class Unit:
 
 
 class Run:
-    """A run directory that exists. Use `opening.open_run` or `Run.load`.
+    """A run directory that exists. Use `Run.load`, or what `find_tickets` returns.
+
+    A `unit` is one of its trainings, `shapes` what may be in a file (see `ticket.unpack`).
 
     Attributes:
         path: The directory.
         config: The experiment it belongs to.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> run = tfl.Run.load("runs/digits_lenet")  # doctest: +SKIP
+        >>> unit = tfl.Unit(replicate=1, level=2)
+        >>> run.is_done(unit), run.metrics(unit)["test_accuracy"]  # doctest: +SKIP
+        (True, 0.9)
+        >>> list(run.history(unit))  # doctest: +SKIP
+        ['step', 'train_loss', 'validation_loss', 'validation_accuracy']
     """
 
     def __init__(self, path: Path, config: Experiment):
@@ -78,6 +94,9 @@ class Run:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Run":
         """Opens an existing run.
+
+        Args:
+            path: The directory.
 
         Raises:
             RunError: there is none at `path`, or (DamageError) its config is damaged, and so is the backup.
@@ -96,6 +115,7 @@ class Run:
         return cls(path, config)
 
     def is_done(self, unit: Unit) -> bool:
+        """Whether a training is finished and stored."""
         return self._folder(unit).is_final()
 
     def save(

@@ -42,13 +42,16 @@ def costs(model: Any) -> Costs:
     Args:
         model: A built model.
 
+    Returns:
+        Parameters, those other than 0, and multiply-adds of one example.
+
     Raises:
         ExportError: the shapes of a subclassed model's inputs are not known.
         ModelError: `model` is not built.
 
-    Example:
-        >>> from tf_lottery import models
-        >>> costs(models.build("lenet_300_100", (28, 28, 1), 10)).multiply_adds
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> tfl.export.costs(tfl.models.build("lenet_300_100", (28, 28, 1), 10)).multiply_adds
         266200
     """
     model = layers.plain(model)

@@ -43,18 +43,27 @@ def compare(model: Any, *, batch_sizes: Iterable[int] = BATCH_SIZES, rounds: int
 
     Args:
         model: A built model, with or without masks.
-        batch_sizes: For which latency is measured.
-        rounds: How often each form predicts a batch of each size.
+        batch_sizes: For which latency is measured. Default: 1 and 64.
+        rounds: How often each form predicts a batch of each size. Default: 200.
 
     Returns:
-        Columns: form, bytes, share (of the bytes of "dense"), parameters (values of all weights), multiply_adds (of one
-        example), latency_1, latency_64, … (seconds a batch, the median), and threads, which TensorFlow could use;
-        LiteRT had one, its own default. NaN is what cannot be known: latencies of an archive, all of LiteRT where that
-        cannot run the model, multiply_adds of loops.
+        A table with the columns form, bytes, share (of the bytes of "dense"), parameters (values of all weights),
+        multiply_adds (of one example), latency_1, latency_64, … (seconds a batch, the median), and threads, which
+        TensorFlow could use; LiteRT had one, its own default. NaN is what cannot be known: latencies of an archive, all
+        of LiteRT where that cannot run the model, multiply_adds of loops.
 
     Raises:
         ExportError, ModelError: the model cannot be exported.
         ConfigError: a batch size or the rounds are no whole number of at least 1.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.models.build("lenet_300_100", (8, 8, 1), 10)
+        >>> table = tfl.export.compare(model, batch_sizes=[1], rounds=1)
+        >>> list(table.form)
+        ['dense', 'dense, gzip', 'sparse', 'compact', 'LiteRT', 'LiteRT, sparse']
+        >>> list(table)
+        ['form', 'bytes', 'share', 'parameters', 'multiply_adds', 'latency_1', 'threads']
     """
     batch_sizes = list(batch_sizes) if isinstance(batch_sizes, Iterable) else [batch_sizes]
     if not all(isinstance(number, int) and number >= 1 for number in (*batch_sizes, rounds)):

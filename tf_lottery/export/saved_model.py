@@ -45,12 +45,16 @@ def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None,
         ModelError: `model` is not built.
         RunError: the directory cannot be written.
 
-    Example:
-        ```python
-        tfl.export.saved_model(model, "ticket")
-        loaded = tf.saved_model.load("ticket")  # anywhere, without this package
-        loaded.serve(images)
-        ```
+    Examples:
+        >>> import tempfile
+        >>> import tensorflow as tf
+        >>> import tf_lottery as tfl
+        >>> model = tfl.models.build("lenet_300_100", (8, 8, 1), 10)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     density = tfl.export.saved_model(model, f"{folder}/ticket")
+        ...     loaded = tf.saved_model.load(f"{folder}/ticket")  # anywhere, without this package
+        >>> density, loaded.serve(tf.zeros([1, 8, 8, 1])).shape
+        (1.0, TensorShape([1, 10]))
     """
     path = Path(os.path.abspath(path))
     _check_target(path, overwrite)

@@ -37,6 +37,17 @@ def tflite(model: Any, path: str | os.PathLike[str], *, overwrite: bool = False)
         ExportError: a weight is NaN or infinite, LiteRT lacks an operation of the model, or something is at `path`.
         ModelError: `model` is not built.
         RunError: the file cannot be written.
+
+    Examples:
+        >>> import os, tempfile
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> tfl.set_masks(model, {name: mask & False for name, mask in tfl.get_masks(model).items()})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     density = tfl.export.tflite(model, f"{folder}/ticket.tflite")
+        ...     size = os.path.getsize(f"{folder}/ticket.tflite")
+        >>> density, size < 50_000  # dense, 50,610 values take 202,440 bytes
+        (0.0, True)
     """
     single_file.write(path, lambda: convert(model), overwrite=overwrite)
     return density(model)

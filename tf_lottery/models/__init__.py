@@ -24,8 +24,20 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int) -> Any:
         input_shape: Shape of one example, without the batch: (rows, columns, channels) or (length, channels).
         num_classes: Length of the logits.
 
+    Returns:
+        A Keras model; its weights are drawn anew in each call.
+
     Raises:
         ModelError: an unknown name, no shape, no classes, or examples that this network cannot take.
+
+    Source:
+        The networks of Frankle, Carbin 2019 (arXiv 1803.03635) and Frankle, Dziugaite, Roy, Carbin 2019 (arXiv
+        1903.01611); the file of each in `tf_lottery/models` says where its details are from.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> tfl.models.build("lenet_300_100", (28, 28, 1), 10).count_params()
+        266610
     """
     place, arguments = names.parse(name)
     sizes = (*input_shape, num_classes) if isinstance(input_shape, Sequence) and len(input_shape) else (0,)

@@ -29,8 +29,15 @@ EXAMPLES = (
 def known(name: str) -> bool:
     """Whether `models.build` knows a network of this name.
 
-    >>> known("resnet_20_w8"), known("resnet_21")
-    (True, False)
+    Args:
+        name: As in a config: `"resnet_20_w8"`.
+
+    Returns:
+        True for the names of `EXAMPLES`, and for those with another width.
+
+    Examples:
+        >>> known("resnet_20_w8"), known("resnet_21")
+        (True, False)
     """
     return any(re.fullmatch(pattern, name, re.ASCII) for pattern in MODELS)
 
@@ -38,8 +45,18 @@ def known(name: str) -> bool:
 def layer_kinds(name: str) -> set[str]:
     """Which kinds of layers with weights a network has, of `"dense"` and `"convolution"`.
 
-    >>> sorted(layer_kinds("lenet_300_100")), sorted(layer_kinds("vgg_19"))
-    (['dense'], ['convolution', 'dense'])
+    Args:
+        name: Of a network.
+
+    Returns:
+        One or both.
+
+    Raises:
+        ModelError: an unknown name.
+
+    Examples:
+        >>> sorted(layer_kinds("lenet_300_100")), sorted(layer_kinds("vgg_19"))
+        (['dense'], ['convolution', 'dense'])
     """
     module, _, _ = parse(name)[0].partition(".")
     return {"dense"} if module in _DENSE else {"convolution", "dense"}
@@ -48,11 +65,18 @@ def layer_kinds(name: str) -> set[str]:
 def parse(name: str) -> tuple[str, dict[str, int]]:
     """Where the network of this name is built, as "module.function", and with which arguments.
 
+    Args:
+        name: Of a network.
+
+    Returns:
+        The place below `tf_lottery.models`, and the arguments by name.
+
     Raises:
         ModelError: an unknown name, or a depth or width that there is not; the message lists what there is.
 
-    >>> parse("resnet_8_w4")
-    ('cifar_resnet.resnet', {'depth': 8, 'width': 4})
+    Examples:
+        >>> parse("resnet_8_w4")
+        ('cifar_resnet.resnet', {'depth': 8, 'width': 4})
     """
     for pattern, builder in MODELS.items():
         if match := re.fullmatch(pattern, name, re.ASCII):

@@ -39,6 +39,16 @@ def compact(model: Any) -> Any:
     Raises:
         ModelError: `model` is not built.
         ExportError: a weight is NaN or infinite, or a bias would be too large for its dtype.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> masks = tfl.get_masks(model)
+        >>> masks["dense_1/kernel"][:100] = False  # nothing reads the first 100 units of the layer before
+        >>> tfl.set_masks(model, masks)
+        >>> smaller = tfl.compact(model)
+        >>> smaller.count_params(), smaller.layers[1].units
+        (34110, 200)
     """
     plain = layers.plain(model)
     analyses = _analyses(plain, _names(plain))
@@ -68,6 +78,16 @@ def analyse(model: Any) -> dict[str, Finding]:
     Raises:
         ModelError: `model` is not built.
         ExportError: a weight is NaN or infinite.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> from tf_lottery.export import compaction
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> masks = tfl.get_masks(model)
+        >>> masks["dense_1/kernel"][:100] = False
+        >>> tfl.set_masks(model, masks)
+        >>> compaction.analyse(model)["dense"]
+        Finding(units=300, kept=200, why=None)
     """
     plain = layers.plain(model)
     names = _names(plain)
