@@ -1,0 +1,109 @@
+"""The tutorials run as scripts, at a small size; their notebooks are these scripts, executed at full size."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tf_lottery import keras_api
+
+jupytext = pytest.importorskip("jupytext", reason="pip install 'tf_lottery[docs]'")
+nbformat = pytest.importorskip("nbformat")
+
+FOLDER = Path(__file__).parents[1] / "docs/tutorials"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.name != "build.py")
+MOST_BYTES = 500_000
+
+# What decides how long a tutorial takes: constants of its first code cell, and what stands in their place here.
+SMALL = {
+    "from_tfmot": {"LEVELS": 1, "EPOCHS": 3, "SEEDS": (1,)},
+    "papers_figure": {"LEVELS": 1, "MORE_LEVELS": 2, "REPLICATES": 1, "STEPS": "20it"},
+    "your_own_model": {"LEVELS": 1, "EPOCHS": 3, "SEEDS": (1, 2)},
+    # Tutorials 4 to 6 enter here: ship_it_small, your_own_parts, scale_out.
+}
+LEGACY_ONLY = {"from_tfmot"}  # tfmot wraps models of legacy Keras only
+KERAS_3_ONLY = {"papers_figure"}  # what it calls are the scripts, whose own tests run on both
+
+
+def script(name):
+    return (FOLDER / f"{name}.py").read_text()
+
+
+def cells(name, kind):
+    return [cell for cell in nbformat.read(FOLDER / f"{name}.ipynb", 4).cells if cell.cell_type == kind]
+
+
+def small(name):
+    """The script with its small constants, for the Keras in use."""
+    code = script(name)
+    for constant, value in SMALL[name].items():
+        code = re.sub(rf"^{constant} = .*?(?=  #|$)", f"{constant} = {value!r}", code, flags=re.MULTILINE)
+    return code.replace("import keras\n", "import tf_keras as keras\n") if keras_api.LEGACY else code
+
+
+def test_every_tutorial_has_small_sizes_and_only_those_there_are():
+    assert sorted(SMALL) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes_are_constants_of_the_first_code_cell_and_stand_there_once(name):
+    first = next(cell.source for cell in jupytext.reads(script(name), "py:percent").cells if cell.cell_type == "code")
+    for constant in SMALL[name]:
+        line = re.compile(rf"^{constant} = ", re.MULTILINE)
+        assert len(line.findall(first)) == len(line.findall(script(name))) == 1, constant
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_tutorial_runs_to_its_end_and_warns_of_nothing(name, tmp_path):
+    if name in (KERAS_3_ONLY if keras_api.LEGACY else LEGACY_ONLY):
+        pytest.skip(f"it is for {'Keras 3' if keras_api.LEGACY else 'legacy Keras'} only")
+    (tmp_path / f"{name}.py").write_text(small(name))
+    environment = os.environ | {"MPLBACKEND": "agg"}
+    environment.pop("DISPLAY", None)  # where there is one, agg would warn that it shows nothing
+    done = subprocess.run(
+        [sys.executable, f"{name}.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_has_the_cells_of_its_script(name):
+    ours = jupytext.reads(script(name), "py:percent").cells
+    theirs = nbformat.read(FOLDER / f"{name}.ipynb", 4).cells
+    assert [(cell.cell_type, cell.source) for cell in theirs] == [(cell.cell_type, cell.source) for cell in ours]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_was_executed_from_its_first_cell_to_its_last(name):
+    assert [cell.execution_count for cell in cells(name, "code")] == [*range(1, len(cells(name, "code")) + 1)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_shows_neither_errors_nor_warnings_nor_places_of_a_machine(name):
+    for output in (output for cell in cells(name, "code") for output in cell.outputs):
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr", output.text
+        text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        assert not re.search(r"(?<![\w.:/])/(?:home|root|tmp|work|usr)/", text), text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_small(name):
+    assert (FOLDER / f"{name}.ipynb").stat().st_size < MOST_BYTES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_local_link_leads_somewhere(name):
+    text = "\n".join(cell.source for cell in jupytext.reads(script(name), "py:percent").cells)
+    for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", text):
+        assert (FOLDER / target).exists(), target
+
+
+def test_the_list_of_tutorials_names_each():
+    text = (FOLDER / "README.md").read_text()
+    assert [name for name in NAMES if f"({name}.ipynb)" not in text] == []
