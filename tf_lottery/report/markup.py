@@ -88,7 +88,7 @@ def _groups(frame: pd.DataFrame) -> str:
         return ""
     groups = frame.columns.get_level_values(0)
     spans = "".join(
-        f'<th scope="colgroup" colspan="{(groups == group).sum()}">{html.escape(group)}</th>'
+        f'<th scope="colgroup" colspan="{(groups == group).sum()}"><span>{html.escape(group)}</span></th>'
         for group in groups.unique()
     )
     return f'<tr class="groups">{spans}</tr>\n'
