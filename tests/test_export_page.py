@@ -17,10 +17,3 @@ def test_the_example_exports_a_model_in_every_form(tmp_path, monkeypatch):
     assert names["tfl"].export.costs(names["model"]).parameters == 64 * 300 + 300 + 300 * 10 + 10
     assert names["smaller"].count_params() < 20_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ticket", "ticket.tflite"]
-
-
-def test_every_link_and_script_is_there():
-    for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", PAGE):
-        assert (ROOT / "docs" / target).exists(), target
-    for path in re.findall(r"\b(?:scripts|configs)/[\w/]+\.(?:py|sh)\b", PAGE):
-        assert (ROOT / path).exists(), path

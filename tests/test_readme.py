@@ -65,18 +65,6 @@ def test_the_way_from_a_run_back_to_keras_leads_to_the_stored_weights(tmp_path, 
     assert (plain.predict(images, verbose=0) == model.predict(images, verbose=0)).all()
 
 
-def test_every_local_link_leads_somewhere():
-    for page in (README, (ROOT / "CONTRIBUTING.md").read_text()):
-        for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", page):
-            assert (ROOT / target).exists(), target
-
-
-def test_every_script_and_config_that_is_named_exists():
-    for page in ("README.md", "CONTRIBUTING.md"):
-        for path in re.findall(r"\b(?:scripts|configs)/\w+\.(?:py|sh)\b", (ROOT / page).read_text()):
-            assert (ROOT / path).exists(), path
-
-
 def test_the_figures_of_a_config_are_those_of_its_run():
     name = "fashion_resnet"
     spec = importlib.util.spec_from_file_location(name, ROOT / f"configs/{name}.py")

@@ -98,12 +98,10 @@ def test_the_figures_of_the_claims_stand_in_the_tables_below():
     assert [figure for figure in figures if figure not in known] == []
 
 
-def test_every_folder_is_told_of_and_every_link_leads_somewhere():
+def test_every_folder_is_told_of():
     text = (ROOT / "docs/reproduction.md").read_text()
     for folder in FOLDERS:
         assert f"reproduction/{folder.name}/" in text
-    for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", text):
-        assert (ROOT / "docs" / target).exists(), target
 
 
 def config(name):

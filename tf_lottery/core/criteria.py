@@ -3,7 +3,7 @@
 Args:
     initial: The weights a level started from, at the rewind step; arrays by weight name, any shape.
     trained: The weights it ended with; the same names and shapes.
-    rng: For criteria that draw.
+    rng: For criteria that draw; the others do not look at it.
 
 Returns:
     One score per weight, in arrays of the same names and shapes.
@@ -25,7 +25,8 @@ def magnitude(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dic
     """|trained|: the criterion of both lottery ticket papers ("large final").
 
     Examples:
-        >>> magnitude({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
+        >>> magnitude(initial, trained, rng=None)["w"]
         array([1., 2.])
     """
     return {name: np.abs(weight) for name, weight in trained.items()}
@@ -35,7 +36,8 @@ def small_final(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> d
     """-|trained|: keeps the smallest weights, a sanity check ("small final").
 
     Examples:
-        >>> small_final({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
+        >>> small_final(initial, trained, rng=None)["w"]
         array([-1., -2.])
     """
     return {name: -np.abs(weight) for name, weight in trained.items()}
@@ -45,7 +47,8 @@ def large_initial(initial: Arrays, trained: Arrays, rng: np.random.Generator) ->
     """|initial|: training is ignored ("large init").
 
     Examples:
-        >>> large_initial({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
+        >>> large_initial(initial, trained, rng=None)["w"]
         array([3., 1.])
     """
     return {name: np.abs(initial[name]) for name in trained}
@@ -55,7 +58,8 @@ def small_initial(initial: Arrays, trained: Arrays, rng: np.random.Generator) ->
     """-|initial| ("small init").
 
     Examples:
-        >>> small_initial({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
+        >>> small_initial(initial, trained, rng=None)["w"]
         array([-3., -1.])
     """
     return {name: -np.abs(initial[name]) for name in trained}
@@ -65,7 +69,8 @@ def magnitude_increase(initial: Arrays, trained: Arrays, rng: np.random.Generato
     """|trained| - |initial|: how far training moved a weight away from zero ("magnitude increase").
 
     Examples:
-        >>> magnitude_increase({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
+        >>> magnitude_increase(initial, trained, rng=None)["w"]
         array([-2.,  1.])
     """
     return {name: np.abs(weight) - np.abs(initial[name]) for name, weight in trained.items()}
@@ -75,7 +80,8 @@ def movement(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict
     """|trained - initial|: how far training moved a weight at all ("movement").
 
     Examples:
-        >>> movement({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"]
+        >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
+        >>> movement(initial, trained, rng=None)["w"]
         array([4., 1.])
     """
     return {name: np.abs(weight - initial[name]) for name, weight in trained.items()}
@@ -85,7 +91,8 @@ def random(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[s
     """Uniform scores in [0, 1): random pruning that still nests from level to level.
 
     Examples:
-        >>> random({"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}, np.random.default_rng(0))["w"].round(2)
+        >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
+        >>> random(initial, trained, np.random.default_rng(0))["w"].round(2)
         array([0.64, 0.27])
     """
     return {name: rng.random(weight.shape) for name, weight in trained.items()}

@@ -1,0 +1,73 @@
+"""What README, CONTRIBUTING, CHANGELOG and docs/ name is there: pages, headings, files, flags, fields."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tf_lottery.experiment.config import Experiment, fields
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
+FLAG = r"--([a-z]\w*)"
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def without_code(page):
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page):
+    """What the code host makes of the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", without_code(page), re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def flags(script):
+    """The flags that a script takes, or hands on."""
+    text = script.read_text()
+    own = set(re.findall(FLAG if script.suffix == ".sh" else r'DEFINE_\w+\(\s*"(\w+)"', text))
+    called = re.findall(r"scripts/\w+\.py", text) if script.suffix == ".sh" else []
+    return own.union({"config"} if "define_experiment" in text else (), *(flags(ROOT / path) for path in called))
+
+
+def test_anchors_are_those_of_the_code_host(tmp_path):
+    (page := tmp_path / "page.md").write_text("# Kill -9, `anywhere`\n\n```\n# no heading\n```\n## How fast?\n")
+    assert anchors(page) == {"kill--9-anywhere", "how-fast"}
+
+
+@every_page
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^()\s]+)\)", without_code(page)):
+        if target.startswith(("http:", "https:")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@every_page
+def test_every_file_that_is_named_exists(page):
+    for path in re.findall(r"(?<![\w/.])(?:scripts|configs|docs|tests|tf_lottery)/[\w/]+(?:\.\w+)?", page.read_text()):
+        assert (ROOT / path).exists(), path
+
+
+@every_page
+def test_every_flag_of_a_command_is_one_of_its_script(page):
+    for name, arguments in re.findall(r"(\w+\.(?:py|sh))\b([^\n`|#]* --[^\n`|#]*)", page.read_text()):
+        (script,) = ROOT.glob(f"scripts/**/{name}")
+        unknown = set(re.findall(rf"(?<=\s){FLAG}", arguments)) - flags(script)
+        assert not unknown, (name, unknown)
+
+
+@every_page
+def test_every_flag_that_is_named_is_one_of_some_script(page):
+    known = set().union(*(flags(script) for script in ROOT.glob("scripts/**/*.[ps][yh]")))
+    assert set(re.findall(rf"`{FLAG}", page.read_text())) <= known
+
+
+@every_page
+def test_every_field_of_a_config_that_is_named_exists(page):
+    assert set(re.findall(r"--config\.([a-z_.]+)", page.read_text())) <= set(fields(Experiment()))
