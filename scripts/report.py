@@ -1,7 +1,8 @@
 """Builds the report of a run, finished or not: python scripts/report.py --run_dir=runs/digits_lenet
 
-With --json the result is an object: run_dir, report, trainings_done, trainings_total, bit_exact, and levels, one entry
-a level and branch with its density, verdict, and mean, min and max of accuracies and steps.
+With --json the result is one object: run_dir, report, trainings_done, trainings_total, bit_exact, and levels, one entry
+a level and branch: variant, level, branch, replicates, density, verdict, and _mean, _min and _max of
+early_stop_test_accuracy, early_stop_step and test_accuracy.
 """
 
 from absl import flags

@@ -4,7 +4,10 @@ python scripts/runs.py list runs                  a line a run at or below a dir
 python scripts/runs.py show runs/digits_lenet     a line a training of a run
 python scripts/runs.py verify runs/digits_lenet   every file of a run, by its checksum; exit status 1 if one is damaged
 
-With --json the same as an object: {"runs": […], "faults": […]}; a run with its "trainings"; "files" and "damaged".
+With --json the same as one object. list: runs and faults. show: one such run, and its trainings. verify: run_dir, files
+(how many) and damaged (path, fault). A run: run_dir, model, data, state, processes, trainings_done, trainings_total,
+steps_done, steps_total, seconds_left, faults. A training: replicate, level, control, variant, order, state, step,
+density, early_stop_test_accuracy, early_stop_step, test_accuracy, seconds, fault.
 """
 
 import difflib
