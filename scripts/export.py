@@ -3,8 +3,8 @@
 python scripts/export.py --run_dir=runs/digits_lenet --level=10 --format=saved_model
 python scripts/export.py --run_dir=runs/digits_lenet --level=10 --format=report    a table of sizes and latencies
 
-With --json the result is one object: run_dir, replicate, level, control, variant, order, format, path, bytes, density; of
-a report also forms, one entry a form with the columns of its CSV file.
+With --json the result is one object: run_dir, replicate, level, control, variant, order, format, path, bytes, density;
+of a report also forms, one entry a form with the columns of its CSV file.
 """
 
 import os

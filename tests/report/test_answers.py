@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import made_up
@@ -128,3 +129,16 @@ def test_forms_have_whole_numbers_where_things_are_counted():
     assert dense == {"form": "dense", "bytes": 1024, "latency_1": 0.001}
     assert type(dense["bytes"]) is int
     assert math.isnan(lite["bytes"])
+
+
+@pytest.mark.parametrize("script", ["report", "runs", "export"])
+def test_help_tells_of_every_field(tmp_path, script):
+    run = made_up.run(tmp_path / "run", made_up.experiment(replicates=1))
+    found = overview.overview(run)
+    fields = {
+        "report": {*answers.of_report(run, page.write(run)), *FIELDS[:6]},
+        "runs": {*answers.of_run(found), *answers.of_training(found.trainings[0]), *answers.of_files(run, [])},
+        "export": {*answers.of_export(run, Unit(1, 1), "keras", Path("a"), 1, 0.8), "forms"},
+    }[script]
+    text = (Path(__file__).parents[2] / f"scripts/{script}.py").read_text().split('"""')[1]
+    assert {field for field in fields if not re.search(rf"\b{field}\b", text)} == set()
