@@ -24,12 +24,22 @@ def anchors(page):
     return {re.sub(r"[^\w\s-]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+def defined(text):
+    return set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', text))
+
+
 def flags(script):
-    """The flags that a script takes, or hands on."""
+    """The flags that a script takes itself, by what it uses of `command_line`, or in order to hand them on."""
     text = script.read_text()
-    own = set(re.findall(FLAG if script.suffix == ".sh" else r'DEFINE_\w+\(\s*"(\w+)"', text))
-    called = re.findall(r"scripts/\w+\.py", text) if script.suffix == ".sh" else []
-    return own.union({"config"} if "define_experiment" in text else (), *(flags(ROOT / path) for path in called))
+    if script.suffix == ".sh":
+        return set(re.findall(FLAG, text)).union(*(flags(ROOT / path) for path in re.findall(r"scripts/\w+\.py", text)))
+    _, *shared = re.split(
+        r"^(?:def|class) (\w+)", (ROOT / "tf_lottery/command_line.py").read_text(), flags=re.MULTILINE
+    )
+    used = re.findall(r"command_line\.(\w+)", text)
+    return defined(text).union(
+        *(defined(body) for name, body in zip(shared[::2], shared[1::2], strict=True) if name in used)
+    )
 
 
 def test_anchors_are_those_of_the_code_host(tmp_path):

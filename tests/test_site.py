@@ -32,6 +32,15 @@ def test_it_builds_without_a_warning_and_has_every_page(site):
 
 
 @pytest.mark.slow
+def test_links_of_the_code_host_lead_to_pages_and_files_that_are_none_are_named(site):
+    front, notebook = ((site / page).read_text() for page in ("index.html", "tutorials/from_tfmot.html"))
+    assert '<a href="export.html">' in front
+    assert '<a href="contributing.html">' in front
+    assert "<code>configs/fashion_lenet.py</code>" in front
+    assert '<a href="../tfmot.html">' in notebook
+
+
+@pytest.mark.slow
 def test_it_loads_nothing_from_elsewhere(site):
     for page in site.rglob("*.html"):
         assert not re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="(?:https?:)?//[^"]*"', page.read_text()), page
