@@ -9,6 +9,7 @@ from tf_lottery.experiment.config import Experiment, fields
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
+COMMAND_LINE = ROOT / "tf_lottery/command_line.py"
 FLAG = r"--([a-z]\w*)"
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -24,22 +25,15 @@ def anchors(page):
     return {re.sub(r"[^\w\s-]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def defined(text):
-    return set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', text))
-
-
 def flags(script):
     """The flags that a script takes itself, by what it uses of `command_line`, or in order to hand them on."""
     text = script.read_text()
     if script.suffix == ".sh":
         return set(re.findall(FLAG, text)).union(*(flags(ROOT / path) for path in re.findall(r"scripts/\w+\.py", text)))
-    _, *shared = re.split(
-        r"^(?:def|class) (\w+)", (ROOT / "tf_lottery/command_line.py").read_text(), flags=re.MULTILINE
-    )
-    used = re.findall(r"command_line\.(\w+)", text)
-    return defined(text).union(
-        *(defined(body) for name, body in zip(shared[::2], shared[1::2], strict=True) if name in used)
-    )
+    _, *parts = re.split(r"^(?:def|class) (\w+)", COMMAND_LINE.read_text(), flags=re.MULTILINE)
+    shared = dict(zip(parts[::2], parts[1::2], strict=True))
+    used = "".join(shared.get(name, "") for name in re.findall(r"command_line\.(\w+)", text))
+    return {"help", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', text + used)}
 
 
 def test_anchors_are_those_of_the_code_host(tmp_path):
