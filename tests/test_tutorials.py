@@ -89,6 +89,7 @@ def test_a_notebook_shows_neither_errors_nor_warnings_nor_places_of_a_machine(na
         assert output.output_type != "error"
         assert output.get("name") != "stderr", output.text
         text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        assert "\x1b" not in text  # colours and moving bars of a terminal
         assert not re.search(r"(?<![\w.:/])/(?:home|root|tmp|work|usr)/", text), text
 
 

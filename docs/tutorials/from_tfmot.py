@@ -18,6 +18,7 @@ import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import tensorflow_model_optimization as tfmot
@@ -201,11 +202,18 @@ for way in accuracy.columns.drop("ticket"):
         "shown" if agree else "not shown",
     )
 
+axis = plt.figure(figsize=(7, 3), layout="constrained").subplots()
+for seed, marker in zip(SEEDS, "os^", strict=False):
+    axis.plot(accuracy.columns, accuracy.loc[seed], marker, label=f"seed {seed}")
+axis.set(ylabel="test accuracy (%)", title=f"At a density of {density:.1%}")
+axis.legend(frameon=False)
+plt.show()
+
 # %% [markdown]
-# Read the signs: "+" is in favour of the ticket. Look at gradual pruning with as much training as all levels together
-# before you say that tickets are better. On your network and data all of this may come out otherwise; the code above is
-# what it takes to find out. It is also a question of what you want: gradual pruning makes one pruned network in one
-# training, a ticket shows which weights, at their early values, are enough to train.
+# Read the signs: "+" is in favour of the ticket. Here the ticket is not ahead once gradual pruning gets as much
+# training as all levels together. On your network and data it may come out otherwise; the code above is what it takes
+# to find out. It is also a question of what you want: gradual pruning makes one pruned network in one training, a
+# ticket shows which weights, at their early values, are enough to train.
 #
 # ## A model that tfmot has wrapped
 #

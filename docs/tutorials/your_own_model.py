@@ -186,7 +186,7 @@ for rival in ("dense", "random_mask", "reinit"):
         "shown" if agree else "not shown",
     )
 
-figure, axis = plt.subplots(figsize=(6, 3), layout="constrained")
+axis = plt.figure(figsize=(6, 3), layout="constrained").subplots()
 for seed, marker in zip(SEEDS, "os^", strict=False):
     axis.plot(accuracy.columns, accuracy.loc[seed], marker, label=f"seed {seed}")
 axis.set(ylabel="test accuracy (%)", title=f"Dense network, ticket and controls at level {level}")
@@ -225,8 +225,7 @@ for name, layer in zip(tfl.get_masks(model), loaded.layers[1:], strict=True):
     print(f"{name:15} {np.mean(layer.get_weights()[0] == 0):.1%} zeros")
 
 # %% [markdown]
-# The file is no smaller: zeros take as much room as other numbers. *Ship it small*, another of these tutorials, is
-# about that.
+# The file is no smaller: zeros take as much room as other numbers. [Ship it small](ship_it_small.ipynb) is about that.
 #
 # ## When the script is killed
 #
