@@ -37,6 +37,11 @@ def test_bands_run_from_the_lowest_to_the_highest_replicate(frame):
     assert (heights.min(), heights.max()) == (100, 300)
 
 
+def test_few_weights_are_told_apart_by_the_colours_and_markers_of_all_figures(frame):
+    weights = [line for name, line in lines(against_density.density_by_layer(frame).axes[0]).items() if "/" in name]
+    assert [(line.get_color(), line.get_marker()) for line in weights] == [(look.BLUE, "o"), (look.VERMILION, "s")]
+
+
 def test_there_is_a_line_a_weight_and_one_for_all(frame):
     axis = against_density.density_by_layer(frame).axes[0]
     assert list(lines(axis)) == ["dense/kernel", "output/kernel", "all together"]

@@ -18,6 +18,12 @@ def test_the_same_figure_gives_the_same_bytes():
         assert look.png(draw) == drawn
 
 
+def test_all_colours_are_those_of_okabe_and_ito():
+    published = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
+    used = [style["color"] for style in [*look.BRANCHES.values(), *look.of_each(map(str, range(24))).values()]]
+    assert {*used} <= published
+
+
 def test_branches_are_told_apart_without_colour():
     looks = {(style["marker"], style["linestyle"]) for style in look.BRANCHES.values()}
     assert len(looks) == len(look.BRANCHES)
