@@ -49,7 +49,7 @@ def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None,
         >>> import tempfile
         >>> import tensorflow as tf
         >>> import tf_lottery as tfl
-        >>> model = tfl.models.build("lenet_300_100", (8, 8, 1), 10)
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     density = tfl.export.saved_model(model, f"{folder}/ticket")
         ...     loaded = tf.saved_model.load(f"{folder}/ticket")  # anywhere, without this package
