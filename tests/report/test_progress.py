@@ -15,8 +15,13 @@ UNITS = [made_up.unit(1, 0), made_up.unit(1, 1)]
 PLAN = Plan({"": (200, 0)})
 
 
-def output(monkeypatch, **settings):
-    stream = io.StringIO()
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def output(monkeypatch, stream=None, **settings):
+    stream = stream or io.StringIO()
     monkeypatch.setattr(terminal, "console", lambda **_: Console(file=stream, **{"width": 160, **settings}))
     return stream
 
@@ -37,7 +42,9 @@ def seen(watcher):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"force_terminal": True, "_environ": {"TERM": "dumb"}}], ids=["piped", "dumb terminal"]
+    "settings",
+    [{}, {"force_terminal": True}, {"stream": Terminal(), "_environ": {"TERM": "dumb"}}],
+    ids=["piped", "piped with FORCE_COLOR", "dumb terminal"],
 )
 def test_where_lines_cannot_be_written_over_there_is_one_a_training(monkeypatch, tmp_path, settings):
     stream = output(monkeypatch, **settings)
@@ -51,7 +58,7 @@ def test_where_lines_cannot_be_written_over_there_is_one_a_training(monkeypatch,
 
 
 def test_in_a_terminal_a_bar_with_the_time_left_stays_at_the_end(monkeypatch, tmp_path):
-    stream = output(monkeypatch, force_terminal=True)
+    stream = output(monkeypatch, Terminal(), _environ={"TERM": "xterm"})
     watch(made_up.run(tmp_path / "run"))
     last = stream.getvalue()[-300:]
     for part in ("2/2 trainings", "100%", "left:"):

@@ -49,7 +49,8 @@ class Progress(Watcher):
 
     def __init__(self, *, quiet: bool = False, stderr: bool = False) -> None:
         self._console = terminal.console(quiet=quiet, stderr=stderr)
-        self._is_live = self._console.is_interactive  # not where lines cannot be written over
+        # Only where lines can be written over: not in a dumb terminal, nor in a file, whatever FORCE_COLOR says.
+        self._is_live = self._console.is_interactive and self._console.file.isatty()
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
