@@ -51,7 +51,7 @@ def costs(model: Any) -> Costs:
 
     Examples:
         >>> import tf_lottery as tfl
-        >>> tfl.export.costs(tfl.models.build("lenet_300_100", (28, 28, 1), 10)).multiply_adds
+        >>> costs(tfl.models.build("lenet_300_100", (28, 28, 1), 10)).multiply_adds  # tfl.export.costs
         266200
     """
     model = layers.plain(model)

@@ -51,7 +51,7 @@ def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None,
         >>> import tf_lottery as tfl
         >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     density = tfl.export.saved_model(model, f"{folder}/ticket")
+        ...     density = saved_model(model, f"{folder}/ticket")  # tfl.export.saved_model
         ...     loaded = tf.saved_model.load(f"{folder}/ticket")  # anywhere, without this package
         >>> density, loaded.serve(tf.zeros([1, 8, 8, 1])).shape
         (1.0, TensorShape([1, 10]))

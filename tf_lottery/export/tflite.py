@@ -44,7 +44,7 @@ def tflite(model: Any, path: str | os.PathLike[str], *, overwrite: bool = False)
         >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
         >>> tfl.set_masks(model, {name: mask & False for name, mask in tfl.get_masks(model).items()})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     density = tfl.export.tflite(model, f"{folder}/ticket.tflite")
+        ...     density = tflite(model, f"{folder}/ticket.tflite")  # tfl.export.tflite
         ...     size = os.path.getsize(f"{folder}/ticket.tflite")
         >>> density, size < 50_000  # dense, 50,610 values take 202,440 bytes
         (0.0, True)
