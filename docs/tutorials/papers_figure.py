@@ -67,15 +67,14 @@ with open("lenet_digits.py", "w") as file:
 
 # %%
 SCRIPTS = Path(tfl.__file__).parents[1] / "scripts"
-NO_TERMINAL = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}  # which Jupyter sets
+PLAIN = os.environ | {"TERM": "dumb", "FORCE_COLOR": "1"}  # a terminal of 80 columns, where nothing moves
 
 
 def command(script, *arguments):
     """Runs one of the scripts and shows what it prints."""
     print("$ python", f"scripts/{script}.py", *arguments)
     call = [sys.executable, SCRIPTS / f"{script}.py", *arguments]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    done = subprocess.run(call, env=NO_TERMINAL, text=True, check=False, **streams)
+    done = subprocess.run(call, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     print(*(line for line in done.stdout.splitlines() if not line.startswith("[")), sep="\n")
     done.check_returncode()
 
