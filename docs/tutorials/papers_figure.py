@@ -172,8 +172,8 @@ print(verdicts(tickets))
 # opposite does, and *not shown* where the replicates disagree or are fewer than three. A verdict looks at the ticket
 # and the dense network alone. That the controls are worse is another claim: the table `report/comparisons.csv` has
 # every such claim with a paired test over the replicates, and the command prints those that are shown or contradicted.
-# Here few are shown: with three replicates and a test set of a thousand images, small differences in accuracy prove
-# nothing. Where the controls fall behind is in the left picture.
+# Here few are shown: with three replicates and a test set of about a thousand images, small differences in accuracy
+# prove nothing. Where the controls fall behind is in the left picture.
 #
 # ## More levels
 #
@@ -198,8 +198,8 @@ command("runs", "list", "runs")
 # ## Where to go from here
 #
 # - [configs/digits_lenet.py](../../configs/digits_lenet.py) is this experiment, ready to run;
-#   [configs/fashion_lenet.py](../../configs/fashion_lenet.py) the same network on Fashion-MNIST, where the differences
-#   are larger. It takes longer, and its data once `scripts/prepare_data.py fashion_mnist`.
+#   [configs/fashion_lenet.py](../../configs/fashion_lenet.py) the same network on Fashion-MNIST, whose larger test set
+#   shows smaller differences. It takes longer, and its data once `scripts/prepare_data.py fashion_mnist`.
 # - Larger networks, trained at the usual rates, have none from k = 0. *Stabilizing the Lottery Ticket Hypothesis*
 #   ([arXiv 1903.01611](https://arxiv.org/abs/1903.01611)) rewinds them to a later step.
 #   [configs/mnist1d_rewinding.py](../../configs/mnist1d_rewinding.py) shows that with a small residual network in some
