@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 # Pages that the code host wants at the top of the repository, and what they are called in the site.
 OUTSIDE = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 _SOURCES = {page: source for source, page in OUTSIDE.items()}
-_WIDE = ".md-grid { max-width: 76rem; }"  # our tables and code have lines of 100 characters
+# Our tables and code have lines of 100 characters, and names in tables are not to be cut in two.
+_WIDE = ".md-grid { max-width: 76rem; } .md-typeset td code { word-break: normal; overflow-wrap: break-word; }"
 _LINK = re.compile(r"(!?)\[((?:[^][]|\[[^][]*\])*)\]\(([^()\s#:]+)(#[\w-]+)?\)")
 _HTML_LINK = re.compile(r'<a href="([^"#:]+)(#[\w-]+)?"[^>]*>(.*?)</a>')
 
