@@ -13,7 +13,7 @@ _SOURCES = {page: source for source, page in OUTSIDE.items()}
 # Our tables and code have lines of 100 characters, and names in tables are not to be cut in two.
 _WIDE = ".md-grid { max-width: 76rem; } .md-typeset td code { word-break: normal; overflow-wrap: break-word; }"
 _LINK = re.compile(r"(!?)\[((?:[^][]|\[[^][]*\])*)\]\(([^()\s#:]+)(#[\w-]+)?\)")
-_HTML_LINK = re.compile(r'<a href="([^"#:]+)(#[\w-]+)?"[^>]*>(.*?)</a>')
+_HTML_LINK = re.compile(r'<a href="([^"#:]+)(#[\w-]+)?"[^>]*>(.*?)</a>', re.DOTALL)
 
 
 def on_config(config: Any) -> Any:
