@@ -83,9 +83,10 @@ SECTIONS = (
         "level_turnover",
         "Between two levels",
         "Read, score, select, rewind, store. A pass is one copy of all weights into memory that is there already; "
-        "tfmot ranks each layer alone. Each weight is copied three times between two levels: out of TensorFlow, masked, and "
-        "into TensorFlow. That these take more than three passes is Keras' work for each of ResNet-50's 320 variables, "
-        "20 of the 58 ms of writing in a profile, and the first touch of new memory; the masks are 12 ms.",
+        "tfmot ranks each layer alone. Each weight is copied three times between two levels: out of TensorFlow, "
+        "masked, and into TensorFlow. That these take more than three passes is Keras' work for each of ResNet-50's "
+        "320 variables, 20 of the 58 ms of writing in a profile, and the first touch of new memory; the masks are "
+        "12 ms.",
     ),
     ("stored_states", "On disk", "States of a training under way, which checkpoints keep, and finished trainings."),
     ("startup", "Starting up", "Whole processes."),
