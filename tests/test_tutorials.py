@@ -27,7 +27,7 @@ SMALL = {
     "your_own_parts": {"LEVELS": 1, "EPOCHS": 2, "STEPS": "20it", "REPLICATES": 1},
 }
 LEGACY_ONLY = {"from_tfmot"}  # tfmot wraps models of legacy Keras only
-KERAS_3_ONLY = {"papers_figure", "scale_out"}  # what it calls are the scripts, whose own tests run on both
+KERAS_3_ONLY = {"papers_figure", "scale_out", "ship_it_small"}  # other tests of the same code run on both
 
 
 def script(name):
