@@ -8,6 +8,7 @@ options=(-q --numprocesses=auto --dist=worksteal)
 
 "$python" -m ruff check .
 "$python" -m ruff format --check .
+"$python" -m mypy
 echo "Keras 3"
 "$python" -m pytest "${options[@]}"
 echo "Legacy Keras: what depends on it"

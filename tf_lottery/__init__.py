@@ -6,21 +6,31 @@ Names are imported when they are first used, because Keras takes seconds to impo
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from tf_lottery import callbacks, data, export, models
-    from tf_lottery.core import criteria, schedules
-    from tf_lottery.experiment.find_tickets import find_tickets
-    from tf_lottery.experiment.networks import load_network
-    from tf_lottery.experiment.storage import Run, Unit
-    from tf_lottery.export.compaction import compact
-    from tf_lottery.layers import load_model, make_prunable, strip_pruning
-    from tf_lottery.model_masks import apply_masks, density, density_by_weight, get_masks, set_masks
-    from tf_lottery.model_tickets import load_ticket, restore_ticket
-    from tf_lottery.prunable import Prunable, register_prunable
-    from tf_lottery.ticket import Ticket, save_ticket
-    from tf_lottery.topology import Topology
+if TYPE_CHECKING:  # `as`: exported, not only used here
+    from tf_lottery import callbacks as callbacks, data as data, export as export, models as models
+    from tf_lottery.core import criteria as criteria, schedules as schedules
+    from tf_lottery.experiment.find_tickets import find_tickets as find_tickets
+    from tf_lottery.experiment.networks import load_network as load_network
+    from tf_lottery.experiment.storage import Run as Run, Unit as Unit
+    from tf_lottery.export.compaction import compact as compact
+    from tf_lottery.layers import (
+        load_model as load_model,
+        make_prunable as make_prunable,
+        strip_pruning as strip_pruning,
+    )
+    from tf_lottery.model_masks import (
+        apply_masks as apply_masks,
+        density as density,
+        density_by_weight as density_by_weight,
+        get_masks as get_masks,
+        set_masks as set_masks,
+    )
+    from tf_lottery.model_tickets import load_ticket as load_ticket, restore_ticket as restore_ticket
+    from tf_lottery.prunable import Prunable as Prunable, register_prunable as register_prunable
+    from tf_lottery.ticket import Ticket as Ticket, save_ticket as save_ticket
+    from tf_lottery.topology import Topology as Topology
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _HOMES = {
     "Prunable": "prunable",
@@ -57,12 +67,14 @@ _MODULES = {
 __all__ = [*_HOMES, *_MODULES]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{_MODULES[name]}")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -34,8 +34,8 @@ from tf_lottery.errors import TicketError
 
 MAGIC = b"\x93TFL\r\n\x1a\n"
 VERSION = 1
-DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-DTYPES += ("bfloat16", "float16", "float32", "float64")
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+DTYPES = ("bool", *_INTEGERS, "bfloat16", "float16", "float32", "float64")
 CHECKSUM_BYTES = 32
 Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
 _MAX_UNPACKED_BYTES = 2**34

@@ -59,10 +59,14 @@ def next_masks(
     scores = criterion_named(criterion)(initial, trained, rng)
     if not isinstance(scores, Mapping):
         raise PruningError(f"The criterion must return scores by weight name. Received: {type(scores).__name__}")
-    wrong = [name for name in {**masks, **scores} if np.shape(scores.get(name)) != np.shape(masks.get(name))]
+    wrong = [name for name in {**masks, **scores} if _shape(scores, name) != _shape(masks, name)]
     if wrong:
         raise PruningError(f"The criterion must score each of {list(masks)} in its shape. Wrong: {', '.join(wrong)}")
     pruned = pruning.prune(scores, masks, fraction, scope=scope, min_density=min_density)
     if empty := [name for name, mask in pruned.items() if not mask.any()]:
         raise ExhaustedError(f"would remove all of {', '.join(map(repr, empty))}.")
     return pruned
+
+
+def _shape(arrays: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
+    return np.shape(arrays[name]) if name in arrays else None

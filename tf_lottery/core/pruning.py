@@ -29,7 +29,8 @@ def exact(fraction: Share) -> Fraction:
     except (ValueError, ZeroDivisionError):
         value = None
     if value is None or isinstance(fraction, bool) or not 0 <= value < 1:
-        hint = f" For {fraction} percent write {fraction / 100:g}." if _looks_like_percent(fraction) else ""
+        is_percent = isinstance(fraction, int | float) and 1 < fraction < 100
+        hint = f" For {fraction} percent write {float(fraction) / 100:g}." if is_percent else ""
         raise PruningError(
             f"`fraction` must be in [0, 1): it is the share of the kept weights to remove.{hint} "
             f"Received: fraction={fraction!r}"
@@ -42,10 +43,6 @@ def _short(written: str) -> str:
     if len(written.lower().partition("e")[2]) > _LONGEST_EXPONENT:
         raise ValueError(written)
     return written
-
-
-def _looks_like_percent(fraction: Share) -> bool:
-    return isinstance(fraction, int | float) and not isinstance(fraction, bool) and 1 < fraction < 100
 
 
 def first_emptied(masks: Arrays, fraction_at: Callable[[int], Any], levels: int) -> tuple[int, str] | None:

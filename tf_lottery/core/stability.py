@@ -34,9 +34,9 @@ def distance(first: Arrays, second: Arrays, masks: Arrays) -> float:
     >>> distance({"w": np.array([3.0, 9.0, 4.0])}, {"w": np.zeros(3)}, {"w": np.array([1, 0, 1])})
     5.0
     """
-    first, second = _kept(first, masks), _kept(second, masks)
+    u, v = _kept(first, masks), _kept(second, masks)
     with np.errstate(invalid="ignore"):  # infinity - infinity
-        return float(np.linalg.norm(first - second))
+        return float(np.linalg.norm(u - v))
 
 
 def angle(first: Arrays, second: Arrays, masks: Arrays) -> float:
@@ -58,12 +58,12 @@ def angle(first: Arrays, second: Arrays, masks: Arrays) -> float:
     >>> angle({"w": np.array([2.0, 9.0, 0.0])}, {"w": np.array([0.0, 9.0, 5.0])}, {"w": np.array([1, 0, 1])})
     90.0
     """
-    first, second = _kept(first, masks), _kept(second, masks)
-    if not (first.any() and second.any() and np.isfinite(first).all() and np.isfinite(second).all()):
+    u, v = _kept(first, masks), _kept(second, masks)
+    if not (u.any() and v.any() and np.isfinite(u).all() and np.isfinite(v).all()):
         return math.nan
-    if np.array_equal(first, second):
+    if np.array_equal(u, v):
         return 0.0  # whatever order BLAS adds the squares of each in
-    u, v = _unit(first), _unit(second)
+    u, v = _unit(u), _unit(v)
     return math.degrees(2 * math.atan2(np.linalg.norm(u - v), np.linalg.norm(u + v)))
 
 

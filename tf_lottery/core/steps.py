@@ -31,7 +31,7 @@ def to_steps(length: int | str, steps_per_epoch: int | Fraction) -> int:
     return math.ceil(number * steps_per_epoch) if unit == "ep" else number
 
 
-def parse(length: str) -> tuple[int, str]:
+def parse(length: int | str) -> tuple[int, str]:
     """Splits `"2ep"` into 2 and "ep"; raises ConfigError where it is not written like that."""
     written = _WRITTEN.fullmatch(length) if isinstance(length, str) else None
     if written is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from tf_lottery.data import digits, imagenet, mnist1d, noise, prepared, small_images
 from tf_lottery.data.dataset import Dataset, Encoded, Split
@@ -76,7 +77,7 @@ def sizes(name: str, image_size: int) -> tuple[tuple[int, ...], int]:
         return (image_size, image_size, 3), noise.IMAGENET_CLASSES
     if name in noise.SHAPES:
         return noise.SHAPES[name]
-    dataset = load(name)
+    dataset = cast(Dataset, load(name))  # ImageNet alone is Encoded
     return dataset.input_shape, dataset.num_classes
 
 

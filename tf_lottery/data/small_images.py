@@ -1,5 +1,8 @@
 """MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, in memory."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tf_lottery.data import debian, prepared
@@ -42,8 +45,7 @@ def fashion_mnist_14(data_dir: str | None = None) -> Dataset:
     Raises:
         DataError: the data has not been prepared, or is damaged.
     """
-    fewer = {"shrink": sums_of_four, "most": FASHION_14_TRAIN}
-    return _load("fashion_mnist", data_dir, held_out=GREY_HELD_OUT, scale=channel_statistics, **fewer)
+    return _load("fashion_mnist", data_dir, GREY_HELD_OUT, channel_statistics, sums_of_four, FASHION_14_TRAIN)
 
 
 def cifar10(data_dir: str | None = None) -> Dataset:
@@ -79,7 +81,14 @@ def _colour(name: str, data_dir: str | None) -> Dataset:
     return _load(name, data_dir, held_out=COLOUR_HELD_OUT, scale=channel_statistics)
 
 
-def _load(name: str, data_dir: str | None, held_out: float, scale, shrink=np.asarray, most=None) -> Dataset:
+def _load(
+    name: str,
+    data_dir: str | None,
+    held_out: float,
+    scale: Callable[[np.ndarray], tuple[Any, Any]],
+    shrink: Callable[[np.ndarray], np.ndarray] = np.asarray,
+    most: int | None = None,
+) -> Dataset:
     builder = prepared.open_prepared(name, data_dir)
     x, y = prepared.arrays(builder, "train")
     test_x, test_y = prepared.arrays(builder, "test")
@@ -117,7 +126,7 @@ def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     sums = [_sums(x[..., channel]) for channel in range(x.shape[-1])]
     means = [total / n for n, total, _ in sums]
     deviations = [(n * squares - total**2) ** 0.5 / n for n, total, squares in sums]
-    return np.float32(means), np.float32(deviations)
+    return np.array(means, np.float32), np.array(deviations, np.float32)
 
 
 def _sums(whole_numbers: np.ndarray) -> tuple[int, int, int]:
