@@ -1,5 +1,7 @@
+import contextlib
 import hashlib
 import json
+import threading
 
 import made_up
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from tf_lottery import failpoints, sealed
 from tf_lottery.errors import DamageError, RunError
-from tf_lottery.experiment import config as config_lib, generations, locks, opening
+from tf_lottery.experiment import config as config_lib, generations, locks, opening, storage
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.training import progress
@@ -339,14 +341,24 @@ def test_a_training_whose_folder_is_a_file_is_an_error_when_it_is_stored(run):
         made_up.save(run, Unit(1, 0))
 
 
-def test_the_report_is_replaced_whole(run):
+def test_the_report_is_replaced_whole(run, monkeypatch):
     run.write_report(lambda: {"a.txt": b"old"})
     folder = run.write_report(lambda: {"a.txt": b"new"})
     assert (folder / "a.txt").read_bytes() == b"new"
     assert files(folder) == ["a.txt", "report.lock"]
+    monkeypatch.setattr(storage, "_PATIENCE_WITH_REPORTS", 0.1)
     with locks.hold(folder / "report.lock", "it"), pytest.raises(RunError, match=r"works on the report of .*run; wait"):
         run.write_report(lambda: {"a.txt": b"newer"})
     assert (folder / "a.txt").read_bytes() == b"new"
+
+
+def test_two_commands_that_end_together_write_their_reports_in_turn(run):
+    folder = run.write_report(lambda: {"a.txt": b"one"})
+    with contextlib.ExitStack() as other:
+        other.enter_context(locks.hold(folder / "report.lock", "it"))
+        threading.Timer(0.6, other.close).start()
+        run.write_report(lambda: {"a.txt": b"two"})
+    assert (folder / "a.txt").read_bytes() == b"two"
 
 
 def test_a_manifest_holds_size_and_checksum_of_the_files_beside_it_and_says_whose_it_is(run):

@@ -35,6 +35,7 @@ from tf_lottery.ticket import Shapes, Ticket
 
 _STATE = re.compile(r"state_(\d{10})\.tfl")
 _KEPT_STATES = 2
+_PATIENCE_WITH_REPORTS = 60.0  # seconds: two commands on one run may end together
 _MAX_STATE_BYTES = 2**36
 
 
@@ -258,11 +259,11 @@ class Run:
             make: Makes their contents by name. It is called when no other process can write an older report any more.
 
         Raises:
-            RunError: another process is writing it, or it cannot be written.
+            RunError: another process has been writing it for a minute, or it cannot be written.
         """
         self._check_there()
         folder = self.path / "report"
-        with locks.hold(folder / "report.lock", f"the report of {self.path}"):
+        with locks.hold(folder / "report.lock", f"the report of {self.path}", _PATIENCE_WITH_REPORTS):
             for name, content in make().items():
                 files.write(folder / name, content, "report")
         return folder
