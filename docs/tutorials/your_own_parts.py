@@ -178,16 +178,15 @@ print(tickets.to_frame().round(3).to_string(index=False))
 # | network | `names.MODELS` | `models/names.py`, and an example in `EXAMPLES` there |
 #
 # The entry of a network is a pattern for whole names, and where the network is built, as "module.function", the module
-# being one in `tf_lottery.models`. What a named group of the pattern matches is an argument of the function: `mlp_64`
-# calls `mlp(..., width=64)`. From outside, one more line puts our module in that place.
+# being one in `tf_lottery.models`; from outside, the function itself. What a named group of the pattern matches is an
+# argument of the function: `mlp_64` calls `mlp(..., width=64)`.
 
 # %%
 ENTRIES = """
 tfl.criteria.CRITERIA["same_sign"] = same_sign
 tfl.data.SOURCES["rings"] = rings
 noise.SHAPES["rings"] = ((2,), 3)
-names.MODELS[r"mlp_(?P<width>[1-9]\\d*)"] = "parts.mlp"
-sys.modules["tf_lottery.models.parts"] = sys.modules[__name__]
+names.MODELS[r"mlp_(?P<width>[1-9]\\d*)"] = mlp
 """
 
 # %% [markdown]
@@ -196,8 +195,6 @@ sys.modules["tf_lottery.models.parts"] = sys.modules[__name__]
 
 # %%
 HEADER = '''"""A criterion, a data source and a network; importing this file enters them."""
-
-import sys
 
 import numpy as np
 
@@ -231,17 +228,16 @@ test_the_entries_are_found()
 # pruning. They share the dense network of each *replicate*, the whole experiment once more with another seed, so they
 # can be compared in pairs.
 #
-# Now the part that is easy to get wrong. Trainings run in *processes of their own*, which begin with an empty memory:
-# what you enter in one process is not there in another. Each of them begins by reading the script that was started,
-# from its top to `if __name__ == "__main__":`. So the script imports `parts` at the top. Then every process has the
-# entries, whatever `jobs` is.
+# Trainings run in *processes of their own*, which begin with an empty memory. They import the modules that entries come
+# from, whatever `jobs` is. So the parts must be in a module that can be imported, like `parts.py` here; functions of a
+# notebook, or of a config file, are not.
 
 # %%
 SCRIPT = f'''"""Our criterion against the magnitude and chance."""
 
 import sys
 
-import parts  # enters our parts, in each process
+import parts  # enters our parts
 import tf_lottery as tfl
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.smoke import smoke
@@ -329,13 +325,12 @@ plt.show()
 # | | parts in a file of yours | parts in a clone |
 # |---|---|---|
 # | your own `fit` | yes | yes |
-# | `tfl.find_tickets` in a script that imports them at its top, with any `jobs` | yes | yes |
-# | the same from a notebook or a prompt: processes have no script to read | no: start a script, as here | yes |
+# | `tfl.find_tickets` with any `jobs`, in a script or a notebook that imports them | yes | yes |
 # | `tfl.load_network`, `page.write` in a program that imports them first | yes | yes |
-# | `scripts/find_tickets.py` with a config that imports them | no: the config is read in the first process only | yes |
+# | `scripts/find_tickets.py` with a config that imports them, its folder on `PYTHONPATH` | yes | yes |
 # | `scripts/report.py`, `runs.py`, `export.py` on such a run | no: they do not know the names | yes |
 #
-# From outside, an unknown name in another process ends with an error that lists the known names, and, where it stands
+# From outside, an unknown name in another program ends with an error that lists the known names, and, where it stands
 # in a run directory, calls its config damaged. Nothing is lost: import the parts, and it is read.
 #
 # Names are all that a run directory knows of parts. If you change `same_sign`, a run that goes on does not notice. Give

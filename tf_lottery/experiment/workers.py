@@ -7,6 +7,7 @@ belong to the experiment, not to the program that started it.
 import contextlib
 import ctypes
 import dataclasses
+import importlib
 import multiprocessing
 import os
 import signal
@@ -21,12 +22,15 @@ from types import TracebackType
 from typing import Any
 
 from tf_lottery import quiet
-from tf_lottery.errors import LotteryError, RunError, StoppedError
+from tf_lottery.core.criteria import CRITERIA
+from tf_lottery.data import SOURCES
+from tf_lottery.errors import ConfigError, LotteryError, RunError, StoppedError
 from tf_lottery.experiment.cadence import EVERY_TEN_MINUTES, Cadence
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Needs, Plan
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.watcher import Watcher
+from tf_lottery.models.names import MODELS
 from tf_lottery.topology import ONE_DEVICE, Topology
 
 _POLL_SECONDS = 0.1
@@ -51,7 +55,7 @@ class Workers:
             jobs,
             mp_context=context,
             initializer=_start,
-            initargs=(config, topology, cadence, self._news, self._stop),
+            initargs=(config, topology, cadence, self._news, self._stop, _homes_of_parts()),
         )
         self._jobs, self._topology = jobs, topology
         self._begun: set[Unit] = set()
@@ -147,6 +151,16 @@ class Workers:
         return isinstance(error, StoppedError if self._topology.is_alone else RunError)
 
 
+def _homes_of_parts() -> list[str]:
+    """The modules of criteria, data sources and networks that are not ours; a new process has yet to import them.
+
+    What a script has entered by itself is entered anew where a process begins by reading that script.
+    """
+    parts = (*CRITERIA.values(), *SOURCES.values(), *filter(callable, MODELS.values()))
+    homes = {part.__module__ for part in parts}
+    return sorted(home for home in homes if home.partition(".")[0] not in ("tf_lottery", "__main__", "__mp_main__"))
+
+
 def _failure(future: Future) -> LotteryError | None:
     try:
         future.result()
@@ -158,13 +172,13 @@ def _failure(future: Future) -> LotteryError | None:
 _worker: dict[str, Any] = {}  # of a worker process: its config, its queue of news; its setups once they are made
 
 
-def _start(config: Experiment, topology: Topology, cadence: Cadence, news: Any, stop: Any) -> None:
+def _start(config: Experiment, topology: Topology, cadence: Cadence, news: Any, stop: Any, homes: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, lambda *_: setattr(stop, "value", 1))  # the state is kept first
     if sys.platform == "linux":  # a thread does not run while TensorFlow waits for other machines
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _worker.update(config=config, topology=topology, cadence=cadence, news=news, stop=stop)
+    _worker.update(config=config, topology=topology, cadence=cadence, news=news, stop=stop, homes=homes)
 
 
 def _die_with_parent() -> None:
@@ -182,6 +196,7 @@ def _setups() -> tuple[Any, Any]:
             from tf_lottery.training import process
 
             config, topology = _worker["config"], _worker["topology"]
+            _import_parts(_worker["homes"])
             kinds = execution.layer_kinds(config)
             _worker["execution"] = execution.chosen(process.device_kind(), topology.strategy, kinds)
             config = execution.settled(config, _worker["execution"])
@@ -193,6 +208,18 @@ def _setups() -> tuple[Any, Any]:
             process.start()
             _worker["setups"] = imp, setups.Setups(config)
     return _worker["setups"]
+
+
+def _import_parts(homes: list[str]) -> None:
+    for home in homes:
+        try:
+            importlib.import_module(home)
+        except ImportError as error:
+            raise ConfigError(
+                f"A training process cannot import {home!r}, where a criterion, data source or network of yours is "
+                f"from ({error}). Put it into a module that can be imported, for instance by PYTHONPATH, and import "
+                "that in your config."
+            ) from error
 
 
 def _plan() -> Plan:

@@ -4,7 +4,7 @@ Importing this package imports no Keras; a network's module is imported when the
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tf_lottery.errors import ModelError
@@ -46,6 +46,11 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int) -> Any:
             "A network needs the shape of one example and a number of classes, all whole numbers of at least 1, as in "
             f"(28, 28, 1) and 10. Received: {input_shape!r} and {num_classes!r}"
         )
+    return _builder(place)(tuple(input_shape), num_classes, **arguments)
+
+
+def _builder(place: str | Callable[..., Any]) -> Callable[..., Any]:
+    if callable(place):
+        return place
     module, _, function = place.partition(".")
-    builder = getattr(importlib.import_module(f"tf_lottery.models.{module}"), function)
-    return builder(tuple(input_shape), num_classes, **arguments)
+    return getattr(importlib.import_module(f"tf_lottery.models.{module}"), function)

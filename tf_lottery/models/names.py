@@ -2,11 +2,14 @@
 
 import difflib
 import re
+from collections.abc import Callable
+from typing import Any
 
 from tf_lottery.errors import ModelError
 
-# The pattern of a whole name -> where its network is built. What a named group matches is that argument, a number.
-MODELS: dict[str, str] = {
+# The pattern of a whole name -> where its network is built, or, from outside this package, the function itself. What a
+# named group matches is that argument, a number.
+MODELS: dict[str, str | Callable[..., Any]] = {
     r"lenet_300_100": "lenet.lenet_300_100",
     r"conv_(?P<depth>2|4|6)": "conv.conv",
     r"resnet_(?P<depth>8|14|20|32|56)(_w(?P<width>[1-9]\d{0,2}))?(_(?P<dimensions>1)d)?": "cifar_resnet.resnet",
@@ -49,7 +52,7 @@ def layer_kinds(name: str) -> set[str]:
         name: Of a network.
 
     Returns:
-        One or both.
+        One or both; both for networks from outside this package.
 
     Raises:
         ModelError: an unknown name.
@@ -58,18 +61,19 @@ def layer_kinds(name: str) -> set[str]:
         >>> sorted(layer_kinds("lenet_300_100")), sorted(layer_kinds("vgg_19"))
         (['dense'], ['convolution', 'dense'])
     """
-    module, _, _ = parse(name)[0].partition(".")
-    return {"dense"} if module in _DENSE else {"convolution", "dense"}
+    place, _ = parse(name)
+    is_dense = isinstance(place, str) and place.partition(".")[0] in _DENSE
+    return {"dense"} if is_dense else {"convolution", "dense"}
 
 
-def parse(name: str) -> tuple[str, dict[str, int]]:
-    """Where the network of this name is built, as "module.function", and with which arguments.
+def parse(name: str) -> tuple[str | Callable[..., Any], dict[str, int]]:
+    """Where the network of this name is built, as "module.function" or a function, and with which arguments.
 
     Args:
         name: Of a network.
 
     Returns:
-        The place below `tf_lottery.models`, and the arguments by name.
+        The place below `tf_lottery.models` or the function, and the arguments by name.
 
     Raises:
         ModelError: an unknown name, or a depth or width that there is not; the message lists what there is.
