@@ -11,7 +11,7 @@ if ! cmp -s <(cat pyproject.toml scripts/constraints.txt) "$stamp"; then
         echo "Error: Python 3.11 to 3.13 is needed; $found is $("$found" -V). Name another one with PYTHON=..." >&2
         exit 1
     fi
-    echo "Installing into .venv (about 2 GB, a minute or two) ..."
+    echo "Installing into .venv (about 3 GB, a minute or two) ..."
     if ! "$found" -m venv .venv; then
         echo "Error: .venv could not be made. On Debian: apt-get install python3-venv" >&2
         exit 1
