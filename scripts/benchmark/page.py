@@ -37,6 +37,8 @@ GOALS = (
     Goal("a masked step of `fit`, convolutions: times dense", "masked_fit", "small_conv, no XLA", "masked", 1.03),
     Goal("a whole experiment: times the best plain `fit`", "whole_experiment", "whole command", "find_tickets", 1.15),
     Goal("selection at ResNet-50 size: times np.partition", "level_turnover", "resnet_50, level 1", "selection", 1.5),
+    Goal("reading ResNet-50's weights: passes over memory", "level_turnover", "resnet_50, level 1", "read", 3),
+    Goal("writing them back, masked: passes over memory", "level_turnover", "resnet_50, level 1", "write", 3),
     Goal(
         "two jobs: throughput times that of one",
         "growth",
