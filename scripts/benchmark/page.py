@@ -88,22 +88,31 @@ SECTIONS = (
         "tfmot ranks each layer alone. Each weight is copied three times between two levels: out of TensorFlow, "
         "masked, and into TensorFlow. That these take more than three passes is Keras' work for each of ResNet-50's "
         "320 variables, 20 of the 58 ms of writing in a profile, and the first touch of new memory; the masks are "
-        "12 ms.",
+        "12 ms. `np.partition` ranks all weights at every level, also where few are left.",
     ),
     ("stored_states", "On disk", "States of a training under way, which checkpoints keep, and finished trainings."),
-    ("startup", "Starting up", "Whole processes."),
+    (
+        "startup",
+        "Starting up",
+        "Whole processes. `import tf_lottery` alone imports nothing of note, so it is not told from none; its names are "
+        "imported when they are first used.",
+    ),
     (
         "growth",
         "How time grows",
         "Whole commands on handwritten digits, 3,000 steps a training. The trainings of two jobs are counted side by "
-        "side: their seconds, divided by two.",
+        "side: their seconds, divided by two. Starting up takes as long with two jobs as with one, and the last training "
+        "may be alone, so that commands of seconds gain less than the last row says, which is for trainings as long as "
+        "those of the papers.",
     ),
     (
         "execution_settings",
         "Threads, XLA, and steps an execution",
         "What the table in `tf_lottery/experiment/execution.py` was made of: XLA and 500 steps for dense networks; no "
         "XLA and 100 steps for convolutions; one thread, because two trainings side by side are faster than one with "
-        "two threads. Evaluations of a batch at the end of each measurement included.",
+        "two threads. Where nothing trains beside it, a LeNet gains by `--config.train.threads=2`. Other devices than "
+        "CPUs were not measured: there it is no XLA, 100 steps. Evaluations of a batch at the end of each measurement "
+        "included.",
     ),
     (
         "dead_units",
