@@ -94,16 +94,16 @@ SECTIONS = (
     (
         "startup",
         "Starting up",
-        "Whole processes. `import tf_lottery` alone imports nothing of note, so it is not told from none; its names are "
-        "imported when they are first used.",
+        "Whole processes. `import tf_lottery` alone imports nothing of note, so it is not told from none; its names "
+        "are imported when they are first used.",
     ),
     (
         "growth",
         "How time grows",
         "Whole commands on handwritten digits, 3,000 steps a training. The trainings of two jobs are counted side by "
-        "side: their seconds, divided by two. Starting up takes as long with two jobs as with one, and the last training "
-        "may be alone, so that commands of seconds gain less than the last row says, which is for trainings as long as "
-        "those of the papers.",
+        "side: their seconds, divided by two. Starting up takes as long with two jobs as with one, and the last "
+        "training may be alone, so that commands of seconds gain less than the last row says, which is for trainings "
+        "as long as those of the papers.",
     ),
     (
         "execution_settings",
