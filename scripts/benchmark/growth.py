@@ -27,7 +27,7 @@ LONG = 15_000  # steps, as in the papers' LeNet: what a process compiles once ha
 
 
 def main() -> None:
-    sizes = {f"{levels} levels, 1 replicate, 1 job": (levels, 1, 1) for levels in LEVELS}
+    sizes = {f"{levels} level{'s' * (levels > 1)}, 1 replicate, 1 job": (levels, 1, 1) for levels in LEVELS}
     sizes |= {
         f"5 levels, {replicates} replicate{'s' * (replicates > 1)}, {jobs} job{'s' * (jobs > 1)}": (5, replicates, jobs)
         for replicates in REPLICATES

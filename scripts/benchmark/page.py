@@ -90,7 +90,13 @@ SECTIONS = (
         "320 variables, 20 of the 58 ms of writing in a profile, and the first touch of new memory; the masks are "
         "12 ms. `np.partition` ranks all weights at every level, also where few are left.",
     ),
-    ("stored_states", "On disk", "States of a training under way, which checkpoints keep, and finished trainings."),
+    (
+        "stored_states",
+        "On disk",
+        "States of a training under way, which checkpoints keep, and finished trainings. What keeping one every ten "
+        "minutes costs is the time of one divided by ten minutes; a LeNet that keeps one every 500 steps, which take "
+        "a quarter of a second, pays 4%.",
+    ),
     (
         "startup",
         "Starting up",
@@ -110,8 +116,9 @@ SECTIONS = (
         "Threads, XLA, and steps an execution",
         "What the table in `tf_lottery/experiment/execution.py` was made of: XLA and 500 steps for dense networks; no "
         "XLA and 100 steps for convolutions; one thread, because two trainings side by side are faster than one with "
-        "two threads. Where nothing trains beside it, a LeNet gains by `--config.train.threads=2`. Other devices than "
-        "CPUs were not measured: there it is no XLA, 100 steps. Evaluations of a batch at the end of each measurement "
+        "two threads. Where nothing trains beside it, a LeNet gains by `--config.train.threads=2`; these small residual "
+        "networks, whose time goes into starting operations, lose. Larger networks and other devices than CPUs were "
+        "not measured: they have what convolutions have. Evaluations of a batch at the end of each measurement "
         "included.",
     ),
     (
@@ -131,7 +138,7 @@ TRIED = """
   the dense step as it is (`Select`), 1.14 with `tf.where`, 1.07 with a bitwise and, 1.06 with `multiply_no_nan`; the
   last two need masks four times as large.
 - Training without dead units: see above. A third less time a step at 1% density, a seventh at 4%, nothing at 11%, and
-  each level would have to be compiled anew, which takes as long as 1,700 steps.
+  each level would have to be compiled anew, which takes as long as 2,000 steps.
 - Reading Fashion-MNIST faster: of 2.7 s, 1.8 are spent in reading the records and less than one in decoding them;
   decoding in batches takes longer (3.2 s).
 """
