@@ -115,11 +115,12 @@ SECTIONS = (
         "execution_settings",
         "Threads, XLA, and steps an execution",
         "What the table in `tf_lottery/experiment/execution.py` was made of: XLA and 500 steps for dense networks; no "
+        "What the table in `tf_lottery/experiment/execution.py` was made of: XLA and 500 steps for dense networks; no "
         "XLA and 100 steps for convolutions; one thread, because two trainings side by side are faster than one with "
-        "two threads. Where nothing trains beside it, a LeNet gains by `--config.train.threads=2`; these small residual "
-        "networks, whose time goes into starting operations, lose. Larger networks and other devices than CPUs were "
-        "not measured: they have what convolutions have. Evaluations of a batch at the end of each measurement "
-        "included.",
+        "two threads. Where nothing trains beside it, a LeNet gains by `--config.train.threads=2`; these small "
+        "residual networks, whose time goes into starting operations, lose. Larger networks and other devices than "
+        "CPUs were not measured: they have what convolutions have. Evaluations of a batch at the end of each "
+        "measurement included.",
     ),
     (
         "dead_units",
