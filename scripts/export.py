@@ -13,6 +13,7 @@ from typing import Any
 from absl import flags
 
 from tf_lottery import command_line, quiet
+from tf_lottery.experiment import parts
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.report import answers, terminal, text
 
@@ -31,10 +32,12 @@ _CONTROL = flags.DEFINE_string("control", "", "A control instead of the ticket, 
 _VARIANT = flags.DEFINE_string("variant", "", "Of a sweep, the label of the variant.")
 _TO = flags.DEFINE_string("to", None, "The file or directory to write. Default: one in RUN_DIR/exports.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replaces an earlier export at that place.")
+_PARTS = command_line.define_parts()
 _OUTPUT = command_line.Output()
 
 
 def main() -> None:
+    parts.enter(_PARTS.value)
     run = Run.load(_RUN_DIR.value)
     unit = Unit(_REPLICATE.value, _LEVEL.value, _CONTROL.value, _VARIANT.value)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

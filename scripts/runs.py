@@ -14,9 +14,11 @@ import difflib
 
 from tf_lottery import command_line
 from tf_lottery.errors import ConfigError
+from tf_lottery.experiment import parts
 from tf_lottery.report import listing
 
 _COMMANDS = {"list": listing.show_runs, "show": listing.show_run, "verify": listing.verify_run}
+_PARTS = command_line.define_parts()
 _OUTPUT = command_line.Output()
 
 
@@ -27,6 +29,7 @@ def main(command: str = "", run_dir: str = "") -> None:
         raise ConfigError(f"The command must be one of {', '.join(_COMMANDS)}. Received: {command!r}.{hint}")
     if not run_dir:
         raise ConfigError(f"{command} needs a directory: runs.py {command} DIR")
+    parts.enter(_PARTS.value)
     _COMMANDS[command](run_dir, _OUTPUT.answer)
 
 

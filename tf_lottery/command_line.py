@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import io
 import json
 import math
 import os
@@ -20,14 +21,15 @@ from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
 
 
-def run(main: Callable[..., None], *, arguments: int = 0) -> NoReturn:
+def run(main: Callable[..., None], *, arguments: int = 0) -> None:
     """Parses the command line and calls `main`; a user's mistake never gives a traceback.
 
     Args:
         main: Called with what is no flag.
         arguments: How many of those there may be.
     """
-    sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 must not cost a result
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 must not cost a result
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
             signal.signal(number, _interrupt)  # like Ctrl-C: unwinds, so that workers end too
@@ -71,6 +73,13 @@ class Output:
             sys.stdout.write(json.dumps(_plain(result()), indent=2, allow_nan=False) + "\n")
         elif not self._quiet.value:
             show()
+
+
+def define_parts() -> flags.FlagHolder:
+    """The flag `--parts`, for `experiment.parts.enter`: find_tickets.py has the config import what it needs."""
+    holder = flags.DEFINE_list("parts", [], "Modules with criteria, data sources and networks of your own.")
+    _list_in_help("parts")
+    return holder
 
 
 def experiment(holder: flags.FlagHolder) -> Experiment:
@@ -126,8 +135,8 @@ def _parse(argv: list[str], most_arguments: int) -> list[str]:
             message = f"Give --{missing[1]}=VALUE"
         raise ConfigError(f"{message}. See --help.") from error
     except Exception as error:  # whatever the config file raises comes through here
-        message = str(error).strip().splitlines()[-1:] or [""]
-        raise ConfigError(f"The config cannot be used: {type(error).__name__}: {message[0]}") from error
+        (last,) = str(error).strip().splitlines()[-1:] or [""]
+        raise ConfigError(f"The config cannot be used: {type(error).__name__}: {last}") from error
     if flags.FLAGS["verbosity"].using_default_value:
         flags.FLAGS.verbosity = logging.WARNING  # `app` would make it INFO, where TensorFlow tells of all it writes
     if len(rest) > 1 + most_arguments:
@@ -144,8 +153,8 @@ def _check_experiment(arguments: list[str]) -> None:
                 near = difflib.get_close_matches(field[1], known, 1, cutoff=0.4)
                 hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}"
                 raise ConfigError(f"The config has no field {field[1]!r}.{hint}")
-        elif path := re.match(r"--?config(?:=(.*))?$", argument):
-            path = path[1] if path[1] is not None else "".join(arguments[position + 1 : position + 2])
+        elif given := re.match(r"--?config(?:=(.*))?$", argument):
+            path = given[1] if given[1] is not None else "".join(arguments[position + 1 : position + 2])
             if not os.path.isfile(path.partition(":")[0]):
                 raise ConfigError(f"There is no config file {path!r}. The folder configs/ has some.")
 

@@ -33,6 +33,7 @@ def _guarded(model: Any, method: Callable[..., Any], action: Callable[..., None]
         action(model, *args, **kwargs)
         return method(*args, **kwargs)
 
-    guarded.__signature__ = inspect.signature(method)  # legacy Keras' own says `self`, and `wraps` copies it
-    guarded.actions = (*getattr(method, "actions", ()), action)
-    return guarded
+    hung: Any = guarded
+    hung.__signature__ = inspect.signature(method)  # legacy Keras' own says `self`, and `wraps` copies it
+    hung.actions = (*getattr(method, "actions", ()), action)
+    return hung

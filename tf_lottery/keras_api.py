@@ -180,14 +180,14 @@ def _call(node: Any) -> Call:
     given = (node.call_args, node.call_kwargs) if LEGACY else (node.arguments.args, node.arguments.kwargs)
     settings = [item for item in tf.nest.flatten(given) if not hasattr(item, "_keras_history")]
     masks = [getattr(tensor, "_keras_mask", None) for tensor in tf.nest.flatten(inputs)]
-    tensors = [tuple(map(_tensor, tf.nest.flatten(some))) for some in (inputs, node.outputs)]
-    return Call(layer, *tensors, is_plain=all(item is None or item is False for item in settings + masks))
+    came, went = (tuple(map(_tensor, tf.nest.flatten(some))) for some in (inputs, node.outputs))
+    return Call(layer, came, went, is_plain=all(item is None or item is False for item in settings + masks))
 
 
 def _tensor(tensor: Any) -> Tensor:
-    origin = tensor._keras_history
+    layer, call, position = tensor._keras_history
     shape = () if getattr(tensor.shape, "rank", 0) is None else tuple(tensor.shape)
-    return Tensor(id(origin[0]), *origin[1:], shape)
+    return Tensor(id(layer), call, position, shape)
 
 
 def attach(model: Any, name: str, layer: Any) -> None:
@@ -215,7 +215,7 @@ def with_signature_of(original: Callable[..., Any], function: Callable[..., Any]
     def call(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
-    call.__signature__ = inspect.signature(original)
+    call.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
     return call
 
 
@@ -225,7 +225,7 @@ def built_by_a_call(build: Callable[..., None]) -> Callable[..., None]:
     Only that gives a layer of several inputs (MultiHeadAttention) all shapes it needs.
     """
     if not LEGACY:
-        build._is_default = True
+        build._is_default = True  # type: ignore[attr-defined]
     return build
 
 

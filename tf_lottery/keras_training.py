@@ -101,7 +101,7 @@ def optimizer_variables(optimizer: Any) -> Sequence[Variable]:
         return variables  # Keras 3 lists them all
     if (rate := learning_rate_variable(optimizer)) is not None:
         variables.append(rate)
-    scale = getattr(optimizer, "_loss_scale", None)  # a plain number where it does not change
+    scale: Any = getattr(optimizer, "_loss_scale", None)  # a plain number where it does not change
     return [*variables, scale._current_loss_scale, scale._counter] if hasattr(scale, "_counter") else variables
 
 
@@ -134,7 +134,7 @@ def _changing(optimizer: Any, update: Callable[..., Any], change: Callable[..., 
         for weight, average in moving_averages(optimizer, variables):
             change(weight, average)
 
-    update_and_change.change = change
+    update_and_change.change = change  # type: ignore[attr-defined]
     return update_and_change
 
 

@@ -89,7 +89,7 @@ def _names(siblings: list[Any]) -> list[str]:
 
 def _automatic(layer: Any) -> str | None:
     """What stands before the number in a name that Keras made itself; None for one that a person chose."""
-    base = re.fullmatch(r"(.*?)(?:_\d+)?", layer.name, re.DOTALL)[1]
+    base = re.sub(r"_\d+\Z", "", layer.name)
     own = _snake_case(type(layer).__name__)
     if base == own or (own in _FUNCTIONAL and base in _FUNCTIONAL):
         return own

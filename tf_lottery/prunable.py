@@ -118,7 +118,8 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
             raise ModelError(f"{type(layer).__name__} is an RNN cell: wrap its RNN layer, Prunable(RNN(cell)).")
         kwargs.setdefault("name", layer.name)
         kwargs.setdefault("dtype", layer.dtype_policy)
-        self.call = keras_api.with_signature_of(layer.call, self.call)  # masks, training, shapes: Keras goes by it
+        # Masks, training, shapes: Keras goes by it.
+        self.call = keras_api.with_signature_of(layer.call, self.call)  # type: ignore[method-assign]
         super().__init__(layer, **kwargs)
         self.supports_masking = layer.supports_masking
         self.only = None if only is None else tuple(only)

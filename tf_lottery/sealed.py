@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,19 @@ def unseal(data: bytes) -> dict[str, Any]:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ValueError("it cannot be read") from error
+
+
+def finite(content: Any) -> Any:
+    """What strict JSON can hold, which knows no NaN: what is not a finite number becomes null.
+
+    >>> finite({"loss": float("nan"), "steps": (1, 2)})
+    {'loss': None, 'steps': [1, 2]}
+    """
+    if isinstance(content, Mapping):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _sealed(text: bytes) -> bytes:

@@ -328,10 +328,10 @@ plt.show()
 # | `tfl.find_tickets` with any `jobs`, in a script or a notebook that imports them | yes | yes |
 # | `tfl.load_network`, `page.write` in a program that imports them first | yes | yes |
 # | `scripts/find_tickets.py` with a config that imports them, its folder on `PYTHONPATH` | yes | yes |
-# | `scripts/report.py`, `runs.py`, `export.py` on such a run | no: they do not know the names | yes |
+# | `scripts/report.py`, `runs.py`, `export.py` on such a run | with `--parts=parts`, its folder on `PYTHONPATH` | yes |
 #
-# From outside, an unknown name in another program ends with an error that lists the known names, and, where it stands
-# in a run directory, calls its config damaged. Nothing is lost: import the parts, and it is read.
+# From outside, an unknown name in another program ends with an error that lists the known names. Nothing is lost:
+# import the parts, and the run is read.
 #
 # Names are all that a run directory knows of parts. If you change `same_sign`, a run that goes on does not notice. Give
 # a changed part a new name.

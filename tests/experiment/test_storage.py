@@ -133,17 +133,18 @@ def test_a_config_whose_generations_are_both_damaged_is_named(run, content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"model.name": "mine"}, "Unknown model 'mine'"),
         ({"nonsense": 1}, "Unknown or missing fields: nonsense"),
         ({"replicates": None}, "`replicates` must be a whole number"),
         ({"train.learning_rate": 1e400}, "`train.learning_rate` must be a number"),
     ],
 )
-def test_a_config_of_impossible_values_is_named(run, change, message):
+def test_a_config_of_what_is_not_known_here_is_named(run, change, message):
     content = json.dumps(config_lib.fields(run.config) | change, indent=2).replace("Infinity", "1e400").encode() + b"\n"
     checksum = hashlib.sha256(content).hexdigest()
     sealed_by_hand = content[:-3] + b',\n  "sha256": "%s"\n}\n' % checksum.encode()
     (run.path / "config.json").write_bytes(sealed_by_hand)
-    with pytest.raises(DamageError, match=rf"config.json is damaged: {message}"):
+    with pytest.raises(RunError, match=rf"config.json cannot be used here: {message}.* --parts=MODULE"):
         Run.load(run.path)
 
 

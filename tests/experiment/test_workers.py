@@ -63,7 +63,7 @@ def test_all_workers_start_up_while_the_first_one_plans(monkeypatch):
 
     monkeypatch.setattr(made._executor, "submit", submit)
     assert made.plan() == Plan({"": (100, 0)}, jobs=3)
-    assert submitted == ["_plan", "_prepare", "_prepare"]
+    assert submitted == ["plan", "prepare", "prepare"]
 
 
 def perform(pool, units, run):

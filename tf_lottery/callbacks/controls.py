@@ -52,7 +52,7 @@ def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str
     """The last level whose metric is at most `within` worse than level 0's; see LotteryTicket.best."""
     dense = records[0]["metrics"]
     monitor = _main_metric({name for record in records for name in record["metrics"]}) if monitor is None else monitor
-    if monitor not in dense:
+    if monitor is None or monitor not in dense:
         raise ConfigError(
             f"No metric {monitor!r} was measured at the end of level 0 (see `validation_freq`). "
             f"Known: {', '.join(dense) or 'none'}"

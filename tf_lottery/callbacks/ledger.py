@@ -53,7 +53,7 @@ class Ledger:
         self._check(settings)
         self._settings = _as_stored(settings)
         if self.path is not None:
-            files.write(self.path / "settings.json", sealed.seal(_finite(settings)), "callback settings")
+            files.write(self.path / "settings.json", sealed.seal(sealed.finite(settings)), "callback settings")
             for stale in set(self.path.glob("optimizer_*.tfl")) - {
                 self.path / f"optimizer_{len(self.records) - 1:02d}.tfl"
             }:
@@ -67,7 +67,7 @@ class Ledger:
             self.write(f"optimizer_{level:02d}", Ticket({}, {"optimizer": optimizer}))
         self.records.append(dict(record))
         if self.path is not None:
-            content = {"levels": _finite(self.records), "files": self._digests}
+            content = {"levels": sealed.finite(self.records), "files": self._digests}
             files.write(self.path / "records.json", sealed.seal(content), "callback records")
         if optimizer is not None and level:
             self.forget(f"optimizer_{level - 1:02d}")
@@ -127,12 +127,13 @@ class Ledger:
             if not self.path.is_dir() or not all(map(files.is_leftover, self.path.iterdir())):
                 raise RunError(f"{self.path} holds something else than lottery tickets. Choose a new or an empty one.")
             return
-        self._settings = self._sealed("settings.json")
+        self._settings = _unsealed(self.path / "settings.json")
         if (self.path / "records.json").exists():
-            content = self._sealed("records.json")
-            self.records, self._digests = content.get("levels"), content.get("files")
-            if not isinstance(self.records, list) or not isinstance(self._digests, dict):
+            content = _unsealed(self.path / "records.json")
+            records, digests = content.get("levels"), content.get("files")
+            if not isinstance(records, list) or not isinstance(digests, dict):
                 raise DamageError(f"{self.path / 'records.json'} is damaged: it holds no levels. {_WAY_OUT}")
+            self.records, self._digests = records, digests
         for level, record in enumerate(self.records):
             if not _is_record(record, level):
                 raise DamageError(f"{self.path / 'records.json'} is damaged: record {level} is not one. {_WAY_OUT}")
@@ -151,11 +152,12 @@ class Ledger:
                 "Choose another directory, or make a new LotteryTicket."
             )
 
-    def _sealed(self, name: str) -> dict[str, Any]:
-        try:
-            return sealed.unseal(files.read(self.path / name, sealed.MAX_BYTES))
-        except (OSError, ValueError) as error:
-            raise DamageError(f"{self.path / name} is damaged: {error}. {_WAY_OUT}") from error
+
+def _unsealed(path: Path) -> dict[str, Any]:
+    try:
+        return sealed.unseal(files.read(path, sealed.MAX_BYTES))
+    except (OSError, ValueError) as error:
+        raise DamageError(f"{path} is damaged: {error}. {_WAY_OUT}") from error
 
 
 def _checksum(path: Path) -> str:
@@ -178,13 +180,4 @@ def _continues(stored: Any, asked: Any) -> bool:
 
 def _as_stored(settings: Mapping[str, Any]) -> Any:
     """The settings as they come back from a file, which knows lists and no tuples."""
-    return json.loads(json.dumps(_finite(settings)))
-
-
-def _finite(content: Any) -> Any:
-    """Strict JSON knows no NaN: what is not a finite number becomes null."""
-    if isinstance(content, Mapping):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+    return json.loads(json.dumps(sealed.finite(settings)))

@@ -127,7 +127,7 @@ class LevelsInFit(keras.callbacks.Callback):
             if each:
                 setattr(self, event, method)
             else:
-                vars(self).pop(event, None)
+                self.__dict__.pop(event, None)
 
     def _begin_batch(self, batch: int, logs: Any = None) -> None:
         self._level.begin_batch(batch, logs)

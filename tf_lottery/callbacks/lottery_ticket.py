@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -94,7 +95,7 @@ class LotteryTicket(LevelsInFit):
         fraction: Share | schedules.Schedule = 0.2,
         *,
         epochs_per_level: int,
-        rates: Mapping[str, Share] | Sequence[str] = (),
+        rates: Mapping[str | re.Pattern[str], Share] | Sequence[str] = (),
         scope: str = "global",
         criterion: str | Criterion = "magnitude",
         rewind: str = "weights",
@@ -272,7 +273,7 @@ class LotteryTicket(LevelsInFit):
                 "rewind to. Choose an earlier `rewind_to`, or stop later."
             )
         final = state.weights(self.model) if level.is_restored else state.trained_weights(self.model, self._optimizer)
-        record = {
+        record: dict[str, Any] = {
             "level": level.number,
             "density": masks_lib.density(self._masks),
             "density_by_weight": masks_lib.density_by_weight(self._masks),
@@ -280,8 +281,12 @@ class LotteryTicket(LevelsInFit):
             "step": keras_training.batches_trained(self._optimizer),
             "metrics": {name: float(value) for name, value in metrics.items() if np.ndim(value) == 0},
         }
-        origin = {"level": level.number, "rewind_step": self.table.rewind, "rewind": self.settings.rewind}
-        origin["state_at_k"] = self._state_at_k
+        origin = {
+            "level": level.number,
+            "rewind_step": self.table.rewind,
+            "rewind": self.settings.rewind,
+            "state_at_k": self._state_at_k,
+        }
         ticket = Ticket(self._masks, {"rewind": self._start, "final": final}, origin)
         goes_on = self.settings.rewind == "none"
         self._ledger.add(record, ticket, state.capture(self.model, self._optimizer)["optimizer"] if goes_on else None)

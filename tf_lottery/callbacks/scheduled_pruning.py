@@ -88,7 +88,8 @@ class ScheduledPruning(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._start = keras_training.batches_trained(self.model.optimizer)
         if self._start != self._done:  # the first epoch, or someone has restored a state
-            self._planned, self._planned_to = {}, self._start
+            self._planned: dict[int, np.float32] = {}
+            self._planned_to = self._start
             self._catch_up(self._start)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -112,6 +113,7 @@ class ScheduledPruning(keras.callbacks.Callback):
 
     def _prune(self, sparsity: Fraction, step: int) -> None:
         masks = model_masks.get_masks(self.model)
+        share: Fraction | dict[str, Fraction]
         if self.scope == "global":
             share = _share_to_remove(masks, sparsity)
         else:

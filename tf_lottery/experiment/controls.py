@@ -45,7 +45,7 @@ def treated(
         `_signs`, each weight has the sign that it had.
     """
     rng, kind = np.random.default_rng(seed), control.removesuffix(_SIGNS)
-    start = dict(drawn if kind == "reinit" else weights)
+    start = dict(drawn or {} if kind == "reinit" else weights)
     for name, mask in masks.items():
         if kind in _TREATMENTS:
             start[name] = _TREATMENTS[kind](weights[name], mask, rng)

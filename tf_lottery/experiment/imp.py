@@ -58,7 +58,12 @@ def train_unit(run: Run, setups: Setups, unit: Unit, checkpoints: Checkpoints = 
     metrics = _metrics(masks, from_step, trainer, progress) | {"seeds": seeds}
     if unit.order and setup.config.stability.points:
         _measure_line(run, setup, unit, seeds, progress, at_end, pauses)
-    result = {"history": progress.history, "metrics": metrics, "line": progress.line, "seconds": pauses.seconds}
+    result: dict[str, Any] = {
+        "history": progress.history,
+        "metrics": metrics,
+        "line": progress.line,
+        "seconds": pauses.seconds,
+    }
     if checkpoints.stores:
         if plan.is_dense(unit):
             _save_dense(run, setups, unit, Ticket(masks, {"final": final}), optimizer, progress.snapshots, result)
@@ -118,7 +123,7 @@ def _measure_line(
             pauses.on_point(progress, at_end)
 
 
-def _masks(run: Run, setup: Setup, unit: Unit, seeds: Mapping[str, int]) -> dict[str, np.ndarray]:
+def _masks(run: Run, setup: Setup, unit: Unit, seeds: Mapping[str, int]) -> Arrays:
     """The masks of a training: those of a level are made of the ticket before it."""
     if not unit.level:
         return masks_lib.ones(setup.shapes["masks"])

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Folder:
         fault = fault_of(self.entries)
         yield self.manifest_path, fault
         for name in {} if fault else self.entries():
-            yield self.path / name, fault_of(lambda name=name: self.read(name))
+            yield self.path / name, fault_of(partial(self.read, name))
 
     @property
     def _way_out(self) -> str:

@@ -122,7 +122,7 @@ def _environments(run: Run | None, now: Mapping[str, Any] | None, allow_drift: b
         known = [drift.DAMAGED]
     if now is None or now in known:
         return known
-    if known and not allow_drift:
+    if run and known and not allow_drift:
         raise RunError(_other_environment(run.path, known[-1], now))
     return [*known, dict(now)]
 

@@ -38,8 +38,8 @@ class Setup:
     def shapes(self) -> Shapes:
         """Of all that the files of a training may hold."""
         of_state = self.trainer.shapes()
-        weights, optimizer = of_state["weights"], of_state["optimizer"]
-        return {"masks": of_state["masks"], "rewind": weights | optimizer, "final": weights | optimizer}
+        everything = {**of_state["weights"], **of_state["optimizer"]}
+        return {"masks": of_state["masks"], "rewind": everything, "final": everything}
 
     def initial_weights(self, initialisation: int, dropout: int) -> dict[str, np.ndarray]:
         """The weights of a new model when the process is seeded with one, its random states when with the other."""

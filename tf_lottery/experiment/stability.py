@@ -106,9 +106,9 @@ def _follows(run: Run, unit: Unit) -> bool:
 
 def _measured(stored: Stored, first: Unit, second: Unit) -> dict[str, dict[str, float]]:
     """On the masks of the second: those of the first are the same, or keep everything."""
-    ends = [stored(unit).weights["final"] for unit in (first, second)]
+    one, other = (stored(unit).weights["final"] for unit in (first, second))
     masks = stored(second).masks
-    return {name: stability.by_weight(measure, *ends, masks) for name, measure in _MEASURES.items()}
+    return {name: stability.by_weight(measure, one, other, masks) for name, measure in _MEASURES.items()}
 
 
 def _place(unit: Unit) -> dict[str, Any]:

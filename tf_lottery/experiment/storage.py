@@ -21,6 +21,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ import pandas as pd
 
 from tf_lottery import files, sealed, ticket as ticket_lib
 from tf_lottery.core.masks import Arrays
-from tf_lottery.errors import RunError
+from tf_lottery.errors import LotteryError, RunError
 from tf_lottery.experiment import config as config_lib, generations, locks, manifest, validation, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.ticket import Shapes, Ticket
@@ -100,7 +101,8 @@ class Run:
             path: The directory.
 
         Raises:
-            RunError: there is none at `path`, or (DamageError) its config is damaged, and so is the backup.
+            RunError: there is none at `path`; or its config names what is not known here, such as a network of yours
+                whose module is not imported; or (DamageError) its config is damaged, and so is the backup.
         """
         path = Path(path)
         try:
@@ -111,9 +113,7 @@ class Run:
             raise RunError(f"{path} is not a run directory: it has no readable config.json.")
         fields = generations.read(path, "config")
         with manifest.reading(path / "config.json"):
-            config = config_lib.from_fields(fields)
-            validation.check(config)
-        return cls(path, config)
+            return cls(path, _experiment(path, fields))
 
     def is_done(self, unit: Unit) -> bool:
         """Whether a training is finished and stored."""
@@ -248,7 +248,7 @@ class Run:
             yield from self._folder(unit).verify()
             return
         for step in self.steps(unit):
-            fault = manifest.fault_of(lambda step=step: self.state(unit, step))
+            fault = manifest.fault_of(partial(self.state, unit, step))
             if (path := self.state_path(unit, step)).exists():  # or else a newer one has come meanwhile
                 yield path, fault
 
@@ -297,6 +297,18 @@ class Run:
         return asdict(unit) | {"experiment": self._experiments[unit.variant]}
 
 
+def _experiment(path: Path, fields: dict[str, Any]) -> Experiment:
+    try:
+        config = config_lib.from_fields(fields)
+        validation.check(config)
+    except LotteryError as error:
+        raise RunError(
+            f"{path / 'config.json'} cannot be used here: {error} Does it name a part of yours? Import the module that "
+            "has it first (in scripts: --parts=MODULE). Or did another version of tf_lottery write it?"
+        ) from error
+    return config
+
+
 def _rows(content: bytes) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(content))
 
@@ -306,9 +318,4 @@ def _csv(rows: Sequence[Mapping[str, float]]) -> bytes:
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
-    """Strict JSON: what is not a finite number (training diverged) becomes null."""
-    finite = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in content.items()
-    }
-    return (json.dumps(finite, indent=2, allow_nan=False) + "\n").encode()
+    return (json.dumps(sealed.finite(content), indent=2, allow_nan=False) + "\n").encode()

@@ -120,7 +120,7 @@ def _types(config: Any, prefix: str = "") -> None:
     """Every field is of the type that it is declared with: a config file can put anything there."""
     for entry in dataclasses.fields(config):
         name, value = prefix + entry.name, getattr(config, entry.name)
-        if dataclasses.is_dataclass(entry.type):
+        if isinstance(entry.type, type) and dataclasses.is_dataclass(entry.type):
             if not isinstance(value, entry.type):
                 raise ConfigError(f"`{name}` must be {entry.type.__name__}(...). Received: {value!r}")
             _types(value, f"{name}.")

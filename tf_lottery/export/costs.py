@@ -136,7 +136,7 @@ def _summed(equation: str, inputs: list[Any]) -> list[int | None]:
     [3]
     """
     operands, _, result = equation.partition("->")
-    lengths = {}
+    lengths: dict[str, int | None] = {}
     for operand, shape in zip(operands.split(","), inputs, strict=True):
         first, _, last = operand.partition("...")
         lengths |= dict(zip(first, shape, strict=False)) | dict(zip(last[::-1], shape[::-1], strict=False))

@@ -78,7 +78,7 @@ def compare(model: Any, *, batch_sizes: Iterable[int] = BATCH_SIZES, rounds: int
     table["multiply_adds"] = [
         form.costs.multiply_adds if form.costs and not form.costs.uncounted else None for form in rows
     ]
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
     runnable = {name: form.predict for name, form in forms.items() if form.predict}
     specs = function.structured_input_signature[0][0]
     for batch_size in batch_sizes:

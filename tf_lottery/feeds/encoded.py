@@ -58,7 +58,7 @@ def records(
 
 def _from_files(shards: Sequence[Shard], seed: int | tf.Tensor | None) -> tf.data.Dataset:
     paths, skips, takes = zip(*shards, strict=True)
-    columns = tf.constant(paths), np.int64(skips), np.int64(takes)
+    columns = tf.constant(paths), np.array(skips, np.int64), np.array(takes, np.int64)
     if seed is not None:  # -1: blocks count from 0
         columns = tuple(tf.random.experimental.stateless_shuffle(column, [seed, -1]) for column in columns)
     files = tf.data.Dataset.from_tensor_slices(columns)

@@ -1,5 +1,7 @@
 """The feed that fits a dataset."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from tf_lottery.data.dataset import Dataset, Encoded
@@ -9,7 +11,7 @@ from tf_lottery.feeds.resident import Resident
 from tf_lottery.feeds.streamed import Streamed
 
 # By kind of data, as in `data.augmentations`.
-_AUGMENTATIONS = {
+_AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "signals": {"none": None},
     "images in memory": {"none": None, "flip_and_crop": images.flip_and_crop},
     "JPEG files": {"none": None, "inception": images.train_image},

@@ -60,7 +60,9 @@ class Resident:
         """On a replica: its share of a batch, x and y."""
         rows = self._share(rows)
         x = tf.gather(self._x, rows)
-        return x if draws is None else self._augment(x, self._share(draws)), tf.gather(self._y, rows)
+        if self._augment and draws is not None:
+            x = self._augment(x, self._share(draws))
+        return x, tf.gather(self._y, rows)
 
     def held_out(self, split: str) -> Iterable[tuple[tf.Tensor, tf.Tensor]]:
         """The batches of `"validation"` or `"test"`, those of a class `NO_EXAMPLE` among them."""

@@ -84,10 +84,10 @@ class Streamed:
     def _from_step(self, order_seed: int, augmentation_seed: int, start: int) -> tf.data.Dataset:
         """Records and the seeds of their crops, from step `start` to the end of training."""
         first, before = divmod(start * self.batch_size, examples := self._dataset.examples["train"])
-        epochs = np.arange(first, max(first + 1, -(-self._steps * self.batch_size // examples)))
-        orders = np.int64([seeds.derive(order_seed, "epoch", epoch) for epoch in epochs])
-        crops = np.int64([(augmentation_seed, epoch) for epoch in epochs])
-        skips = np.int64(before * (epochs == first))
+        epochs = range(first, max(first + 1, -(-self._steps * self.batch_size // examples)))
+        orders = np.array([seeds.derive(order_seed, "epoch", epoch) for epoch in epochs], np.int64)
+        crops = np.array([(augmentation_seed, epoch) for epoch in epochs], np.int64)
+        skips = np.array([before if epoch == first else 0 for epoch in epochs], np.int64)
 
         def of_epoch(order: tf.Tensor, crop: tf.Tensor, skip: tf.Tensor) -> tf.data.Dataset:
             records = encoded.records(self._dataset, "train", order, skip)

@@ -123,7 +123,7 @@ def _at_most_5(x: Any) -> tuple[int, int]:
 def _branch(x: Any, name: str, *convs: tuple[int, Kernel], halve: bool = False) -> Any:
     """Convolutions of (filters, kernel), one after the other; the last one has stride 2 if they `halve` the grid."""
     for number, (filters, kernel) in enumerate(convs, start=1):
-        last = {"stride": 2, "padding": "valid"} if halve and number == len(convs) else {}
+        last: dict[str, Any] = {"stride": 2, "padding": "valid"} if halve and number == len(convs) else {}
         x = _conv(x, filters, kernel, f"{name}_conv{number}", **last)
     return x
 

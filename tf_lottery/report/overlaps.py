@@ -109,8 +109,8 @@ def _pairs(tickets: Mapping[Unit, Packed]) -> Iterator[tuple[str, Unit, Unit, st
             rivals = {
                 unit: tickets[unit] for unit in tickets if (unit.variant, unit.replicate) == (label, first.replicate)
             }
-            if (second := _as_sparse(tickets[first], rivals)) is not None:
-                yield VARIANTS, first, second, label
+            if (rival := _as_sparse(tickets[first], rivals)) is not None:
+                yield VARIANTS, first, rival, label
 
 
 def _as_sparse(ticket: Packed, rivals: Mapping[Unit, Packed]) -> Unit | None:

@@ -102,7 +102,7 @@ class Overview:
     def seconds_left(self) -> float | None:
         """The time of the trainings that remain, one after another, at the median pace of the finished ones.
 
-        None if that is not known. The time of a training that was resumed is that of its last process only.
+        None if that is not known.
         """
         if self.done == len(self.trainings):
             return 0.0

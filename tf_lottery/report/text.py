@@ -1,7 +1,7 @@
 """What a report says in words and numbers, for the page, the terminal and docs alike."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -178,7 +178,7 @@ def _density(summary: pd.DataFrame, level: int) -> float:
     return summary["density"]["mean"][analysis.TICKET, level]
 
 
-def _cell(summary: pd.DataFrame, branch: str, level: int, measure: str, show) -> str:
+def _cell(summary: pd.DataFrame, branch: str, level: int, measure: str, show: Callable[[float], str]) -> str:
     if (branch, level) not in summary.index:
         return ""
     values = summary.loc[(branch, level), measure]

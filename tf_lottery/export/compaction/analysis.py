@@ -126,7 +126,7 @@ class Reasons:
         self.is_spare = spare
 
     def _spread_needs(self, readers: list[Reader]) -> None:
-        before = -1
+        before = np.intp(-1)
         while before != (before := np.count_nonzero(self._stays)):
             for reader in readers:
                 needed = reader.needs[:, self._stays[self._groups[reader.unit_tensor]]].any(1)

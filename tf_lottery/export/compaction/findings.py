@@ -31,7 +31,7 @@ class Finding:
 def findings(analysis: Analysis, names: Mapping[int, str]) -> dict[str, Finding]:
     """A finding for each layer of a graph that has units of its own, by its name in `names`."""
     demanded = _demanded(analysis)
-    found = {}
+    found: dict[str, Finding] = {}
     for call, role in analysis.calls:
         if (units := _units(call, role)) is not None and id(call.layer) in names:
             kept = int(analysis.kept(call.outputs[0]).sum()) if channels.count(call.outputs[0]) else units

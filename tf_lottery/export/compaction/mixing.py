@@ -24,8 +24,8 @@ def taps(call: Call) -> tuple[np.ndarray, np.ndarray]:
     """Which taps of a convolution always meet a cell of what comes in, and which meet zeros at some places."""
     layer, shape = call.layer, call.inputs[0].shape[1:-1]
     settings = (layer.kernel_size, layer.strides, layer.dilation_rate)
-    sizes = [(size,) * len(shape) if isinstance(size, int) else size for size in settings]
-    return padding.taps(shape, *sizes, layer.padding)
+    kernel, strides, dilation = ((size,) * len(shape) if isinstance(size, int) else size for size in settings)
+    return padding.taps(shape, kernel, strides, dilation, layer.padding)
 
 
 def convolution(call: Call) -> Role:

@@ -42,4 +42,4 @@ def _along(length: int | None, kernel: int, stride: int, dilation: int, padding:
     before = reach if padding == "causal" else max((places - 1) * stride + reach + 1 - length, 0) // 2
     cells = np.arange(places)[:, None] * stride + np.arange(kernel) * dilation - before
     inside = (cells >= 0) & (cells < length)
-    return inside.all(0), ~inside.any(0)
+    return np.asarray(inside.all(0)), ~np.asarray(inside.any(0))

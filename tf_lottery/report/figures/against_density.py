@@ -1,5 +1,7 @@
 """What changes from level to level: accuracy, speed, stability, and the layers, against the share of weights kept."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -41,7 +43,7 @@ def density_by_layer(frame: pd.DataFrame) -> Figure:
         for column, style in look.of_each(columns).items():
             axis.plot(tickets.index, 100 * tickets[column], label=column.removeprefix("density:"), **style)
     else:
-        colours = ScalarMappable(Normalize(1, len(columns)), cmap="cividis")
+        colours: Any = ScalarMappable(Normalize(1, len(columns)), cmap="cividis")
         for position, column in enumerate(columns, start=1):
             axis.plot(tickets.index, 100 * tickets[column], color=colours.to_rgba(position), linewidth=1)
         figure.colorbar(colours, ax=axis, label=f"the {len(columns)} weights, from input to output")

@@ -116,10 +116,13 @@ def _of_lines(findings: Findings) -> Iterator[tuple[str, Drawn]]:
     if findings.lines.empty:
         return
     fresh = {member.stability.fresh_statistics for member in variants.members(findings.config).values()}
-    statistics = {
+    captions: dict[tuple[bool, ...], str] = {
         (True,): "BatchNorm statistics, where there are any, were computed anew at each point.",
         (False,): "BatchNorm statistics, where there are any, were interpolated like weights.",
-    }.get((*fresh,), "BatchNorm statistics were computed anew at each point in some variants, interpolated in others.")
+    }
+    statistics = captions.get(
+        (*fresh,), "BatchNorm statistics were computed anew at each point in some variants, interpolated in others."
+    )
     caption = (
         "Test error on the straight line between two copies of a network, trained from the same state in different "
         f"orders of the data: means, with bands from min to max of all lines ({_replicates(findings)}). {statistics}"

@@ -30,7 +30,7 @@ BRANCHES: Look = {
     "constant": {"color": ORANGE, "marker": "X", "linestyle": "-."},
     "constant_signs": {"color": ORANGE, "marker": "*", "linestyle": ":"},
 }
-DENSE = {"color": "black", "linestyle": ":", "linewidth": 0.8}
+DENSE: dict[str, Any] = {"color": "black", "linestyle": ":", "linewidth": 0.8}
 _MOST_INSIDE = 7
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 
@@ -60,7 +60,7 @@ def figure(title: str) -> tuple[Figure, Axes]:
 
 def grid(panels: int) -> tuple[Figure, list[Axes]]:
     """A figure of so many panels that share their axes, two in a row."""
-    look = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
+    look: Any = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
     rows, columns = -(-panels // 2), min(panels, 2)
     with matplotlib.rc_context(look):
         made = Figure(figsize=(5.5, 4 if rows == 1 else 0.8 + 2.1 * rows), layout="constrained")

@@ -1,0 +1,129 @@
+"""What a process of `workers` does: sets TensorFlow up, once, and trains what it is given.
+
+TensorFlow is imported when the process is told what to do: the program that starts it does without.
+"""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, cast
+
+from tf_lottery import quiet
+from tf_lottery.errors import StoppedError
+from tf_lottery.experiment import parts
+from tf_lottery.experiment.cadence import Cadence
+from tf_lottery.experiment.config import Experiment
+from tf_lottery.experiment.plan import Plan
+from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.topology import Topology
+
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+_worker: dict[str, Any] = {}  # what `start` was given; the setups once they are made
+
+
+def start(config: Experiment, topology: Topology, cadence: Cadence, news: Any, stop: Any, homes: list[str]) -> None:
+    """Called once, before anything else.
+
+    Args:
+        config, topology, cadence: See `find_tickets`.
+        news: A queue of what `Workers` passes on to its watcher: the name of a method, and its arguments.
+        stop: A flag in shared memory; once it is set, trainings keep their state and end.
+        homes: Modules that have parts of the user's own.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, lambda *_: setattr(stop, "value", 1))  # the state is kept first
+    if sys.platform == "linux":  # a thread does not run while TensorFlow waits for other machines
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _worker.update(config=config, topology=topology, cadence=cadence, news=news, stop=stop, homes=homes)
+
+
+def plan() -> Plan:
+    """Loads the data and builds all models; raises LotteryError where they do not fit each other."""
+    _, setups = _setups()
+    from tf_lottery import distribution
+    from tf_lottery.experiment import environment, variants
+
+    made = {label: setups.of(label) for label in variants.labels(setups.config)}
+    steps = {label: (setup.lengths.total, setup.lengths.rewind) for label, setup in made.items()}
+    with distribution.lost_workers():
+        pace = next(iter(made.values())).trainer.seconds_per_step() if setups.config.variants else None
+    return Plan(steps, environment.describe(_worker["topology"].strategy), _worker["execution"], pace)
+
+
+def prepare() -> None:
+    """Does what every training needs first, while another process plans."""
+    _first_setup()
+
+
+def meet() -> None:
+    """Waits until the workers on all machines have come here."""
+    setup = _first_setup()
+    from tf_lottery import distribution
+
+    with distribution.lost_workers():
+        setup.trainer.replicas.meet()
+
+
+def train(path: Path, unit: Unit) -> None:
+    """Does one training of the run at `path`; raises StoppedError once `stop` is set."""
+    if _worker["stop"].value:
+        raise StoppedError(f"{unit} was not begun.")
+    imp, setups = _setups()
+    from tf_lottery import distribution
+    from tf_lottery.experiment.checkpoints import Checkpoints
+
+    checkpoints = Checkpoints(
+        _worker["cadence"],
+        is_told_to_stop=lambda: bool(_worker["stop"].value),
+        on_steps=lambda steps: _worker["news"].put(("on_steps", unit, steps)),
+        on_accuracy=lambda accuracy: _worker["news"].put(("on_accuracy", unit, accuracy)),
+        on_note=lambda note: _worker["news"].put(("on_note", note)),
+        stores=_worker["topology"].is_chief,
+    )
+    with distribution.lost_workers():
+        imp.train_unit(Run(path, setups.config), setups, unit, checkpoints)
+
+
+def _setups() -> tuple[Any, Any]:
+    """The module `imp`, which takes seconds to import, and its setups; made when first asked for."""
+    if "setups" not in _worker:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with quiet.stderr():
+            from tf_lottery import distribution
+            from tf_lottery.experiment import execution, imp, setups
+            from tf_lottery.training import process
+
+            config, topology = _worker["config"], _worker["topology"]
+            parts.enter(_worker["homes"])
+            kinds = execution.layer_kinds(config)
+            _worker["execution"] = execution.chosen(process.device_kind(), topology.strategy, kinds)
+            config = execution.settled(config, _worker["execution"])
+            compiled = config.train.jit_compile and topology.is_alone
+            process.configure(
+                cast(int, config.train.threads), deterministic_ops=not compiled, one_device=topology.is_alone
+            )
+            if not topology.is_alone:
+                _worker["scope"] = contextlib.ExitStack()  # entered for as long as the process lives
+                _worker["scope"].enter_context(distribution.make(topology).scope())
+            process.start()
+            _worker["setups"] = imp, setups.Setups(config)
+    return _worker["setups"]
+
+
+def _first_setup() -> Any:
+    _, setups = _setups()
+    from tf_lottery.experiment import variants
+
+    return setups.of(variants.labels(setups.config)[0])
+
+
+def _die_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+    os._exit(1)
