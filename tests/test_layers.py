@@ -115,6 +115,15 @@ def test_excluding_everything_is_refused_and_changes_nothing():
     assert not hasattr(model, "tfl_masks")
 
 
+@pytest.mark.parametrize("of", [lambda model: type(model.layers[-1]), lambda model: model.layers[-1]])
+@pytest.mark.parametrize("listed", [False, True])
+def test_layers_and_their_classes_are_excluded_by_name_only(of, listed):
+    model = tiny.dense()
+    thing = of(model)
+    with pytest.raises(ModelError, match=r"`exclude` takes names of layers or weights, .* Received: .*[Dd]ense"):
+        tfl.make_prunable(model, exclude=[thing] if listed else thing)
+
+
 def test_an_unknown_name_in_exclude_lists_the_known_ones():
     with pytest.raises(ModelError, match=r"names 'outptu', .*Known: \['dense/kernel', 'dense_1/kernel'\]"):
         tfl.make_prunable(tiny.dense(), exclude=["outptu"])

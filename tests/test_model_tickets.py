@@ -76,3 +76,16 @@ def test_without_a_model_a_ticket_is_read_as_it_is_and_a_model_must_be_built(tmp
     assert list(tfl.load_ticket(path).weights) == ["final"]
     with pytest.raises(ModelError, match="is not built"):
         tfl.load_ticket(path, tiny.Net())
+
+
+def test_what_is_no_ticket_is_neither_saved_nor_restored(tmp_path):
+    model = tiny.half_masked(tiny.dense)
+    ticket = ticket_of(model)
+    for arguments in ((ticket, "t.tfl"), (tmp_path / "t.tfl", model)):
+        with pytest.raises(TicketError, match=r"save_ticket\(path, ticket\) writes a Ticket. Received: ticket="):
+            tfl.save_ticket(*arguments)
+    with pytest.raises(TicketError, match=r"restore_ticket\(model, ticket\) takes a Ticket. Received: ticket='t.tfl'"):
+        tfl.restore_ticket(model, "t.tfl")
+    with pytest.raises(ModelError, match=r"Received: tf_lottery\.ticket\.Ticket"):
+        tfl.restore_ticket(ticket, model)
+    assert not list(tmp_path.iterdir())

@@ -27,7 +27,7 @@ def public():
     """Classes and functions that are for users, by the names that they import them by."""
     found = {f"tf_lottery.{name}": getattr(tfl, name) for name in tfl._HOMES}
     modules = {name: getattr(tfl, name) for name in tfl._MODULES}
-    for path, module in {**modules, "models.names": names, "errors": errors}.items():
+    for path, module in {**modules, "models.names": names}.items():
         found |= {f"tf_lottery.{path}.{name}": getattr(module, name) for name in _names(module)}
     settings = [thing for thing in vars(config).values() if inspect.isclass(thing) and dataclasses.is_dataclass(thing)]
     found |= {f"tf_lottery.experiment.config.{thing.__name__}": thing for thing in settings}

@@ -7,7 +7,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # `as`: exported, not only used here
-    from tf_lottery import callbacks as callbacks, data as data, export as export, models as models
+    from tf_lottery import (
+        callbacks as callbacks,
+        data as data,
+        errors as errors,
+        export as export,
+        models as models,
+    )
     from tf_lottery.core import criteria as criteria, schedules as schedules
     from tf_lottery.experiment.find_tickets import find_tickets as find_tickets
     from tf_lottery.experiment.networks import load_network as load_network
@@ -59,6 +65,7 @@ _MODULES = {
     "callbacks": "callbacks",
     "criteria": "core.criteria",
     "data": "data",
+    "errors": "errors",
     "export": "export",
     "models": "models",
     "schedules": "core.schedules",

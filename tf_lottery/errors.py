@@ -2,10 +2,9 @@
 
 Examples:
     >>> import tf_lottery as tfl
-    >>> from tf_lottery.errors import LotteryError
     >>> try:
     ...     tfl.schedules.constant(20)
-    ... except LotteryError as error:
+    ... except tfl.errors.LotteryError as error:
     ...     print(type(error).__name__)
     PruningError
 """

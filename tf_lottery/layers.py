@@ -187,28 +187,36 @@ def check_model(model: Any) -> None:
 
 def _excluded(names: list[str], layers: Mapping[str, Any], exclude: Exclude) -> set[str]:
     """Those of the weight names that `exclude` means."""
-    if callable(exclude):
+    is_one = isinstance(exclude, str | re.Pattern | type | keras.layers.Layer)
+    if callable(exclude) and not is_one:
         return {name for name in names if exclude(name)}
-    excluded: set[str] = set()
-    for item in [exclude] if isinstance(exclude, str | re.Pattern) else exclude or ():
-        if isinstance(item, re.Pattern):
-            matching = {name for name in names if item.search(name)}
-            if not matching:
-                raise ModelError(f"`exclude` has {item.pattern!r}, which no prunable weight matches. Known: {names}")
-            excluded |= matching
-            continue
-        ours = {name for name in names if f"{name}/".startswith(f"{item}/")}
-        paths = [path for path, layer in layers.items() if layer.name == item]
-        keras_own = {name for name in names for path in paths if name.startswith(f"{path}/")}
-        if ours and keras_own and ours != keras_own:  # the second model of a process: its dense_1 is the first of it
-            raise ModelError(f"`exclude` names {item!r}: Keras calls {keras_own} so, but in weight names it is {ours}.")
-        if not ours | keras_own:
-            raise ModelError(
-                f"`exclude` names {item!r}, which is no prunable layer or weight (part of a name: "
-                f"re.compile({item!r})). Known: {names}"
-            )
-        excluded |= ours | keras_own
-    return excluded
+    items: Any = [exclude] if is_one else exclude or ()
+    return {name for item in items for name in _meant(item, names, layers)}
+
+
+def _meant(item: Any, names: list[str], layers: Mapping[str, Any]) -> set[str]:
+    """Those of the weight names that one entry of `exclude` means."""
+    if isinstance(item, re.Pattern):
+        matching = {name for name in names if item.search(name)}
+        if not matching:
+            raise ModelError(f"`exclude` has {item.pattern!r}, which no prunable weight matches. Known: {names}")
+        return matching
+    if not isinstance(item, str):
+        raise ModelError(
+            "`exclude` takes names of layers or weights, compiled regexes, or a function of the weight name. "
+            f"Received: {item!r}"
+        )
+    ours = {name for name in names if f"{name}/".startswith(f"{item}/")}
+    paths = [path for path, layer in layers.items() if layer.name == item]
+    keras_own = {name for name in names for path in paths if name.startswith(f"{path}/")}
+    if ours and keras_own and ours != keras_own:  # the second model of a process: its dense_1 is the first of it
+        raise ModelError(f"`exclude` names {item!r}: Keras calls {keras_own} so, but in weight names it is {ours}.")
+    if not ours | keras_own:
+        raise ModelError(
+            f"`exclude` names {item!r}, which is no prunable layer or weight (part of a name: "
+            f"re.compile({item!r})). Known: {names}"
+        )
+    return ours | keras_own
 
 
 def _wrapped(model: Any, chosen: set[int]) -> Any:

@@ -65,7 +65,7 @@ def restore_ticket(model: Any, ticket: Ticket, weights: str = "final") -> Any:
     Raises:
         ModelError, PruningError: the ticket does not fit the model; the message lists what is missing, what is extra
             and what has the wrong shape, and nothing was changed.
-        TicketError: the ticket holds no such weights.
+        TicketError: it is no ticket, or it holds no such weights.
 
     Examples:
         >>> import numpy as np
@@ -78,6 +78,9 @@ def restore_ticket(model: Any, ticket: Ticket, weights: str = "final") -> Any:
         >>> tfl.density(tfl.restore_ticket(other, tickets.ticket(level=1)))
         0.8
     """
+    layers.check_model(model)
+    if not isinstance(ticket, Ticket):
+        raise TicketError(f"restore_ticket(model, ticket) takes a Ticket. Received: ticket={ticket!r}")
     if weights not in ticket.weights:
         raise TicketError(f"The ticket holds the weights {', '.join(ticket.weights) or 'none'}. Received: {weights!r}")
     state.check_fit(ticket.weights[weights], naming.named_variables(model))

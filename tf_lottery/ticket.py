@@ -138,7 +138,8 @@ def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
         ticket: What to write.
 
     Raises:
-        TicketError: an array's shape differs from its mask's, a pruned entry is not +0.0, or a dtype is not allowed.
+        TicketError: it is no ticket; or an array's shape differs from its mask's, a pruned entry is not +0.0, or a
+            dtype is not allowed.
         RunError: the file cannot be written.
 
     Examples:
@@ -151,6 +152,8 @@ def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
         ...     tfl.load_ticket(f"{folder}/ticket.tfl").weights["final"]["w"]
         array([1., 0.])
     """
+    if not isinstance(ticket, Ticket):
+        raise TicketError(f"save_ticket(path, ticket) writes a Ticket. Received: ticket={ticket!r}")
     files.write(Path(path), pack(ticket), "ticket file")
 
 

@@ -17,6 +17,11 @@ def test_masks_of_ones_keep_everything():
     assert masks.density(made) == 1.0
 
 
+def test_masks_without_names_are_refused():
+    with pytest.raises(PruningError, match=r"Masks are arrays of 0 and 1 by weight name. Received: list"):
+        masks.validate([np.ones(2)], like={"w": np.ones(2)})
+
+
 def test_density_is_kept_over_all():
     valid = masks.validate(M, like=W)
     assert masks.density(valid) == 3 / 5

@@ -66,6 +66,11 @@ def test_impossible_values_are_refused_with_what_is_possible(field, value, messa
         check(from_fields(flat))
 
 
+def test_the_path_of_a_config_is_no_config():
+    with pytest.raises(ConfigError, match=r"An Experiment of .* is needed. Received: 'configs/digits_lenet.py'"):
+        check("configs/digits_lenet.py")
+
+
 def test_part_of_a_config_cannot_be_something_else():
     with pytest.raises(ConfigError, match=r"`prune` must be Prune\(...\). Received: None"):
         check(Experiment(prune=None))

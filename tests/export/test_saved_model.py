@@ -435,7 +435,7 @@ def test_a_saved_model_is_replaced_only_on_demand(tmp_path):
     first, second = masked(tiny.dense(), seed=0), masked(tiny.dense(), seed=1)
     path = tmp_path / "those/around/it/model"
     saved_model(first, str(path))
-    with pytest.raises(ExportError, match=r"model exists\. Choose another name, or overwrite it"):
+    with pytest.raises(ExportError, match=r"model exists\. Choose another name, or have it replaced: overwrite=True"):
         saved_model(second, path)
     np.testing.assert_array_equal(served(path, tiny.X), first.predict(tiny.X, verbose=0))
     saved_model(second, path, overwrite=True)

@@ -48,7 +48,18 @@ ROOMS = {
     "report": {"core", "errors", "experiment"},
     "command_line": {"errors", "experiment"},
     "__init__": {
-        *("callbacks", "core", "data", "experiment", "export", "layers", "model_masks", "model_tickets", "models"),
+        *(
+            "callbacks",
+            "core",
+            "data",
+            "errors",
+            "experiment",
+            "export",
+            "layers",
+            "model_masks",
+            "model_tickets",
+            "models",
+        ),
         *("prunable", "ticket", "topology"),
     },
 }

@@ -25,9 +25,11 @@ def validate(masks: Arrays, like: Arrays) -> dict[str, np.ndarray]:
         New boolean arrays in the order of `like`.
 
     Raises:
-        PruningError: a name is missing or extra, a shape differs, or a value is neither 0 nor 1.
+        PruningError: they are not by name, a name is missing or extra, a shape differs, or a value is neither 0 nor 1.
             The message lists every offender; nothing is returned in part.
     """
+    if not isinstance(masks, Mapping):
+        raise PruningError(f"Masks are arrays of 0 and 1 by weight name. Received: {type(masks).__name__}")
     masks = {name: np.asarray(mask) for name, mask in masks.items()}
     faults = [f"missing {name!r}" for name in like if name not in masks]
     faults += [f"unknown {name!r}" for name in masks if name not in like]

@@ -12,7 +12,7 @@ def load() -> Dataset:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise DataError("The digits ship with scikit-learn: pip install 'tf_lottery[data]'") from error
+        raise DataError("The digits ship with scikit-learn: pip install scikit-learn") from error
     digits = load_digits()
     validation, test, train = split_off(digits.images[..., None] / 16, digits.target, (600, 997))
     return Dataset(train, validation, test, num_classes=10)

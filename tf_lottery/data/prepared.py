@@ -27,7 +27,7 @@ def open_prepared(name: str, data_dir: str | None = None) -> Any:
         # Asked for unprepared data, TFDS would try the network for minutes.
         raise DataError(
             f"{name} is not in {builder.data_path} (TFDS_DATA_DIR can name another place). Prepare it once: "
-            f"python scripts/prepare_data.py {name}"
+            f"tfl.data.prepare({name!r}), or python scripts/prepare_data.py {name}"
         )
     return builder
 

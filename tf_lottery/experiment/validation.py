@@ -29,6 +29,8 @@ def check(config: Experiment) -> None:
     Raises:
         ConfigError: the first impossible value, with what is possible.
     """
+    if not isinstance(config, Experiment):
+        raise ConfigError(f"An Experiment of tf_lottery.experiment.config is needed. Received: {config!r}")
     _types(config)
     variants.check(config)
     for label, member in variants.members(config).items():

@@ -73,7 +73,9 @@ def _check_target(path: Path, overwrite: bool) -> None:
     if not path.exists():
         return
     if not overwrite:
-        raise ExportError(f"{path} exists. Choose another name, or overwrite it.")
+        raise ExportError(
+            f"{path} exists. Choose another name, or have it replaced: overwrite=True (in scripts --overwrite)."
+        )
     if not path.is_dir() or (any(path.iterdir()) and not (path / _FILE).is_file()):
         raise ExportError(
             f"{path} is no SavedModel, so it is not replaced: choose another name, or remove it yourself."

@@ -27,7 +27,9 @@ def check_free(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise ExportError(f"{path} is a directory. Give the name of the file to write, too.")
     if os.path.lexists(path) and not overwrite:
-        raise ExportError(f"{path} exists. Choose another name, or overwrite it.")
+        raise ExportError(
+            f"{path} exists. Choose another name, or have it replaced: overwrite=True (in scripts --overwrite)."
+        )
 
 
 def keras_file(model: Any) -> bytes:
