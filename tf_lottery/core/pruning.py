@@ -30,7 +30,7 @@ def exact(fraction: Share) -> Fraction:
         value = None
     if value is None or isinstance(fraction, bool) or not 0 <= value < 1:
         is_percent = isinstance(fraction, int | float) and 1 < fraction < 100
-        hint = f" For {fraction} percent write {float(fraction) / 100:g}." if is_percent else ""
+        hint = f" For {fraction:g} percent write {float(fraction) / 100:g}." if is_percent else ""
         raise PruningError(
             f"`fraction` must be in [0, 1): it is the share of the kept weights to remove.{hint} "
             f"Received: fraction={fraction!r}"
