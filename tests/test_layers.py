@@ -136,6 +136,17 @@ def test_a_model_with_nothing_to_prune_is_refused():
         tfl.make_prunable(keras.Sequential([keras.Input((3,)), keras.layers.ReLU()]))
 
 
+@pytest.mark.parametrize("maker", [tiny.dense, tiny.Net])
+def test_what_makes_a_model_is_no_model(maker):
+    with pytest.raises(ModelError, match=r"Received: .*: call it first, for what it makes"):
+        tfl.make_prunable(maker)
+
+
+def test_from_a_model_without_masks_nothing_can_be_stripped():
+    with pytest.raises(ModelError, match="There is nothing to strip"):
+        tfl.strip_pruning(tiny.dense())
+
+
 def test_an_unbuilt_model_is_refused():
     with pytest.raises(ModelError, match=r"is not built: give it an Input"):
         tfl.make_prunable(keras.Sequential([keras.layers.Dense(3)]))

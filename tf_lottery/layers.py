@@ -1,5 +1,6 @@
 """Whole models: from a plain model to a prunable one and back."""
 
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -44,7 +45,10 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
     """
     check_model(model)
     if masking.has_masks(model):
-        raise ModelError("The model is prunable already: `set_masks` changes its masks, `strip_pruning` removes them.")
+        raise ModelError(
+            "The model is prunable already, by tf_lottery or by tfmot: use it as it is. `set_masks` changes its masks, "
+            "`strip_pruning` removes them."
+        )
     weights = prunable_weights(model)
     excluded = _excluded(list(weights), naming.named_layers(model), exclude)
     chosen = {id(weight) for name, weight in weights.items() if name not in excluded}
@@ -80,6 +84,8 @@ def strip_pruning(model: Any) -> Any:
         ['Flatten', 'Dense', 'Dense', 'Dense']
     """
     check_model(model)
+    if not masking.has_masks(model):
+        raise ModelError("There is nothing to strip: the model has no masks.")
     model_masks.apply_masks(model)
     if keras_api.is_layer_graph(model):
         return rebuilt(model, lambda layer: layer_like(unwrapped(layer)))
@@ -180,6 +186,7 @@ def check_model(model: Any) -> None:
         raise ModelError(
             f"tf_lottery works with models of {keras.__name__} {keras.__version__} in this process "
             f"({keras_api.reason()}). Received: {type(model).__module__}.{type(model).__name__}"
+            f"{': call it first, for what it makes' if inspect.isroutine(model) or inspect.isclass(model) else ''}"
         )
     if not model.built:
         raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
@@ -213,8 +220,8 @@ def _meant(item: Any, names: list[str], layers: Mapping[str, Any]) -> set[str]:
         raise ModelError(f"`exclude` names {item!r}: Keras calls {keras_own} so, but in weight names it is {ours}.")
     if not ours | keras_own:
         raise ModelError(
-            f"`exclude` names {item!r}, which is no prunable layer or weight (part of a name: "
-            f"re.compile({item!r})). Known: {names}"
+            f"`exclude` names {item!r}, which is no prunable layer or weight (for a part of "
+            f"names write re.compile({item!r})). Known: {names}"
         )
     return ours | keras_own
 

@@ -193,5 +193,8 @@ def masked_variables(model: Any) -> dict[str, tuple[Any, Any]]:
         if mask is not None:
             masked[name] = (weight, mask)
     if not masked:
-        raise ModelError("The model has no masks. Call `make_prunable(model)` first and use the model it returns.")
+        raise ModelError(
+            "The model has no masks. Call `make_prunable(model)` first and use the model it returns. (What is stripped "
+            "has none any more: its pruned weights are zeros like any.)"
+        )
     return masked

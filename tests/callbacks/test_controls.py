@@ -127,3 +127,18 @@ def test_an_unknown_metric_lists_the_known_ones():
         best_level(records(0.9, loss=1.0), 0.0, "auc", None)
     with pytest.raises(ConfigError, match=r"`mode` must be 'min' or 'max'. Received: mode='best'"):
         best_level(records(0.9), 0.0, None, "best")
+
+
+@pytest.mark.parametrize("within", [-0.1, 40, float("nan")])
+def test_points_are_not_percent(within):
+    with pytest.raises(ConfigError, match=r"`within` is how much worse .* Received: within="):
+        best_level(records(0.9), within, None, None)
+
+
+def test_a_loss_may_be_more_than_one_worse():
+    assert (
+        best_level(
+            [{"level": 0, "metrics": {"val_loss": 1.0}}, {"level": 1, "metrics": {"val_loss": 3.0}}], 2.5, None, None
+        )
+        == 1
+    )

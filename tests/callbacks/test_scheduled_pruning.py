@@ -319,6 +319,11 @@ def test_nan_weights_are_named():
         fit(model, ScheduledPruning(at(s2=0.5)))
 
 
+def test_a_model_is_no_schedule():
+    with pytest.raises(PruningError, match=r"must be a function .* Received: <"):
+        ScheduledPruning(tiny.dense())
+
+
 def test_a_schedule_that_is_no_function_is_refused():
     with pytest.raises(PruningError, match=r"must be a function .* Received: 0.5"):
         ScheduledPruning(0.5)

@@ -29,7 +29,7 @@ ONES = np.ones(100, bool)
         ({"scope": "local"}, ConfigError, r"`scope` must be one of global, layerwise. Received: scope='local'"),
         ({"rewind": "lr"}, ConfigError, r"`rewind` must be one of weights, learning_rate, none. Received: rewind='lr'"),
         ({"criterion": "biggest"}, PruningError, r"`criterion` must be one of magnitude, .*random, or a function of"),
-        ({"rewind_to": "5 epochs"}, ConfigError, r'written "500it", "2ep", or as a number of steps'),
+        ({"rewind_to": "5 epochs"}, ConfigError, r'written "500it" \(optimizer steps\), "2ep" \(epochs\), or as'),
         ({"rewind_to": "3ep"}, ConfigError, r"before the end of a level of 3 epochs. Received: rewind_to='3ep'"),
         ({"rates": {"dense": 0.1}}, ConfigError, r'`rates` .* needs scope="layerwise" and a fraction that is a number'),
         ({"rates": {"dense": 10}, "scope": "layerwise"}, PruningError, r"`fraction` must be in"),

@@ -24,5 +24,7 @@ def test_lengths_in_steps(length, steps_per_epoch, steps):
 
 @pytest.mark.parametrize("length", [-1, "-1it", "", "2.5ep", "it", "5 it", None, 1.0, True])
 def test_what_cannot_be_read_is_refused(length):
-    with pytest.raises(ConfigError, match=r'written "500it", "2ep", or as a number of steps. Received:'):
+    with pytest.raises(
+        ConfigError, match=r'"500it" \(optimizer steps\), "2ep" \(epochs\), or as a number of steps. Received:'
+    ):
         to_steps(length, 10)

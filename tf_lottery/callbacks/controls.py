@@ -57,6 +57,11 @@ def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str
             f"No metric {monitor!r} was measured at the end of level 0 (see `validation_freq`). "
             f"Known: {', '.join(dense) or 'none'}"
         )
+    if not within >= 0 or ("accuracy" in monitor and within > 1):
+        raise ConfigError(
+            f"`within` is how much worse than level 0 {monitor!r} may be, at least 0 and in its own unit: 0.01 is one "
+            f"percent point of an accuracy. Received: within={within!r}"
+        )
     if mode not in (None, "min", "max"):
         raise ConfigError(f"`mode` must be 'min' or 'max'. Received: mode={mode!r}")
     is_loss = mode == "min" or (mode is None and any(word in monitor for word in ("loss", "error")))

@@ -147,9 +147,11 @@ class Ledger:
         different = [name for name in {**stored, **asked} if not _continues(stored.get(name), asked.get(name))]
         if different:
             differences = "; ".join(f"{name}={stored.get(name)} (there), {asked.get(name)} (now)" for name in different)
+            place = self.path or "This LotteryTicket"
+            other = "directory" if self.path else "LotteryTicket"
             raise RunError(
-                f"{self.path or 'This LotteryTicket'} belongs to another experiment: {differences}. "
-                "Choose another directory, or make a new LotteryTicket."
+                f"{place} belongs to another experiment: {differences}. Go on with the arguments that are there, or "
+                f"take another {other}."
             )
 
 

@@ -62,8 +62,9 @@ class LotteryTicket(LevelsInFit):
             at. Whether data and learning rate are the same is for you to see to. Several workers need one each.
         seed: For the criteria and controls that draw.
 
-    `records` has one dict a finished level: `level`, `density`, `density_by_weight`, `epochs`, `step` (the optimizer's
-    count) and `metrics` (the logs of the epoch whose weights the ticket has).
+    `records` has one dict a finished level: `level`, `density`, `density_by_weight`, `epochs` (that it was trained;
+    after level 0 they begin in the epoch of step k), `step` (the optimizer's count, without the steps that a loss scale
+    has skipped) and `metrics` (the logs of the epoch whose weights the ticket has).
 
     Raises:
         LotteryError: an argument is impossible; or, when `fit` begins, does not fit the model or the other callbacks.
@@ -137,7 +138,7 @@ class LotteryTicket(LevelsInFit):
         return (self.settings.levels + 1) * self.epochs_per_level
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a finished level: level, density, epochs, step, and its metrics."""
+        """One row a finished level: level, density, epochs, step, and its metrics; see `records`."""
         columns = ("level", "density", "epochs", "step")
         rows = [{name: record[name] for name in columns} | record["metrics"] for record in self.records]
         return pd.DataFrame(rows, columns=None if rows else columns)
@@ -173,7 +174,8 @@ class LotteryTicket(LevelsInFit):
         """The sparsest level that is as good as the dense network.
 
         Args:
-            within: How much worse than level 0 it may be, in the metric's own unit.
+            within: How much worse than level 0 it may be, at least 0, in the metric's own unit: 0.01 is one percent
+                point of an accuracy.
             monitor: Name of the metric. Default: the first of `val_accuracy`, other `val_…accuracy`, `val_loss`,
                 `accuracy`, `loss` that was measured.
             mode: `"max"` or `"min"`. Default: `"min"` for losses and errors, else `"max"`.
@@ -182,7 +184,7 @@ class LotteryTicket(LevelsInFit):
             The number of the level; 0 where no ticket is as good.
 
         Raises:
-            ConfigError: there is no such metric.
+            ConfigError: there is no such metric, or `within` is impossible.
         """
         self._done()
         return controls.best_level(self.records, within, monitor, mode)

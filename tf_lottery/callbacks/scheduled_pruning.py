@@ -69,7 +69,7 @@ class ScheduledPruning(keras.callbacks.Callback):
         super().__init__()
         if scope not in pruning.SCOPES:
             raise PruningError(f"`scope` must be one of {', '.join(pruning.SCOPES)}. Received: scope={scope!r}")
-        if not callable(schedule):
+        if not callable(schedule) or isinstance(schedule, keras.layers.Layer):
             raise PruningError(
                 f"`schedule` must be a function `schedule(step) -> (should_prune, sparsity)`. Received: {schedule!r}"
             )

@@ -35,5 +35,8 @@ def parse(length: int | str) -> tuple[int, str]:
     """Splits `"2ep"` into 2 and "ep"; raises ConfigError where it is not written like that."""
     written = _WRITTEN.fullmatch(length) if isinstance(length, str) else None
     if written is None:
-        raise ConfigError(f'A training length is written "500it", "2ep", or as a number of steps. Received: {length!r}')
+        raise ConfigError(
+            'A training length is written "500it" (optimizer steps), "2ep" (epochs), or as a number of steps. '
+            f"Received: {length!r}"
+        )
     return int(written[1]), written[2]
