@@ -66,6 +66,17 @@ def test_in_a_terminal_a_bar_with_the_time_left_stays_at_the_end(monkeypatch, tm
     assert "replicate" not in last
 
 
+def test_the_time_counts_from_the_plan_on(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("rich.progress.monotonic", lambda: clock[0])
+    output(monkeypatch)
+    watcher = Progress()
+    clock[0] = 20.0  # TensorFlow has started
+    watcher.on_plan(dict.fromkeys(UNITS, 200), [], PLAN)
+    clock[0] = 30.0
+    assert "0:00:10" in seen(watcher)[0]
+
+
 def test_the_display_has_level_step_and_accuracy_of_all_that_train_side_by_side(monkeypatch, tmp_path):
     output(monkeypatch)
     run, rewound = made_up.run(tmp_path / "run"), Unit(2, 1, "random_mask")

@@ -80,7 +80,8 @@ class Progress(Watcher):
     def on_plan(self, work: Mapping[Unit, int], done: list[Unit], plan: Plan) -> None:
         total, seconds = sum(work.values()), plan.seconds(work)
         self._work, self._plan = work, plan
-        self._bar.update(self._task, total=total, description=self._count())
+        # From here on the time counts: what TensorFlow takes to start would make the rest look slow.
+        self._bar.reset(self._task, total=total, description=self._count())
         kept = f", {len(done)} done before" if done else ""
         replicas = plan.environment.get("replicas", 1)
         devices = f", each on {replicas} devices" if replicas > 1 else ""
