@@ -68,8 +68,7 @@ def test_in_a_terminal_a_bar_with_the_time_left_stays_at_the_end(monkeypatch, tm
 
 def test_the_time_counts_from_the_plan_on(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("rich.progress.monotonic", lambda: clock[0])
-    output(monkeypatch)
+    output(monkeypatch, get_time=lambda: clock[0])
     watcher = Progress()
     clock[0] = 20.0  # TensorFlow has started
     watcher.on_plan(dict.fromkeys(UNITS, 200), [], PLAN)
