@@ -37,7 +37,7 @@ def main() -> None:
     whole: dict[str, list[float]] = {name: [] for name in sizes}
     training: dict[str, list[float]] = {name: [] for name in sizes}
     for name in measuring.in_alternating_order(sizes, _ROUNDS.value):
-        seconds, of_trainings = command(*sizes[name])
+        seconds, of_trainings = trained(*sizes[name])
         whole[name].append(seconds)
         training[name].append(of_trainings)
     rows = [measuring.row("whole command", name, whole[name], "s") for name in sizes]
@@ -51,30 +51,21 @@ def throughput() -> dict[str, object]:
     found: dict[int, list[float]] = {jobs: [] for jobs in JOBS}
     for _ in range(_ROUNDS.value):
         for jobs in JOBS:
-            _, seconds = command(1, 2, jobs, LONG)
+            _, seconds = trained(1, 2, jobs, LONG)
             found[jobs].append(60 * 4 / seconds)
     case, part = "throughput of training", f"2 replicates, 2 jobs, {LONG:,} steps a training"
     return measuring.row(case, part, found[2], "trainings a minute", found[1], "that of 1 job")
 
 
-def command(levels: int, replicates: int, jobs: int, steps: int = 0) -> tuple[float, float]:
+def trained(levels: int, replicates: int, jobs: int, steps: int = 0) -> tuple[float, float]:
     """The seconds of the command, and those of all its trainings, divided by the jobs: they are alike."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        subprocess.run(
-            [
-                *(
-                    sys.executable,
-                    "scripts/find_tickets.py",
-                    "--config=configs/digits_lenet.py",
-                    "--config.controls=()",
-                ),
-                *(f"--run_dir={folder}/run", f"--jobs={jobs}", f"--config.replicates={replicates}"),
-                *(f"--config.train.steps={steps or _STEPS.value}it", f"--config.prune.levels={levels}"),
-            ],
-            capture_output=True,
-            check=True,
-        )
+        experiment = ("scripts/find_tickets.py", "--config=configs/digits_lenet.py", "--config.controls=()")
+        size = (f"--jobs={jobs}", f"--config.replicates={replicates}", f"--config.prune.levels={levels}")
+        length = f"--config.train.steps={steps or _STEPS.value}it"
+        command = [sys.executable, *experiment, *size, length, f"--run_dir={folder}/run"]
+        subprocess.run(command, capture_output=True, check=True)
         seconds = time.perf_counter() - started
         found = [json.loads(path.read_text())["seconds"] for path in Path(folder).rglob("timing.json")]
         return seconds, sum(found) / jobs
