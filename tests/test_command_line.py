@@ -186,7 +186,7 @@ def test_a_dataset_that_cannot_be_prepared_is_one_line(arguments):
         (["--level=1", "--format=ticket", "--variant=a"], "has these variants: none. Received: 'a'"),
         (
             ["--level=1", "--format=ticket", "--to=pyproject.toml"],
-            "pyproject.toml exists. Choose another name, or overwr",
+            "pyproject.toml exists. Choose another name, or have it replaced: overwrite=True",
         ),
     ],
 )
