@@ -44,5 +44,5 @@ def test_a_layer_is_never_left_empty():
 
 
 def test_an_unknown_criterion_lists_the_known_ones():
-    with pytest.raises(PruningError, match=r"must be one of magnitude, small_final, .*, random, or a function"):
+    with pytest.raises(PruningError, match=r"must be one of magnitude, small_final, .*, or a function"):
         criterion_named("l1")
