@@ -1,11 +1,14 @@
 """Optimizers and `fit`, where Keras 3 and legacy Keras differ in them."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tf_lottery.errors import ConfigError
 from tf_lottery.keras_api import LEGACY, Variable, keras
+
+_BETWEEN = ("tf_lottery", "keras", "tf_keras")  # a user and a callback
 
 
 def learning_rate_variable(optimizer: Any) -> Variable | None:
@@ -83,6 +86,14 @@ def fellow_callbacks() -> list[Any]:
             return list(caller.callbacks)
         frame = frame.f_back
     return []
+
+
+def warn(message: str) -> None:
+    """Warns from inside a `fit`, at the line that called it, which is the one that the user can change."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 def restored_epoch(callback: Any) -> int | None:

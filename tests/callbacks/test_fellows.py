@@ -1,6 +1,7 @@
+import fits
 import pytest
 
-from tf_lottery.callbacks import fellows
+from tf_lottery.callbacks import LotteryTicket, fellows
 from tf_lottery.errors import ConfigError
 
 
@@ -27,3 +28,9 @@ def test_a_fit_with_too_few_epochs_is_warned_of():
     assert fellows.has_room(3, 3)
     with pytest.warns(UserWarning, match=r"epochs=2, 3 are needed"):
         assert not fellows.has_room(2, 3)
+
+
+def test_a_warning_shows_the_line_that_calls_fit_not_one_of_ours():
+    with pytest.warns(UserWarning, match="ends before the last level is done") as caught:
+        fits.fit(fits.model(), LotteryTicket(levels=1, epochs_per_level=2), epochs=3)
+    assert [warning.filename for warning in caught] == [fits.__file__]

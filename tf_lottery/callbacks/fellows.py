@@ -1,9 +1,9 @@
 """What else is given to a `fit` that finds tickets, and does not go with it."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from tf_lottery import keras_training
 from tf_lottery.errors import ConfigError
 
 _OF_ONE_TRAINING = ("EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau")
@@ -32,10 +32,9 @@ def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
             "out and use LotteryTicket(directory=…): the same script run again goes on from there."
         )
     if outer_ones := [name for name in outer if name in _OF_ONE_TRAINING]:
-        warnings.warn(
+        keras_training.warn(
             f"{', '.join(outer_ones)} in `fit` acts on all levels as if they were one training. For a life of one "
-            "level each, give it to LotteryTicket(callbacks=[…]).",
-            stacklevel=2,
+            "level each, give it to LotteryTicket(callbacks=[…])."
         )
 
 
@@ -47,9 +46,8 @@ def _kinds(callbacks: Sequence[Any]) -> list[str]:
 def has_room(epochs: int, needed: int) -> bool:
     """Whether the epochs of `fit` are enough; warns where they are not."""
     if epochs < needed:
-        warnings.warn(
+        keras_training.warn(
             f"`fit` ends before the last level is done: epochs={epochs}, {needed} are needed. "
-            "`epochs=tickets.total_epochs` has room for all levels.",
-            stacklevel=2,
+            "`epochs=tickets.total_epochs` has room for all levels."
         )
     return epochs >= needed

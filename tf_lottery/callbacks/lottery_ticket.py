@@ -3,7 +3,6 @@
 import copy
 import os
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -307,7 +306,7 @@ class LotteryTicket(LevelsInFit):
     def on_train_end(self, logs: Any = None) -> None:
         super().on_train_end(logs)
         if self._masks is not None and self._has_room and not self.model.stop_training:
-            warnings.warn(f"`fit` ended before level {len(self.records)} was done: did its data run out?", stacklevel=2)
+            keras_training.warn(f"`fit` ended before level {len(self.records)} was done: did its data run out?")
         if self._masks is None:  # what came after the last level's end (a fit that had nothing to do) is undone
             self.restore(self.model, len(self.records) - 1)
             self._has_found_all = True
@@ -330,7 +329,7 @@ class LotteryTicket(LevelsInFit):
                 min_density=self.settings.min_density or 0,
             )
         except ExhaustedError as error:
-            warnings.warn(f"The run ends with level {level - 1}: level {level} {error}", stacklevel=2)
+            keras_training.warn(f"The run ends with level {level - 1}: level {level} {error}")
             return None
 
     def _resume(self) -> None:
