@@ -48,6 +48,7 @@ collect_ignore = [
     "fits.py",
     "made_up.py",
     "runs.py",
+    "replicas.py",
     "laws/failpoints_of_runs.py",
     "laws/on_two_replicas.py",
     "laws/trainings_on_two_replicas.py",

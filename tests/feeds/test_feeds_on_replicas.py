@@ -1,14 +1,10 @@
 """The feeds on MirroredStrategy: two replicas see what one sees."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import replicas
 
-TESTS = Path(__file__).parents[1]
 LAWS = (
     "the_shares_of_two_replicas_are_the_batch_of_one_arrays",
     "the_shares_of_two_replicas_are_the_batch_of_one_files",
@@ -22,15 +18,7 @@ LAWS = (
 
 @pytest.fixture(scope="module")
 def outcomes():
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("feeds_on_two_replicas.py")],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    return replicas.outcomes_of(Path(__file__).with_name("feeds_on_two_replicas.py"))
 
 
 @pytest.mark.parametrize("law", LAWS)

@@ -1,14 +1,10 @@
 """Our own training on MirroredStrategy: the laws of levels, and that two replicas train as one."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import replicas
 
-TESTS = Path(__file__).parents[1]
 LAWS = (
     "two_replicas_train_as_one_plain_False",
     "two_replicas_train_as_one_plain_True",
@@ -32,15 +28,7 @@ LAWS = (
 
 @pytest.fixture(scope="module")
 def outcomes():
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("trainings_on_two_replicas.py")],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    return replicas.outcomes_of(Path(__file__).with_name("trainings_on_two_replicas.py"))
 
 
 @pytest.mark.parametrize("law", LAWS)
