@@ -1,3 +1,5 @@
+import functools
+
 import archives
 import numpy as np
 import pytest
@@ -8,11 +10,16 @@ from tf_lottery.data.dataset import Encoded, Shard
 from tf_lottery.errors import DataError
 from tf_lottery.feeds import encoded, images
 
-JPEG = archives.jpeg(0, 20, 20)
+
+@functools.cache
+def jpeg():
+    """Made when it is needed: no TensorFlow may run before all tests are collected, which set its threads."""
+    return archives.jpeg(0, 20, 20)
 
 
-def write(path, numbers, image=JPEG):
+def write(path, numbers, image=None):
     """Records whose label is their number."""
+    image = jpeg() if image is None else image
     with tf.io.TFRecordWriter(str(path)) as file:
         for number in numbers:
             example = tf.train.Example()
@@ -88,7 +95,7 @@ def test_all_blocks_are_shuffled_and_each_in_its_own_way(dataset, monkeypatch):
 
 def test_records_carry_what_was_stored_and_an_id_of_their_own(dataset):
     stored = list(encoded.records(dataset, "train").as_numpy_iterator())
-    assert {record["image"] for record in stored} == {JPEG}
+    assert {record["image"] for record in stored} == {jpeg()}
     assert {(record["id"].dtype.name, record["label"].dtype.name) for record in stored} == {("int64", "int64")}
     assert len({int(record["id"]) for record in stored}) == 994
     assert min(int(record["id"]) for record in stored) >= 0
@@ -146,7 +153,7 @@ def store_no_jpeg(path, content):
 
 
 def store_half_a_jpeg(path, content):
-    write(path, range(25), JPEG[: len(JPEG) // 2])
+    write(path, range(25), jpeg()[: len(jpeg()) // 2])
 
 
 DAMAGES = {
