@@ -3,16 +3,12 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from tf_lottery.experiment.config import Experiment, fields
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
 COMMAND_LINE = ROOT / "tf_lottery/command_line.py"
 FLAG = r"--([a-z]\w*)"
-
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def without_code(page):
@@ -41,37 +37,48 @@ def test_anchors_are_those_of_the_code_host(tmp_path):
     assert anchors(page) == {"kill--9-anywhere", "how-fast"}
 
 
-@every_page
-def test_every_link_leads_somewhere(page):
+def on_pages(faults):
+    """What `faults` finds wrong, by the page that has it."""
+    return {str(page.relative_to(ROOT)): found for page in PAGES if (found := [*faults(page)])}
+
+
+def test_every_link_leads_somewhere():
+    assert on_pages(broken_links) == {}
+
+
+def broken_links(page):
     for target in re.findall(r"\]\(([^()\s]+)\)", without_code(page)):
         if target.startswith(("http:", "https:")):
             continue
         path, _, anchor = target.partition("#")
         file = page.parent / path if path else page
-        assert file.exists(), target
-        assert not anchor or anchor in anchors(file), target
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            yield target
 
 
-@every_page
-def test_every_file_that_is_named_exists(page):
-    for path in re.findall(r"(?<![\w/.])(?:scripts|configs|docs|tests|tf_lottery)/[\w/]+(?:\.\w+)?", page.read_text()):
-        assert (ROOT / path).exists(), path
+def test_every_file_that_is_named_exists():
+    named = r"(?<![\w/.])(?:scripts|configs|docs|tests|tf_lottery)/[\w/]+(?:\.\w+)?"
+    assert (
+        on_pages(lambda page: (path for path in re.findall(named, page.read_text()) if not (ROOT / path).exists()))
+        == {}
+    )
 
 
-@every_page
-def test_every_flag_of_a_command_is_one_of_its_script(page):
+def test_every_flag_of_a_command_is_one_of_its_script():
+    assert on_pages(unknown_flags) == {}
+
+
+def unknown_flags(page):
     for name, arguments in re.findall(r"(\w+\.(?:py|sh))\b([^\n`|#]* --[^\n`|#]*)", page.read_text()):
         (script,) = ROOT.glob(f"scripts/**/{name}")
-        unknown = set(re.findall(rf"(?<=\s){FLAG}", arguments)) - flags(script)
-        assert not unknown, (name, unknown)
+        yield from ((name, flag) for flag in set(re.findall(rf"(?<=\s){FLAG}", arguments)) - flags(script))
 
 
-@every_page
-def test_every_flag_that_is_named_is_one_of_some_script(page):
+def test_every_flag_that_is_named_is_one_of_some_script():
     known = set().union(*(flags(script) for script in ROOT.glob("scripts/**/*.[ps][yh]")))
-    assert set(re.findall(rf"`{FLAG}", page.read_text())) <= known
+    assert on_pages(lambda page: set(re.findall(rf"`{FLAG}", page.read_text())) - known) == {}
 
 
-@every_page
-def test_every_field_of_a_config_that_is_named_exists(page):
-    assert set(re.findall(r"--config\.([a-z_.]+)", page.read_text())) <= set(fields(Experiment()))
+def test_every_field_of_a_config_that_is_named_exists():
+    known = set(fields(Experiment()))
+    assert on_pages(lambda page: set(re.findall(r"--config\.([a-z_.]+)", page.read_text())) - known) == {}

@@ -56,7 +56,11 @@ def missing(thing, parameters):
 
 
 PUBLIC = public()
-every_name = pytest.mark.parametrize("name", PUBLIC)
+
+
+def without(holds):
+    """The public names for which `holds(thing)` is not so."""
+    return [name for name, thing in PUBLIC.items() if not holds(thing)]
 
 
 def test_what_is_public_is_found():
@@ -64,56 +68,67 @@ def test_what_is_public_is_found():
     assert len(PUBLIC) > 60
 
 
-@every_name
-def test_it_says_what_it_is_in_one_line(name):
-    first, _, rest = inspect.getdoc(PUBLIC[name]).partition("\n")
-    assert first.endswith((".", ")"))
-    assert not rest.strip() or rest.startswith("\n")
+def test_every_name_says_what_it_is_in_one_line():
+    assert without(says_what_it_is) == []
 
 
-@every_name
-def test_it_has_an_example_that_is_run(name):
-    assert ">>> " in sections(PUBLIC[name])["Examples"]
+def says_what_it_is(thing):
+    first, _, rest = inspect.getdoc(thing).partition("\n")
+    return first.endswith((".", ")")) and (not rest.strip() or rest.startswith("\n"))
 
 
-@every_name
-def test_it_lists_every_parameter(name):
-    if not name.startswith("tf_lottery.errors."):
-        assert not missing(PUBLIC[name], inspect.signature(PUBLIC[name]).parameters)
+def test_every_name_has_an_example_that_is_run():
+    assert without(lambda thing: ">>> " in sections(thing).get("Examples", "")) == []
 
 
-@every_name
-def test_methods_that_list_parameters_list_all(name):
-    for method in vars(PUBLIC[name]).values() if inspect.isclass(PUBLIC[name]) else ():
-        if inspect.isfunction(method) and "Args:\n" in (method.__doc__ or ""):
-            assert not missing(method, set(inspect.signature(method).parameters) - {"self"}), method
+def test_every_name_lists_all_its_parameters():
+    named = {name: thing for name, thing in PUBLIC.items() if not name.startswith("tf_lottery.errors.")}
+    assert [name for name, thing in named.items() if missing(thing, inspect.signature(thing).parameters)] == []
 
 
-@every_name
-def test_it_says_what_it_returns(name):
-    if inspect.isfunction(PUBLIC[name]) and inspect.signature(PUBLIC[name]).return_annotation is not None:
-        assert "Returns" in sections(PUBLIC[name])
+def test_methods_that_list_parameters_list_all():
+    classes = [thing for thing in PUBLIC.values() if inspect.isclass(thing)]
+    methods = [method for thing in classes for method in vars(thing).values() if inspect.isfunction(method)]
+    listing = [method for method in methods if "Args:\n" in (method.__doc__ or "")]
+    assert listing
+    assert [method for method in listing if missing(method, set(inspect.signature(method).parameters) - {"self"})] == []
 
 
-@every_name
-def test_what_it_raises_are_exceptions(name):
-    listed = re.findall(r"^ {4}([\w, ]+):", sections(PUBLIC[name]).get("Raises", ""), re.MULTILINE)
-    for error in (word for line in listed for word in line.split(", ")):
-        assert issubclass(getattr(errors, error, None) or getattr(builtins, error), Exception)
+def test_every_function_that_returns_something_says_what():
+    functions = {name: thing for name, thing in PUBLIC.items() if inspect.isfunction(thing)}
+    returning = [name for name, thing in functions.items() if inspect.signature(thing).return_annotation is not None]
+    assert [name for name in returning if "Returns" not in sections(PUBLIC[name])] == []
 
 
-@every_name
-def test_the_reference_has_it(name):
-    thing = PUBLIC[name]
-    entries = re.findall(r"^::: (\S+)$", "\n".join(page.read_text() for page in REFERENCE.glob("*.md")), re.MULTILINE)
-    assert {name, f"{thing.__module__}.{thing.__qualname__}", thing.__module__} & set(entries)
+def test_what_a_name_raises_are_exceptions():
+    assert without(lambda thing: all(issubclass(error, Exception) for error in raised(thing))) == []
 
 
-@pytest.mark.parametrize("page", sorted(REFERENCE.glob("*.md")), ids=lambda page: page.name)
-def test_every_entry_of_the_reference_is_there(page):
-    for entry in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE):
-        module, _, name = entry.rpartition(".")
-        assert hasattr(pkgutil.resolve_name(module), name), entry
+def raised(thing):
+    """The classes that its docstring lists."""
+    listed = re.findall(r"^ {4}([\w, ]+):", sections(thing).get("Raises", ""), re.MULTILINE)
+    for name in (word for line in listed for word in line.split(", ")):
+        yield getattr(errors, name, None) or getattr(builtins, name)
+
+
+def entries():
+    """What the pages of the reference list."""
+    return [
+        entry for page in REFERENCE.glob("*.md") for entry in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)
+    ]
+
+
+def test_the_reference_has_every_name():
+    listed = set(entries())
+    here = {
+        name: {name, f"{thing.__module__}.{thing.__qualname__}", thing.__module__} for name, thing in PUBLIC.items()
+    }
+    assert [name for name, homes in here.items() if not homes & listed] == []
+
+
+def test_every_entry_of_the_reference_is_there():
+    places = [entry.rpartition(".") for entry in entries()]
+    assert [name for module, _, name in places if not hasattr(pkgutil.resolve_name(module), name)] == []
 
 
 @pytest.mark.parametrize("thing", [tfl.Run, tfl.load_network])

@@ -50,12 +50,13 @@ def test_every_tutorial_has_small_sizes_and_only_those_there_are():
     assert sorted(SMALL) == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_sizes_are_constants_of_the_first_code_cell_and_stand_there_once(name):
-    first = next(cell.source for cell in jupytext.reads(script(name), "py:percent").cells if cell.cell_type == "code")
-    for constant in SMALL[name]:
-        line = re.compile(rf"^{constant} = ", re.MULTILINE)
-        assert len(line.findall(first)) == len(line.findall(script(name))) == 1, constant
+def test_sizes_are_constants_of_the_first_code_cell_and_stand_there_once():
+    for name in NAMES:
+        code = (cell.source for cell in jupytext.reads(script(name), "py:percent").cells if cell.cell_type == "code")
+        first = next(code)
+        for constant in SMALL[name]:
+            line = re.compile(rf"^{constant} = ", re.MULTILINE)
+            assert len(line.findall(first)) == len(line.findall(script(name))) == 1, (name, constant)
 
 
 @pytest.mark.slow
@@ -73,21 +74,20 @@ def test_a_tutorial_runs_to_its_end_and_warns_of_nothing(name, tmp_path):
     assert "Warning" not in done.stderr
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_has_the_cells_of_its_script(name):
-    ours = jupytext.reads(script(name), "py:percent").cells
-    theirs = nbformat.read(FOLDER / f"{name}.ipynb", 4).cells
-    assert [(cell.cell_type, cell.source) for cell in theirs] == [(cell.cell_type, cell.source) for cell in ours]
+def test_notebooks_have_the_cells_of_their_scripts():
+    for name in NAMES:
+        ours = jupytext.reads(script(name), "py:percent").cells
+        theirs = nbformat.read(FOLDER / f"{name}.ipynb", 4).cells
+        assert [(cell.cell_type, cell.source) for cell in theirs] == [(cell.cell_type, cell.source) for cell in ours]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_was_executed_from_its_first_cell_to_its_last(name):
-    assert [cell.execution_count for cell in cells(name, "code")] == [*range(1, len(cells(name, "code")) + 1)]
+def test_notebooks_were_executed_from_their_first_cell_to_their_last():
+    counts = {name: [cell.execution_count for cell in cells(name, "code")] for name in NAMES}
+    assert counts == {name: [*range(1, len(count) + 1)] for name, count in counts.items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_shows_neither_errors_nor_warnings_nor_places_of_a_machine(name):
-    for output in (output for cell in cells(name, "code") for output in cell.outputs):
+def test_notebooks_show_neither_errors_nor_warnings_nor_places_of_a_machine():
+    for output in (output for name in NAMES for cell in cells(name, "code") for output in cell.outputs):
         assert output.output_type != "error"
         assert output.get("name") != "stderr", output.text
         text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
@@ -95,16 +95,15 @@ def test_a_notebook_shows_neither_errors_nor_warnings_nor_places_of_a_machine(na
         assert not re.search(r"(?<![\w.:/])/(?:home|root|tmp|work|usr)/", text), text
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_is_small(name):
-    assert (FOLDER / f"{name}.ipynb").stat().st_size < MOST_BYTES
+def test_notebooks_are_small():
+    assert [name for name in NAMES if (FOLDER / f"{name}.ipynb").stat().st_size >= MOST_BYTES] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_local_link_leads_somewhere(name):
-    text = "\n".join(cell.source for cell in jupytext.reads(script(name), "py:percent").cells)
-    for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", text):
-        assert (FOLDER / target).exists(), target
+def test_every_local_link_leads_somewhere():
+    for name in NAMES:
+        text = "\n".join(cell.source for cell in jupytext.reads(script(name), "py:percent").cells)
+        links = re.findall(r"\]\(((?!http|#)[^)]+)\)", text)
+        assert [target for target in links if not (FOLDER / target).exists()] == []
 
 
 def test_the_list_of_tutorials_names_each():
