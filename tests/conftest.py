@@ -45,6 +45,7 @@ collect_ignore = [
     "tiny.py",
     "whole_numbers.py",
     "archives.py",
+    "calls.py",
     "fits.py",
     "made_up.py",
     "runs.py",

@@ -5,11 +5,11 @@ import importlib.util
 import json
 import math
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import calls
 import made_up
 import numpy as np
 import pytest
@@ -21,14 +21,7 @@ DIGITS = "--config=configs/digits_lenet.py"
 
 
 def call(script, *arguments):
-    return subprocess.run(
-        [sys.executable, f"scripts/{script}.py", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"TFDS_DATA_DIR": "nowhere"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return calls.script(script, *arguments, env=os.environ | {"TFDS_DATA_DIR": "nowhere"})
 
 
 @pytest.mark.parametrize(
@@ -108,13 +101,6 @@ def test_a_file_that_is_no_config_is_one_line_and_writes_nothing(tmp_path, path,
             "`train.batch_size` is the batch of all 2 replicas together, so 2 must divide it: 60 or 62. Received: 61",
         ),
         (["--strategy=tpu"], "Strategy 'tpu' found no TPU. TPU_NAME='local' says where to look: 'local' on a TPU VM"),
-        (["--config.model.name=resnet_8_1d"], "resnet"),
-        (
-            ["--config.data.name=fashion_mnist"],
-            "python scripts/prepare_data.py fashion_mnist",
-        ),
-        (["--config.prune.rates=('fc=0.1',)"], "The rate 'fc=0.1' names no prunable weight. Known: dense/kernel"),
-        (["--config.prune.exclude=('.',)"], "has nothing to prune"),
     ],
 )
 def test_what_only_data_and_model_can_tell_is_one_line_and_writes_nothing(tmp_path, arguments, message):
@@ -178,11 +164,6 @@ def test_a_dataset_that_cannot_be_prepared_is_one_line(arguments):
             ["--level=1", "--format=onnx"],
             "flag --format=onnx: value should be one of <saved_model|keras|tflite|ticket|compact|report>",
         ),
-        (
-            ["--level=9", "--format=ticket"],
-            "has no finished training replicate 1, level 9. Finished levels of that kind: 0, ",
-        ),
-        (["--level=1", "--format=ticket", "--replicate=7"], "has these replicates: 1, 2, 3. Received: 7"),
         (["--level=1", "--format=ticket", "--variant=a"], "has these variants: none. Received: 'a'"),
         (
             ["--level=1", "--format=ticket", "--to=pyproject.toml"],

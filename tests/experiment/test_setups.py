@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from tf_lottery import data, models
-from tf_lottery.errors import ConfigError
+from tf_lottery.errors import ConfigError, ModelError
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.setups import Setups
 
@@ -16,12 +16,12 @@ def tiny_network(monkeypatch):
     monkeypatch.setitem(data.SOURCES, "tiny", lambda: tiny.DATASET)
 
 
-def setups(*variants):
+def setups(*variants, **prune):
     config = Experiment(
         model=Model("conv_2"),  # any known name: it stands for the network above
         data=Data("tiny"),
         train=Train(batch_size=6, steps="12it", evaluate_every="4it"),
-        prune=Prune(levels=1),
+        prune=Prune(**{"levels": 1, **prune}),
         variants=variants,
     )
     return Setups(made_up.settled(config))
@@ -39,3 +39,26 @@ def test_variants_that_train_alike_share_a_trainer_and_rewind_to_steps_of_their_
 def test_an_error_names_the_variant_that_it_is_of():
     with pytest.raises(ConfigError, match=r"^Variant 'late': `prune.rewind_to` must not lie after the end"):
         setups("k=0:", "late: prune.rewind_to=13it").of("late")
+
+
+@pytest.mark.parametrize(
+    ("prune", "error", "message"),
+    [
+        (
+            {"rates": ("fc=0.1",), "scope": "layerwise"},
+            PruningError,
+            "'fc=0.1' names no prunable weight. Known: conv2d",
+        ),
+        ({"exclude": (".",)}, ModelError, "has nothing to prune"),
+    ],
+)
+def test_what_only_the_network_can_tell_is_told_before_any_training(prune, error, message):
+    with pytest.raises(error, match=message):
+        setups(**prune).of("")
+
+
+def test_data_of_another_shape_than_the_network_takes_is_told_before_any_training(monkeypatch):
+    monkeypatch.undo()
+    config = Experiment(model=Model("resnet_8_1d"), data=Data("digits", made_up=True))
+    with pytest.raises(ModelError, match="resnet_8_1d"):
+        Setups(made_up.settled(config)).of("")

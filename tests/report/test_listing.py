@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import calls
 import made_up
 import pytest
 
@@ -29,9 +30,7 @@ with locks.hold(run.lock_path(1), "it"):
 
 
 def runs(*arguments):
-    """Calls the script from outside a terminal."""
-    command = [sys.executable, "scripts/runs.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return calls.script("runs", *arguments)
 
 
 def lines(*arguments):
