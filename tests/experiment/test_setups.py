@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from tf_lottery import data, models
-from tf_lottery.errors import ConfigError, ModelError
+from tf_lottery.errors import ConfigError, ModelError, PruningError
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.setups import Setups
 
