@@ -45,5 +45,6 @@ def _run(path, arguments, environment, streams):
     os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(environment)
+    sys.path[:0] = [str(ROOT / "scripts"), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = [path, *arguments]
     runpy.run_path(path, run_name="__main__")

@@ -2,7 +2,6 @@ import os
 from pathlib import Path
 
 import hypothesis
-import pytest
 
 # A busy machine fails no test.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -62,16 +61,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the slow tests too")
+    parser.addoption("--nightly", action="store_true", help="run all tests, also those that take minutes")
     parser.addoption("--keras_only", action="store_true", help="leave out what no Keras takes part in")
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--slow"):
-        for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="slow: runs with --slow"))
+    nightly = config.getoption("--nightly")
+    left_out = set() if nightly else {"nightly"} if config.getoption("--slow") else {"nightly", "slow"}
+    chosen = [item for item in items if left_out.isdisjoint(item.keywords)]
     if config.getoption("--keras_only"):
-        items[:] = [item for item in items if not is_keras_free(item.path)]
+        chosen = [item for item in chosen if not is_keras_free(item.path)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
 
 
 def is_keras_free(path):

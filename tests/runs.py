@@ -1,9 +1,9 @@
 """Experiments through the script, in processes of their own."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
+
+import calls
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,11 +15,9 @@ def command(run_dir, *arguments, config="digits_lenet"):
     ]
 
 
-def find_tickets(run_dir, *arguments, config="digits_lenet", env=os.environ):
-    """What the script prints; it must succeed."""
-    done = subprocess.run(
-        command(run_dir, *arguments, config=config), cwd=ROOT, env=env, capture_output=True, text=True, check=False
-    )
+def find_tickets(run_dir, *arguments, config="digits_lenet"):
+    """What the script prints, called by `calls.script`; it must succeed."""
+    done = calls.script("find_tickets", *command(run_dir, *arguments, config=config)[2:])
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

@@ -40,7 +40,7 @@ def test_the_folder_that_the_demo_makes_changes_no_verdict(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_they_stop_a_commit_that_has_a_fault_and_mend_what_they_can(tmp_path):
     def run(*command):
         changes = {"HOME": str(tmp_path), "PRE_COMMIT_HOME": str(tmp_path / "cache"), "SKIP": "mypy"}

@@ -134,7 +134,7 @@ def test_the_configs_of_one_network_differ_in_what_their_names_say():
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if PAPER[name][0] in LARGE else ()) for name in PRUNABLE],
+    [pytest.param(name, marks=pytest.mark.nightly if PAPER[name][0] in LARGE else ()) for name in PRUNABLE],
 )
 def test_what_is_never_pruned_is_there_and_leaves_the_weights_of_the_paper(name):
     config = loaded(name).get_config()

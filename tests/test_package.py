@@ -16,7 +16,7 @@ import tf_lottery
 from tf_lottery import keras_api
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.nightly,
     pytest.mark.skipif(keras_api.LEGACY, reason="what is packed is the same for both"),
 ]
 ROOT = Path(__file__).parents[1]

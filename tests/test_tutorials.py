@@ -59,7 +59,7 @@ def test_sizes_are_constants_of_the_first_code_cell_and_stand_there_once():
             assert len(line.findall(first)) == len(line.findall(script(name))) == 1, (name, constant)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tutorial_runs_to_its_end_and_warns_of_nothing(name, tmp_path):
     if name in (KERAS_3_ONLY if keras_api.LEGACY else LEGACY_ONLY):

@@ -47,7 +47,7 @@ def test_a_file_that_is_not_the_genuine_one_is_refused(package, tmp_path, monkey
         small_images.prepare_fashion_mnist(str(tmp_path / "data"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_genuine_builder_reads_what_the_package_holds(package, tmp_path, monkeypatch):
     monkeypatch.setattr(debian, "INSTALLED", package)
     folder = small_images.prepare_fashion_mnist(str(tmp_path))

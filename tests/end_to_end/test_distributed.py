@@ -140,7 +140,7 @@ def test_killed_in_the_middle_no_process_stays_and_the_same_command_ends_with_th
     assert runs.digest(run_dir) == runs.digest(path)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("strategy", STARTS)
 def test_killed_in_the_middle_of_a_level_the_batch_norm_of_each_replica_goes_on_where_it_was(tmp_path, strategy):
     whole, run_dir = ended(STARTS[strategy](tmp_path / "whole", *WITH_BATCH_NORM)), tmp_path / "run"

@@ -10,7 +10,7 @@ MATRIX = (sys.executable, "scripts/benchmark/crash_matrix.py", "--kills=3", "--s
 FAILPOINTS = "state: not renamed 4,manifest: half written,manifest: renamed 2,leftover: done,report: renamed"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_runs_killed_anywhere_end_with_the_same_bytes(tmp_path):
     done = subprocess.run(
         [*MATRIX, f"--failpoints={FAILPOINTS}", f"--work_dir={tmp_path}"],
@@ -25,7 +25,7 @@ def test_runs_killed_anywhere_end_with_the_same_bytes(tmp_path):
     assert "differing digests                            0\n" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_failpoint_that_no_process_comes_to_is_a_failure(tmp_path):
     done = subprocess.run(
         [*MATRIX[:2], "--kills=0", "--failpoints=callback records: done", f"--work_dir={tmp_path}"],

@@ -1,13 +1,10 @@
 """Criteria, data and networks from outside the package, in experiments that train in other processes."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
+import calls
 import pytest
 
-ROOT = Path(__file__).parents[2]
 PARTS = """
 import numpy as np
 import tf_lottery as tfl
@@ -55,13 +52,12 @@ def get_config():
 
 def find_tickets(folder, config):
     (folder / "config.py").write_text(config)
-    return script(folder, "find_tickets.py", f"--config={folder}/config.py", f"--run_dir={folder}/run")
+    return script(folder, "find_tickets", f"--config={folder}/config.py", f"--run_dir={folder}/run")
 
 
 def script(folder, *arguments):
-    command = (sys.executable, f"scripts/{arguments[0]}", *arguments[1:])
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    path = f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    return calls.script(*arguments, env=os.environ | {"PYTHONPATH": path})
 
 
 @pytest.mark.slow
@@ -70,8 +66,8 @@ def test_a_config_that_imports_them_is_trained_by_every_process(tmp_path):
     done = find_tickets(tmp_path, CONFIG)
     assert done.returncode == 0, done.stderr
     assert "50.0%" in done.stdout
-    reads = (("report.py", f"--run_dir={tmp_path}/run"), ("runs.py", "show", f"{tmp_path}/run"))
-    exports = ("export.py", f"--run_dir={tmp_path}/run", "--level=1", "--format=ticket")
+    reads = (("report", f"--run_dir={tmp_path}/run"), ("runs", "show", f"{tmp_path}/run"))
+    exports = ("export", f"--run_dir={tmp_path}/run", "--level=1", "--format=ticket")
     for command in (*reads, exports):
         asked = script(tmp_path, *command)
         assert asked.returncode == 1

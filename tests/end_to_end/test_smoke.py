@@ -1,29 +1,45 @@
-"""Every config runs from the command line to the report, with few steps and made-up data.
-
-On one device and on two; on legacy Keras on two only, where more can go wrong, because each run takes a minute.
-"""
+"""Every config runs from the command line to the report, with few steps and made-up data, on one device and on two."""
 
 import os
 
+import calls
 import pytest
-import runs
 
 from tf_lottery import Run, keras_api
 from tf_lottery.experiment.plan import units
 
-CONFIGS = sorted(path.stem for path in (runs.ROOT / "configs").glob("*.py"))
+CONFIGS = sorted(path.stem for path in (calls.ROOT / "configs").glob("*.py"))
 DEVICES = {"default": ["--jobs=1"], "mirrored": ["--strategy=mirrored", "--devices=2"]}
+# Before each change lands: one config for each network that is quick. All of them: every night.
+ONE_A_NETWORK = {
+    "lenet_mnist",
+    "fashion_resnet",
+    "mnist1d_rewinding",
+    "resnet18_low",
+    "squeezenet_oneshot",
+    "vgg19_low",
+}
+BEFORE_LANDING = {
+    *(() if keras_api.LEGACY else ((config, "default") for config in ONE_A_NETWORK)),
+    *(("lenet_mnist", "mirrored"), ("fashion_resnet", "mirrored")),
+}
+EACH = [
+    pytest.param(config, strategy, marks=mark)
+    for strategy in DEVICES
+    for config in CONFIGS
+    for mark in [pytest.mark.slow if (config, strategy) in BEFORE_LANDING else pytest.mark.nightly]
+]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["mirrored"] if keras_api.LEGACY else DEVICES)
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize(("config", "strategy"), EACH)
 def test_a_config_runs_to_its_report(tmp_path, config, strategy):
     nowhere = os.environ | {"TFDS_DATA_DIR": str(tmp_path / "no data needed")}
-    output = runs.find_tickets(tmp_path / "run", "--smoke", *DEVICES[strategy], config=config, env=nowhere)
+    arguments = [f"--config=configs/{config}.py", f"--run_dir={tmp_path / 'run'}", "--smoke", *DEVICES[strategy]]
+    done = calls.script("find_tickets", *arguments, env=nowhere, patience=1200)
+    assert done.returncode == 0, done.stderr[-2000:]
     run = Run.load(tmp_path / "run")
     assert run.config.data.made_up
     assert all(run.is_done(unit) for unit in units(run.config))
-    assert f"Report: {run.path / 'report' / 'index.html'}" in output
+    assert f"Report: {run.path / 'report' / 'index.html'}" in done.stdout
     assert (run.path / "report/index.html").exists()
     assert run.environments()[-1]["replicas"] == len(DEVICES[strategy])

@@ -105,7 +105,7 @@ def test_graphs_of_whole_numbers_give_the_same_bits(data, seed, density):
     laws(data, seed, density)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=300)
 @DRAWN
 def test_many_graphs_of_whole_numbers_give_the_same_bits(data, seed, density):

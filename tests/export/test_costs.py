@@ -129,7 +129,7 @@ def test_networks_cost_what_is_known_of_them():
     assert mobile.multiply_adds == 300_774_272
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_large_networks_cost_what_is_known_of_them():
     assert costs(models.build("resnet_50", (224, 224, 3), 1000)).multiply_adds == 4_089_184_256  # 4.1e9, strides in 3x3
     for name, parameters, expected in [

@@ -22,8 +22,8 @@ SMALL = {
     "squeezenet": (29, 29, 3),
 }
 LARGE = {"vgg_11": (16, 16, 1), "resnet_50": (32, 32, 3), "inception_v3": (75, 75, 3)}
-slow = pytest.mark.slow
-EACH = [*SMALL.items(), *(pytest.param(*item, marks=slow) for item in LARGE.items())]
+nightly = pytest.mark.nightly
+EACH = [*SMALL.items(), *(pytest.param(*item, marks=nightly) for item in LARGE.items())]
 CIFAR, IMAGENET = (32, 32, 3), (224, 224, 3)
 
 
@@ -76,8 +76,8 @@ def test_networks_have_the_parameters_of_the_papers(name, shape, classes, traina
         ("resnet_20", "shortcut", 2_560),
         ("resnet_20", "output", 640),
         ("vgg_19", "output", 5_120),
-        pytest.param("resnet_50", "shortcut", 2_768_896, marks=slow),
-        pytest.param("inception_v3", "auxiliary", 3_323_904, marks=slow),
+        pytest.param("resnet_50", "shortcut", 2_768_896, marks=nightly),
+        pytest.param("inception_v3", "auxiliary", 3_323_904, marks=nightly),
     ],
 )
 def test_parts_that_may_be_left_unpruned_have_the_weights_of_the_papers(name, part, weights):
@@ -159,7 +159,7 @@ def test_masks_hold_through_a_file_and_come_off(name, shape, tmp_path):
                 "auxiliary_conv2": 0.8796e-2,
                 "auxiliary_output": 0.8796e-3,
             },
-            marks=slow,
+            marks=nightly,
         ),
     ],
 )
@@ -188,7 +188,7 @@ def test_glorot_is_gaussian_in_the_networks_for_cifar_and_uniform_in_squeezenet(
         ("resnet_8_w4", (8, 8, 3), 1e-5, 0.9, 1),
         ("vgg_11", (16, 16, 3), 1e-5, 0.9, 1),
         ("resnet_50", (32, 32, 3), 1e-5, 0.9, 1),
-        pytest.param("inception_v3", (75, 75, 3), 1e-3, 0.996, None, marks=slow),
+        pytest.param("inception_v3", (75, 75, 3), 1e-3, 0.996, None, marks=nightly),
     ],
 )
 def test_batch_norms_have_the_settings_of_the_sources(name, shape, epsilon, momentum, gamma):
@@ -209,7 +209,7 @@ def test_batch_norms_have_the_settings_of_the_sources(name, shape, epsilon, mome
         ("vgg_11", (16, 16, 3), 9),
         ("squeezenet", (29, 29, 3), 26),
         ("resnet_50", (32, 32, 3), 1),
-        pytest.param("inception_v3", (75, 75, 3), 2, marks=slow),
+        pytest.param("inception_v3", (75, 75, 3), 2, marks=nightly),
     ],
 )
 def test_biases_are_where_the_sources_have_them(name, shape, biases):
@@ -219,7 +219,7 @@ def test_biases_are_where_the_sources_have_them(name, shape, biases):
 
 @pytest.mark.parametrize(
     ("name", "shape", "rate"),
-    [("squeezenet", (29, 29, 3), 0.5), pytest.param("inception_v3", (75, 75, 3), 0.2, marks=slow)],
+    [("squeezenet", (29, 29, 3), 0.5), pytest.param("inception_v3", (75, 75, 3), 0.2, marks=nightly)],
 )
 def test_dropout_is_where_the_sources_have_it(name, shape, rate):
     dropouts = [layer for layer in built(name, shape, 7).layers if isinstance(layer, keras.layers.Dropout)]
@@ -266,14 +266,14 @@ def test_networks_that_average_globally_have_the_same_weights_for_any_size_of_im
     assert {path: tuple(v.shape) for path, v in first.items()} == {path: tuple(v.shape) for path, v in second.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", models.names.EXAMPLES)
 def test_everything_that_users_are_shown_builds(name):
     shape = (40, 1) if name.endswith("_1d") else (75, 75, 3)
     assert models.build(name, shape, 3).name == name
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "theirs", "shape"),
     [("resnet_50", "ResNet50", IMAGENET), ("inception_v3", "InceptionV3", (299, 299, 3))],
