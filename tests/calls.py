@@ -45,6 +45,7 @@ def _run(path, arguments, environment, streams):
     os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(environment)
+    os.fsync = lambda descriptor: None  # as in conftest.py
     sys.path[:0] = [str(ROOT / "scripts"), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = [path, *arguments]
     runpy.run_path(path, run_name="__main__")

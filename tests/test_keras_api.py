@@ -10,6 +10,7 @@ from tf_lottery.keras_api import keras
 from tf_lottery.prunable import MaskHolder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "package"), [("1", "tf_keras"), ("true", "tf_keras"), ("0", "keras"), (None, "keras")]
 )
@@ -30,6 +31,7 @@ def test_the_choice_of_keras_is_tensorflows_own(value, package):
     assert done.stdout.split()[1] == "True"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras_api.LEGACY, reason="legacy Keras has one backend only")
 def test_another_backend_is_refused_by_name():
     code = "import keras; keras.backend.backend = lambda: 'jax'; import tf_lottery.keras_api"

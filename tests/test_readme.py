@@ -31,6 +31,7 @@ def run(code):
     return names
 
 
+@pytest.mark.slow
 def test_the_library_example_finds_tickets_and_compares_them(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run(example("LotteryTicket"))

@@ -39,8 +39,14 @@ def arguments(directory, **changes):
     return {"levels": 3, "fraction": 0.4, "epochs_per_level": 2, "rewind_to": STEP_K, "directory": directory} | changes
 
 
-@pytest.mark.parametrize("rewind", ["weights", "learning_rate", "none"])
-@pytest.mark.parametrize("killed_at", [0, 2])
+@pytest.mark.parametrize(
+    ("killed_at", "rewind"),
+    [
+        (2, "none"),
+        *(pytest.param(2, rewind, marks=pytest.mark.slow) for rewind in ("weights", "learning_rate")),
+        *(pytest.param(0, rewind, marks=pytest.mark.slow) for rewind in ("weights", "learning_rate", "none")),
+    ],
+)
 def test_the_same_script_run_again_ends_with_the_same_bytes(tmp_path, killed_at, rewind):
     changes = {"rewind": rewind, "seed": killed_at}
     fits.fit(model(), LotteryTicket(**arguments(tmp_path / "whole", **changes)))

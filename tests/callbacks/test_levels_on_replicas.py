@@ -4,6 +4,7 @@ import pytest
 import replicas
 
 
+@pytest.mark.slow
 def test_tickets_are_found_under_a_strategy_as_on_one_device():
     result = replicas.outcomes_of(Path(__file__).with_name("levels_on_two_replicas.py"))
     assert result["densities"] == pytest.approx([1, 0.5, 0.25], abs=0.01)

@@ -41,8 +41,15 @@ def convolutional():
     return tiny.convolutional()
 
 
-@pytest.mark.parametrize("rewind_to", [0, 3, 8])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+# Every optimizer in the middle of an epoch, and at its ends with all that an optimizer can keep.
+@pytest.mark.parametrize(
+    ("optimizer", "rewind_to"),
+    [
+        *((optimizer, 3) for optimizer in OPTIMIZERS),
+        *(("averages", 0), ("averages", 8)),
+        *(pytest.param(name, k, marks=pytest.mark.slow) for name in OPTIMIZERS if name != "averages" for k in (0, 8)),
+    ],
+)
 def test_law_6_with_nothing_pruned_every_level_ends_as_the_dense_one(optimizer, rewind_to):
     made = fits.model(convolutional, OPTIMIZERS[optimizer]())
     tickets = fits.found(made=made, fraction=0.0, rewind_to=rewind_to, settings={"data": fits.ONE_BATCH})

@@ -1,7 +1,7 @@
-"""A run with made-up results, killed at every failpoint, at each of the times when it comes there.
+"""A run with made-up results, killed at every failpoint, at each of the first times when it comes there.
 
-`python failpoints_of_runs.py FOLDER` writes what was found to FOLDER/found.json. One process forks all others, because
-imports take longer than a run.
+`python failpoints_of_runs.py FOLDER TIMES` kills it at the first TIMES of a failpoint, and writes what was found to
+FOLDER/found.json. One process forks all others, because imports take longer than a run.
 """
 
 import contextlib
@@ -111,19 +111,19 @@ def results(path):
     return {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in found}
 
 
-def at_every_time(path, expected, name):
+def at_every_time(path, expected, name, most):
     """The faults of a run killed at a failpoint the first time, the second time, … as often as it comes there."""
     found = []
-    while (faults := struck(path, expected, (name, len(found) + 1))) is not None:
+    while len(found) < most and (faults := struck(path, expected, (name, len(found) + 1))) is not None:
         found.append(faults)
     return found
 
 
-def main(folder):
+def main(folder, times):
     os.fsync = lambda descriptor: None  # the machine stays up: what is written is there for the next process
     is_killed(folder / "undisturbed")
     expected, path = runs.digest(folder / "undisturbed"), folder / "run"
-    once = {name: at_every_time(path, expected, name) for name in NAMES}
+    once = {name: at_every_time(path, expected, name, times) for name in NAMES}
     twice = {
         f"{first}, then {second}": struck(path, expected, (first,), (second,))
         for first in NAMES
@@ -134,4 +134,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

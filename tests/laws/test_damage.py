@@ -62,14 +62,6 @@ def put_back(path, files):
         (path / name).write_bytes(content)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def fast_disk():
-    """What is tested here survives in the file system's memory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
-
-
 @pytest.fixture(scope="module")
 def undamaged(tmp_path_factory):
     path = tmp_path_factory.mktemp("damage") / "run"

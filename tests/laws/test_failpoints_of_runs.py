@@ -15,11 +15,10 @@ OTHERS = ("callback", "ticket file", *failpoints.EXPORTED)
 NAMES = [name for name in failpoints.names() if not name.startswith(OTHERS)]
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("killed")
+def found(folder, times):
+    """The faults by kill, where a run is killed at no more than so many times it comes to a failpoint."""
     done = subprocess.run(
-        [sys.executable, TESTS / "laws" / "failpoints_of_runs.py", folder],
+        [sys.executable, TESTS / "laws" / "failpoints_of_runs.py", folder, str(times)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
@@ -29,15 +28,14 @@ def found(tmp_path_factory):
     return json.loads((folder / "found.json").read_text())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_killed_at_any_failpoint_a_run_ends_with_the_same_bytes(found, name):
-    times = found["once"][name]
-    assert times, "it never came there"
-    assert not any(times)
-
-
-def test_killed_again_while_it_clears_up_a_run_ends_with_the_same_bytes(found):
-    both = {kills: faults for kills, faults in found["twice"].items() if faults is not None}
+@pytest.mark.parametrize(
+    "times", [pytest.param(1, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.nightly)]
+)
+def test_killed_at_any_failpoint_and_again_while_it_clears_up_a_run_ends_with_the_same_bytes(tmp_path, times):
+    faults = found(tmp_path, times)
+    assert [name for name in NAMES if not faults["once"][name]] == []  # it came to each
+    assert {name: each for name, each in faults["once"].items() if any(each)} == {}
+    both = {kills: each for kills, each in faults["twice"].items() if each is not None}
     assert "state: half written, then leftover: begins" in both
     assert "manifest: renamed, then leftover: done" in both
     assert not any(both.values())

@@ -34,6 +34,7 @@ def test_law_12_importing_changes_nothing_and_imports_no_keras(legacy):
     assert run(CHECK.format(before="", use=""), legacy) == ["True", "[]"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("legacy", [False, True])
 def test_law_12_the_layers_import_the_chosen_keras_only_and_no_tfmot(legacy):
     keras = "tf_keras" if legacy else "keras"

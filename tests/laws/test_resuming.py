@@ -80,7 +80,11 @@ def everything(trainer, progress):
     return left | {"early stop": (progress.early_stop_step, progress.early_stop_loss), "history": progress.history}
 
 
-@pytest.fixture(scope="module", params=[averaging, scaling, adam], ids=lambda make: make.__name__)
+@pytest.fixture(
+    scope="module",
+    params=[averaging, *(pytest.param(make, marks=pytest.mark.slow) for make in (scaling, adam))],
+    ids=lambda make: make.__name__,
+)
 def whole(request):
     made = trainer(request.param)
     return request.param, everything(made, train(made, 0))
@@ -164,6 +168,7 @@ def rising():
     return expected, kept, parts_of(kept)
 
 
+@pytest.mark.slow
 def test_each_part_of_the_state_is_needed(rising):
     expected, kept, parts = rising
     assert gone_on_with(scaling, kept) == expected

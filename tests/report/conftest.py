@@ -1,8 +1,16 @@
 import made_up
 import pytest
 
+from tf_lottery.report.figures import look
+
 
 @pytest.fixture(scope="session")
 def sweep(tmp_path_factory):
     """A whole run of `made_up.sweep`, only to be read."""
     return made_up.sweep(tmp_path_factory.mktemp("sweep") / "run")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """For tests of what is written around figures: drawing these takes most of a report's time."""
+    monkeypatch.setattr(look, "png", lambda draw: bytes(len(draw().axes)))

@@ -22,6 +22,8 @@ FIELDS = [
     *("test_accuracy_mean", "test_accuracy_min", "test_accuracy_max"),
 ]
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def results(unit):
     return 0.9 + 0.01 * unit.replicate - 0.02 * bool(unit.control), 100 - 10 * unit.level

@@ -2,12 +2,15 @@ import io
 
 import made_up
 import pandas as pd
+import pytest
 from rich.console import Console
 
 from tf_lottery.experiment import opening
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.controls import CONTROLS
 from tf_lottery.report import page, terminal
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def output(monkeypatch, **settings):
