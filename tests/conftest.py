@@ -9,38 +9,21 @@ hypothesis.settings.load_profile("untimed")
 
 
 TESTS = Path(__file__).parent
-# What these need no Keras for is the same under both.
+# What these test is the same on both Kerases: it is tested on Keras 3.
 KERAS_FREE = (
-    "core",
-    "data",
-    "feeds/test_images.py",
-    "feeds/test_encoded.py",
-    "feeds/test_resident.py",
-    "feeds/test_make.py",
-    "report",
-    "test_reproduction.py",
-    "test_ticket.py",
-    "test_files.py",
-    "test_quiet.py",
-    "test_sealed.py",
-    "test_failpoints.py",
-    "experiment/test_storage.py",
-    "experiment/test_generations.py",
-    "experiment/test_locks.py",
-    "experiment/test_stability.py",
-    "experiment/test_variants.py",
-    "test_topology.py",
-    "test_command_line.py",
-    "laws/test_house.py",
-    "laws/test_cross_check.py",
-    "laws/test_damage.py",
-    "laws/test_fuzz.py",
-    "test_links.py",
-    "test_site.py",
+    *("core", "data", "feeds", "report", "test_ticket.py", "test_files.py", "test_quiet.py", "test_sealed.py"),
+    *("test_failpoints.py", "test_topology.py", "test_distribution.py", "test_command_line.py"),
+    *(f"experiment/test_{name}.py" for name in ("storage", "generations", "locks", "stability", "variants", "opening")),
+    *(f"experiment/test_{name}.py" for name in ("cadence", "config", "drift", "environment", "execution", "lengths")),
+    *(f"experiment/test_{name}.py" for name in ("manifest", "plan", "smoke", "validation", "workers", "find_tickets")),
+    *(f"laws/test_{name}.py" for name in ("house", "cross_check", "damage", "fuzz", "failpoints_of_runs")),
+    *("laws/test_import_changes_nothing.py", "test_configs.py", "test_checks.py", "test_package.py", "test_types.py"),
+    *(f"test_{name}.py" for name in ("benchmarks", "links", "reference", "reproduction", "site", "export_page")),
 )
 
 # Looking for doctests in what tests import or start would import it a second time.
 collect_ignore = [
+    "tiers.py",
     "tiny.py",
     "whole_numbers.py",
     "archives.py",

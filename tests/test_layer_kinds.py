@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiers import always
 
 import tf_lottery as tfl
 from tf_lottery import keras_api, model_masks, naming, state
@@ -210,7 +211,19 @@ def examples(model):
     return data if len(data) > 1 else data[0]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+TYPICAL = (
+    "Dense",
+    "Conv2D",
+    "SeparableConv2D",
+    "Embedding",
+    "LSTM",
+    "attention on two inputs",
+    "registered",
+    "declared",
+)
+
+
+@pytest.mark.parametrize("kind", always(*TYPICAL, among=KINDS))
 def test_a_layer_of_every_kind_lives_through_it_all(kind, tmp_path):
     make, on_inputs, prunable, never = KINDS[kind]
     plain = on_inputs(make)

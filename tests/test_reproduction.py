@@ -17,7 +17,14 @@ FOLDERS = sorted(path.parent for path in (ROOT / "docs/reproduction").glob("*/ru
 NAMES = [folder.name for folder in FOLDERS]
 
 
-@pytest.fixture(scope="module", params=FOLDERS, ids=NAMES)
+QUICK = ("digits_controls", "fashion_lenet")  # of one variant; sweeps take seconds each
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(folder, marks=() if folder.name in QUICK else pytest.mark.nightly) for folder in FOLDERS],
+    ids=NAMES,
+)
 def reported(request, tmp_path_factory):
     """A folder of docs/reproduction, and the report made anew from its run."""
     folder, path = request.param, tmp_path_factory.mktemp("runs") / request.param.name

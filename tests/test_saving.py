@@ -98,6 +98,7 @@ def test_legacy_formats_hold_wrapped_models(build, path, tmp_path):
     assert_same(tfl.load_model(tmp_path / path), model)
 
 
+@pytest.mark.slow
 def test_a_saved_model_loads_in_a_process_that_imports_the_wrapper(tmp_path):
     model = tiny.half_masked()
     model.save(tmp_path / "model.keras")

@@ -7,6 +7,7 @@ import fits
 import numpy as np
 import pytest
 import tiny
+from tiers import slow
 
 from tf_lottery import failpoints, sealed, state, ticket as ticket_lib
 from tf_lottery.callbacks.ledger import Ledger
@@ -43,8 +44,8 @@ def arguments(directory, **changes):
     ("killed_at", "rewind"),
     [
         (2, "none"),
-        *(pytest.param(2, rewind, marks=pytest.mark.slow) for rewind in ("weights", "learning_rate")),
-        *(pytest.param(0, rewind, marks=pytest.mark.slow) for rewind in ("weights", "learning_rate", "none")),
+        *(slow(2, rewind) for rewind in ("weights", "learning_rate")),
+        *(slow(0, rewind) for rewind in ("weights", "learning_rate", "none")),
     ],
 )
 def test_the_same_script_run_again_ends_with_the_same_bytes(tmp_path, killed_at, rewind):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiers import slow
 
 from tf_lottery import state
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
@@ -20,7 +21,7 @@ def dataset(length_is_known):
 
 @pytest.mark.parametrize(
     ("rewind_to", "epochs", "iterations"),
-    [(0, [0, 1, 2], 24), ("1ep", [1, 2], 16), (11, [1, 2], 13), ("23it", [2], 1), (3, [0, 1, 2], 21)],
+    [(0, [0, 1, 2], 24), slow("1ep", [1, 2], 16), (11, [1, 2], 13), slow("23it", [2], 1), slow(3, [0, 1, 2], 21)],
 )
 def test_levels_begin_in_the_epoch_of_step_k_with_what_was_left_of_it(rewind_to, epochs, iterations):
     counted = []
@@ -122,7 +123,7 @@ def test_backup_and_restore_is_refused(tmp_path, directory):
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # how Keras 3 learns the length
-@pytest.mark.parametrize("rewind_to", [0, 3, 8, 11])
+@pytest.mark.parametrize("rewind_to", [slow(0), slow(3), slow(8), 11])
 def test_the_length_of_an_epoch_may_show_itself_in_training(rewind_to):
     known, unknown = (LotteryTicket(1, 0.5, epochs_per_level=2, rewind_to=rewind_to) for _ in range(2))
     for tickets in (known, unknown):
@@ -133,7 +134,7 @@ def test_the_length_of_an_epoch_may_show_itself_in_training(rewind_to):
         assert fits.same_bits(known.ticket(level).weights["final"], unknown.ticket(level).weights["final"])
 
 
-@pytest.mark.parametrize("steps_per_execution", [2, 4, 8])
+@pytest.mark.parametrize("steps_per_execution", [slow(2), 4, slow(8)])
 def test_executions_of_several_steps_give_the_same_levels(steps_per_execution):
     one, many = (
         fits.found(made=fits.model(seed=1, steps_per_execution=number), levels=1, rewind_to=8)

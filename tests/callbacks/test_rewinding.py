@@ -4,6 +4,7 @@ import fits
 import numpy as np
 import pytest
 import tiny
+from tiers import always, slow
 
 from tf_lottery import keras_api, keras_training, state
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
@@ -47,7 +48,7 @@ def convolutional():
     [
         *((optimizer, 3) for optimizer in OPTIMIZERS),
         *(("averages", 0), ("averages", 8)),
-        *(pytest.param(name, k, marks=pytest.mark.slow) for name in OPTIMIZERS if name != "averages" for k in (0, 8)),
+        *(slow(name, k) for name in OPTIMIZERS if name != "averages" for k in (0, 8)),
     ],
 )
 def test_law_6_with_nothing_pruned_every_level_ends_as_the_dense_one(optimizer, rewind_to):
@@ -67,7 +68,7 @@ def test_law_6_holds_under_mixed_precision_and_its_loss_scale():
     assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(2).weights["final"])
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", always("schedule", "averages", among=OPTIMIZERS))
 def test_law_3_a_level_starts_with_everything_as_it_was_at_step_k(optimizer):
     made = fits.model(convolutional, OPTIMIZERS[optimizer]())
     tickets = LotteryTicket(2, 0.5, epochs_per_level=2, rewind_to=3, callbacks=[starts := Starts()])

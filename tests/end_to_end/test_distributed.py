@@ -79,6 +79,7 @@ def alone(tmp_path_factory):
     return Run.load(path)
 
 
+@pytest.mark.slow
 def test_all_workers_end_well_and_the_chief_reports(finished):
     strategy, path, results = finished
     assert [status for status, _, _ in results] == [0] * len(results), results[-1][2][-2000:]
@@ -88,6 +89,7 @@ def test_all_workers_end_well_and_the_chief_reports(finished):
     assert (environment["strategy"], environment["replicas"]) == (strategy, 2)
 
 
+@pytest.mark.slow
 def test_two_replicas_find_the_tickets_of_one(finished, alone):
     run = Run.load(finished[1])
     for level in (0, 1, 2):
@@ -98,6 +100,7 @@ def test_two_replicas_find_the_tickets_of_one(finished, alone):
                 np.testing.assert_allclose(two.weights[group][name], array, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_stops_the_others_and_the_state_is_kept(tmp_path):
     endless = ("--config.train.steps=1000000it", "--checkpoint_every=100it")
     processes = start_workers(run_dir := tmp_path / "run", *endless)
@@ -112,6 +115,7 @@ def test_a_worker_that_is_stopped_stops_the_others_and_the_state_is_kept(tmp_pat
     assert (status, errors) == (1, f"{STOPPED} at step {step} with {KEPT}\n")
 
 
+@pytest.mark.nightly
 def test_a_worker_that_waits_for_another_can_be_stopped(tmp_path):
     (process,) = start_workers(tmp_path / "run", number=1)
     time.sleep(10)
@@ -121,6 +125,7 @@ def test_a_worker_that_waits_for_another_can_be_stopped(tmp_path):
     assert "Interrupted" in errors
 
 
+@pytest.mark.nightly
 def test_killed_in_the_middle_no_process_stays_and_the_same_command_ends_with_the_same_bytes(finished, tmp_path):
     strategy, path, _ = finished
     run_dir = tmp_path / "run"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import runs
+from tiers import slow
 
 from tf_lottery import Run
 from tf_lottery.experiment.storage import Unit
@@ -60,6 +61,7 @@ def test_kept_counts_follow_the_exact_recursion(finished):
             kept -= round(rate * kept)
 
 
+@pytest.mark.slow
 def test_any_number_of_jobs_gives_the_same_bytes(finished, tmp_path):
     find_tickets(tmp_path / "run", "--jobs=3")
     assert runs.digest(tmp_path / "run") == runs.digest(finished[0])
@@ -79,6 +81,7 @@ def written(path):
     return {file: file.stat().st_mtime_ns for file in files}
 
 
+@pytest.mark.slow
 def test_a_run_that_is_extended_equals_one_that_was_asked_for_at_once(finished, tmp_path):
     run_dir = tmp_path / "run"
     find_tickets(
@@ -121,7 +124,12 @@ def struck_in_the_middle(run_dir, strike):
 
 
 @pytest.mark.parametrize(
-    ("kill", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+    ("kill", "expected"),
+    [
+        slow(signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.nightly),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.nightly),
+    ],
 )
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_path, kill, expected):
     run_dir = tmp_path / "run"
@@ -135,6 +143,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_p
     assert runs.digest(run_dir) == runs.digest(finished[0])
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_one_clear_line_and_the_run_goes_on(finished, tmp_path):
     run_dir = tmp_path / "run"
     status, errors = struck_in_the_middle(run_dir, lambda pid, workers: os.kill(workers[-1], signal.SIGKILL))
@@ -156,7 +165,7 @@ def long(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [pytest.param(signal.SIGINT, marks=pytest.mark.nightly), slow(signal.SIGTERM)])
 def test_a_training_that_is_stopped_leaves_its_state_and_goes_on_from_it(long, tmp_path, sign):
     run_dir, under_way = tmp_path / "run", Unit(1, 1)
     with started(command(run_dir, *LONG)) as process:
@@ -178,12 +187,14 @@ def test_a_training_that_is_stopped_leaves_its_state_and_goes_on_from_it(long, t
     assert runs.digest(run_dir) == runs.digest(long)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("every", ["1it", "7it"])
 def test_results_are_the_same_however_often_states_are_kept(finished, tmp_path, every):
     find_tickets(tmp_path / "run", "--jobs=2", f"--checkpoint_every={every}")
     assert runs.digest(tmp_path / "run") == runs.digest(finished[0])
 
 
+@pytest.mark.nightly
 def test_two_processes_share_the_replicates_of_a_run(finished, tmp_path):
     run_dir = tmp_path / "run"
     commands = [command(run_dir, "--jobs=1", f"--only_replicates={replicate}") for replicate in (1, 2)]
@@ -206,6 +217,7 @@ def until_training(process):
     return said
 
 
+@pytest.mark.slow
 def test_a_replicate_that_is_being_trained_is_refused_by_the_name_of_who_trains_it(tmp_path):
     run_dir = tmp_path / "run"
     with started(command(run_dir, *ENDLESS, "--jobs=1")) as first:
@@ -238,6 +250,7 @@ def is_running(pid):
         return False
 
 
+@pytest.mark.slow
 def test_a_sweep_says_beforehand_how_long_it_takes_and_is_reported_by_variant(tmp_path):
     variants = "('k=0:', 'k=2: prune.rewind_to=2it; controls=()')"
     arguments = (f"--config.variants={variants}", "--config.stability.levels=(1,)", "--config.replicates=1", "--jobs=1")

@@ -6,6 +6,7 @@ import made_up
 import pytest
 import runs
 import tiny
+from tiers import slow
 
 from tf_lottery import data, files, models, ticket
 from tf_lottery.errors import RunError, StoppedError
@@ -64,7 +65,7 @@ def whole(tmp_path):
     return Process(tmp_path / "whole", cadence="9min").train(*LEVELS)
 
 
-@pytest.mark.parametrize("cadence", ["1it", "5it", "100it", Cadence(seconds=0.0)])
+@pytest.mark.parametrize("cadence", ["5it", *map(slow, ["1it", "100it", Cadence(seconds=0.0)])])
 def test_no_cadence_changes_a_byte_and_none_leaves_a_state(tmp_path, whole, cadence):
     assert Process(tmp_path / "run", cadence).train(*LEVELS) == whole
     assert not list((tmp_path / "run").rglob("state_*"))
@@ -126,7 +127,7 @@ class Points:
         return Checkpoints(is_told_to_stop=lambda: 0 < self.stop_after <= self.measured, **settings)
 
 
-@pytest.mark.parametrize("point", [1, 3])
+@pytest.mark.parametrize("point", [1, slow(3)])
 def test_a_line_goes_on_from_its_last_point(tmp_path, monkeypatch, point):
     whole = Process(tmp_path / "whole", config=WITH_LINE).train(DENSE, SECOND_ORDER)
     process, points = Process(tmp_path / "run", config=WITH_LINE), Points(monkeypatch, stop_after=point)
@@ -170,7 +171,7 @@ def flip(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damaged", [1, 2])
+@pytest.mark.parametrize("damaged", [slow(1), 2])
 def test_a_damaged_state_is_named_and_the_one_before_is_used(tmp_path, whole, damaged):
     states = killed(tmp_path / "run")[:damaged]
     for state in states:

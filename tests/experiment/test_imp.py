@@ -40,8 +40,18 @@ def experiment(**prune):
     )
 
 
+made: dict = {}  # setups by experiment
+
+
+def setups_of(config):
+    """Traced once for all tests: what was trained before changes nothing."""
+    if repr(config) not in made:
+        made[repr(config)] = Setups(made_up.settled(config))
+    return made[repr(config)]
+
+
 def trained(path, config, units):
-    run, setups = opening.open_run(path, config, {}), Setups(made_up.settled(config))
+    run, setups = opening.open_run(path, config, {}), setups_of(config)
     for unit in units:
         imp.train_unit(run, setups, unit)
     return run
@@ -199,7 +209,7 @@ def test_without_rewinding_the_optimizer_goes_on_counting(tmp_path):
 
 def test_rewinding_the_learning_rate_counts_from_k_again(tmp_path):
     config = experiment(rewind="learning_rate")
-    run, setups = opening.open_run(tmp_path / "run", config, {}), Setups(made_up.settled(config))
+    run, setups = opening.open_run(tmp_path / "run", config, {}), setups_of(config)
     for unit in LEVELS[:2]:
         imp.train_unit(run, setups, unit)
         assert int(setups.of("").trainer.optimizer.iterations) == 12
@@ -251,7 +261,7 @@ def test_a_unit_that_is_done_is_not_done_again(tmp_path):
 
 def test_metrics_are_those_of_the_stored_weights(tmp_path):
     config = experiment()
-    run, setups = opening.open_run(tmp_path / "run", config, {}), Setups(made_up.settled(config))
+    run, setups = opening.open_run(tmp_path / "run", config, {}), setups_of(config)
     for unit in LEVELS[:2]:
         imp.train_unit(run, setups, unit)
     metrics, ticket, history = run.metrics(LEVELS[1]), run.ticket(LEVELS[1]), run.history(LEVELS[1])

@@ -65,6 +65,7 @@ def sweep(tmp_path_factory):
         yield found(tmp_path_factory.mktemp("runs") / "sweep", experiment(variants=SWEEP, controls=("random_mask",)))
 
 
+@pytest.mark.slow
 def test_a_variant_ends_with_the_very_bytes_of_the_experiment_that_it_is(sweep, tmp_path):
     for label, rewind_to in (("k=0", "0it"), ("k=5", "5it"), ("k=end", "12it")):
         alone = found(tmp_path / label, experiment(rewind_to, controls=("random_mask",)))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiers import always, slow
 
 from tf_lottery import keras_api, layers, model_masks, models, naming
 from tf_lottery.errors import ExportError, ModelError, RunError
@@ -273,8 +274,11 @@ def bound(model):
     return 1.05 * total + 20_000 + 4_000 * len(layers.plain(model).layers)
 
 
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+EVERY = [(dtype, density) for dtype in ("float32", "float16", "bfloat16") for density in DENSITIES]
+ALWAYS = [*(("float32", density) for density in (1, 0.1, 0.01, 0)), ("float16", 0.1), ("bfloat16", 0.1)]
+
+
+@pytest.mark.parametrize(("dtype", "density"), always(*ALWAYS, among=EVERY))
 def test_it_takes_little_more_than_the_entropy_of_masks_and_kept_weights(tmp_path, dtype, density):
     with keras_api.precision(dtype):
         model = masked(made((300,), L.Dense(400, use_bias=False), L.Dense(100)), density)
@@ -485,14 +489,13 @@ def test_a_full_disk_is_one_error_and_leaves_what_was_there(tmp_path):
     np.testing.assert_array_equal(served(tmp_path / "model", tiny.X), old.predict(tiny.X, verbose=0))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("lenet_300_100", (28, 28, 1)),
-        ("resnet_20", (32, 32, 3)),
-        ("vgg_19", (32, 32, 3)),
-        ("resnet_50", (224, 224, 3)),
+        slow("lenet_300_100", (28, 28, 1)),
+        slow("resnet_20", (32, 32, 3)),
+        pytest.param("vgg_19", (32, 32, 3), marks=pytest.mark.nightly),
+        pytest.param("resnet_50", (224, 224, 3), marks=pytest.mark.nightly),
     ],
 )
 def test_the_networks_of_the_papers_keep_the_bound_and_predict_the_same_bits(tmp_path, name, shape):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiers import always
 
 from tf_lottery import keras_api, layers, model_masks
 from tf_lottery.errors import ExportError, ModelError
@@ -69,8 +70,12 @@ MODELS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("density", [1, 0.5, 0.1, 0])
-@pytest.mark.parametrize("name", MODELS)
+ALWAYS = [("dense", 1), ("dense", 0), *((name, 0.1) for name in MODELS)]
+
+
+@pytest.mark.parametrize(
+    ("name", "density"), always(*ALWAYS, among=[(name, density) for name in MODELS for density in (1, 0.5, 0.1, 0)])
+)
 def test_the_file_computes_what_the_model_computes(name, density):
     model = pruned(MODELS[name](), density)
     x = normal(5, *model.inputs[0].shape[1:], seed=9)
@@ -291,6 +296,7 @@ print(list(interpreter(convert(model)).get_signature_runner()(x=np.ones((2, 3), 
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_said_on_the_way():
     done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("['dense']\n", "")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiers import slow
 
 from tf_lottery import data, layers, model_masks, state
 from tf_lottery.data import imagenet
@@ -60,7 +61,7 @@ def whole(block):
     return batches(feed())
 
 
-@pytest.mark.parametrize("block", [1, 10, 2048], indirect=True)
+@pytest.mark.parametrize("block", [slow(1), 10, slow(2048)], indirect=True)
 def test_a_training_that_starts_anywhere_sees_the_batches_of_the_whole_one(whole):
     assert (whole[0].dtype, whole[1].dtype, whole[0].shape) == (np.float32, np.int32, (T, BATCH, SIZE, SIZE, 3))
     for start in (1, 5, 6, 10, 16, 19):  # 16 is where the fourth epoch begins
@@ -184,7 +185,7 @@ def trainer(feed, *, batch_norm=False, **changes):
     return Trainer(layers.make_prunable(model), feed, **settings)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, slow(True)])
 def test_levels_of_any_length_share_one_trace(jit_compile):
     made = trainer(feed(), jit_compile=jit_compile)
     for start in (0, 3, 7):
@@ -200,7 +201,7 @@ def test_a_feed_knows_how_many_examples_it_has():
     assert feed().examples == MADE_UP.examples["train"]
 
 
-@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("moved", [slow(False), True])
 def test_training_from_the_snapshot_ends_with_the_bytes_of_the_dense_run(moved):
     made = trainer(feed(), batch_norm=True)
     dense, k = made.train(0, T, order_seed=1, snapshots_at=[7]), 7
@@ -252,7 +253,7 @@ def test_files_are_streamed_as_what_is_in_memory(archive):
     assert [row["step"] for row in measured.history] == [6]
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, slow(True)])
 def test_damaged_files_are_one_line_in_trainings_and_in_evaluations(archive, jit_compile):
     made = trainer(feed(imagenet.load(str(archive.parents[1])), batch_size=5), jit_compile=jit_compile)
     for split, measure in (

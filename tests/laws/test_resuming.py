@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiers import always
 
 from tf_lottery import keras_api, layers, model_masks, naming, ticket
 from tf_lottery.keras_api import keras
@@ -82,7 +83,7 @@ def everything(trainer, progress):
 
 @pytest.fixture(
     scope="module",
-    params=[averaging, *(pytest.param(make, marks=pytest.mark.slow) for make in (scaling, adam))],
+    params=always(averaging, among=(averaging, scaling, adam)),
     ids=lambda make: make.__name__,
 )
 def whole(request):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiers import slow
 
 from tf_lottery import keras_api, keras_training, layers, model_masks, naming, state
 from tf_lottery.keras_api import keras
@@ -28,11 +29,6 @@ MODELS = {
     "nested": tiny.nested,
     "subclassed": tiny.subclassed,
 }
-
-
-def slow(*values):
-    """A case that others stand for until a change is to land."""
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 class Watch(keras.callbacks.Callback):

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from tiers import slow
 
 import tf_lottery as tfl
 from tf_lottery import layers, model_masks, models, naming
@@ -58,9 +59,9 @@ def logits(model, x):
         ("resnet_20", CIFAR, 10, 272_474, 1_568, 270_896),  # 274,042 together: the 274K of the paper
         ("vgg_16", CIFAR, 10, 14_728_266, 8_448, 14_715_584),
         ("vgg_19", CIFAR, 10, 20_040_522, 11_008, 20_024_000),
-        ("resnet_50", IMAGENET, 1000, 25_557_032, 53_120, 25_502_912),
+        slow("resnet_50", IMAGENET, 1000, 25_557_032, 53_120, 25_502_912),
         ("squeezenet", IMAGENET, 1000, 1_248_424, 0, 1_244_448),
-        ("inception_v3", (299, 299, 3), 1000, 27_143_152, 36_224, 27_123_040),
+        slow("inception_v3", (299, 299, 3), 1000, 27_143_152, 36_224, 27_123_040),
     ],
 )
 def test_networks_have_the_parameters_of_the_papers(name, shape, classes, trainable, statistics, weights):
@@ -147,7 +148,7 @@ def test_masks_hold_through_a_file_and_come_off(name, shape, tmp_path):
         ("conv_2", (8, 8, 3), {"conv2": math.sqrt(2 / (9 * 64 + 9 * 64)), "dense1": math.sqrt(2 / (1024 + 256))}),
         ("resnet_20", CIFAR, {"stage3_block2_conv1": math.sqrt(2 / (9 * 64 + 9 * 64))}),
         ("vgg_11", CIFAR, {"conv4_1": math.sqrt(2 / (9 * 256 + 9 * 512))}),
-        ("resnet_50", CIFAR, {"stage3_block1_conv2": math.sqrt(1 / (9 * 256)), "output": 0.01}),
+        slow("resnet_50", CIFAR, {"stage3_block1_conv2": math.sqrt(1 / (9 * 256)), "output": 0.01}),
         ("squeezenet", CIFAR, {"fire9_expand3x3": math.sqrt(2 / (9 * 64 + 9 * 256))}),
         pytest.param(
             "inception_v3",
@@ -187,7 +188,7 @@ def test_glorot_is_gaussian_in_the_networks_for_cifar_and_uniform_in_squeezenet(
     [
         ("resnet_8_w4", (8, 8, 3), 1e-5, 0.9, 1),
         ("vgg_11", (16, 16, 3), 1e-5, 0.9, 1),
-        ("resnet_50", (32, 32, 3), 1e-5, 0.9, 1),
+        slow("resnet_50", (32, 32, 3), 1e-5, 0.9, 1),
         pytest.param("inception_v3", (75, 75, 3), 1e-3, 0.996, None, marks=nightly),
     ],
 )
@@ -208,7 +209,7 @@ def test_batch_norms_have_the_settings_of_the_sources(name, shape, epsilon, mome
         ("resnet_8_w4", (8, 8, 3), 1),
         ("vgg_11", (16, 16, 3), 9),
         ("squeezenet", (29, 29, 3), 26),
-        ("resnet_50", (32, 32, 3), 1),
+        slow("resnet_50", (32, 32, 3), 1),
         pytest.param("inception_v3", (75, 75, 3), 2, marks=nightly),
     ],
 )
@@ -260,7 +261,7 @@ def test_an_unknown_model_lists_the_known_ones():
         models.build("lenet", (28, 28, 1), 10)
 
 
-@pytest.mark.parametrize("name", ["resnet_8", "vgg_11", "resnet_50", "squeezenet"])
+@pytest.mark.parametrize("name", ["resnet_8", slow("vgg_11"), slow("resnet_50"), "squeezenet"])
 def test_networks_that_average_globally_have_the_same_weights_for_any_size_of_image(name):
     first, second = (kernels(built(name, shape, 7)) for shape in ((32, 32, 1), (29, 41, 1)))
     assert {path: tuple(v.shape) for path, v in first.items()} == {path: tuple(v.shape) for path, v in second.items()}
