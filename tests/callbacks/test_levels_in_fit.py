@@ -86,7 +86,7 @@ def test_early_stopping_lives_one_level_and_the_record_is_of_the_restored_epoch(
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True)
     made = fits.model(optimizer=keras.optimizers.SGD(1.0))
     tickets = LotteryTicket(1, 0.5, epochs_per_level=30, callbacks=[stop])
-    fits.fit(made, tickets, Losses())
+    fits.fit(made, tickets, Losses(), **fits.VALIDATED)
     frame = tickets.to_frame()
     assert frame["epochs"].max() < 30
     assert frame["val_loss"].tolist() == [min(losses[: frame["epochs"][0]]), min(losses[frame["epochs"][0] :])]
@@ -110,7 +110,8 @@ def test_learning_rate_schedulers_see_the_epochs_of_one_training():
 def test_callbacks_for_one_training_in_the_outer_list_get_one_warning(name):
     arguments = [lambda epoch: 0.1] if name == "LearningRateScheduler" else []
     with pytest.warns(UserWarning, match=rf"{name} in `fit` acts on all levels as if they were one") as caught:
-        fits.found(levels=1, epochs_per_level=1, others=[getattr(keras.callbacks, name)(*arguments)])
+        others = [getattr(keras.callbacks, name)(*arguments)]
+        fits.found(levels=1, epochs_per_level=1, others=others, settings=fits.VALIDATED)
     assert len([warning for warning in caught if warning.category is UserWarning]) == 1
 
 

@@ -166,7 +166,7 @@ def test_fine_tuning_keeps_everything_and_holds_the_rate():
 
 def test_a_plain_learning_rate_that_callbacks_change_is_rewound():
     made = fits.model(optimizer=keras.optimizers.SGD(0.5))
-    plateau = keras.callbacks.ReduceLROnPlateau("val_loss", patience=0, min_delta=10.0, factor=0.5)
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=10.0, factor=0.5)
     seen = []
 
     class Rates(keras.callbacks.Callback):
