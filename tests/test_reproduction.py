@@ -22,7 +22,10 @@ QUICK = ("digits_controls", "fashion_lenet")  # of one variant; sweeps take seco
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(folder, marks=() if folder.name in QUICK else pytest.mark.nightly) for folder in FOLDERS],
+    params=[
+        pytest.param(folder, marks=pytest.mark.slow if folder.name in QUICK else pytest.mark.nightly)
+        for folder in FOLDERS
+    ],
     ids=NAMES,
 )
 def reported(request, tmp_path_factory):

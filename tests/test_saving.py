@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiers import always
 
 import tf_lottery as tfl
 from tf_lottery import keras_api, prunable
@@ -48,7 +49,7 @@ def test_law_9_stripped_and_reloaded_models_predict_as_the_masked_one(build, tmp
         assert not [layer for layer in keras_api.all_layers(other) if "tf_lottery" in type(layer).__module__]
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", always(tiny.convolutional, tiny.subclassed, among=BUILDS))
 def test_a_loaded_model_goes_on_training_under_its_masks(build, tmp_path):
     trained(build).save(tmp_path / "model.keras")
     model = tfl.load_model(tmp_path / "model.keras")
@@ -74,7 +75,7 @@ def test_masks_travel_in_checkpoints(build, tmp_path):
     assert_same(other, model)
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", always(tiny.convolutional, tiny.subclassed, among=BUILDS))
 def test_a_saved_model_serves_the_predictions_of_the_masked_one(build, tmp_path):
     model = tiny.half_masked(build)
     if keras_api.LEGACY:

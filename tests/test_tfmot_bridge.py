@@ -344,6 +344,7 @@ print("tensorflow_model_optimization" in sys.modules, os.environ == before, tf.k
 """
 
 
+@pytest.mark.slow
 def test_law_12_adopting_a_plain_model_imports_no_tfmot_and_importing_tfmot_changes_neither_environment_nor_keras():
     environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
     environment |= {"TF_USE_LEGACY_KERAS": "1"} if keras_api.LEGACY else {}

@@ -109,8 +109,8 @@ def test_learning_rate_schedulers_see_the_epochs_of_one_training():
 @pytest.mark.parametrize("name", ["EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"])
 def test_callbacks_for_one_training_in_the_outer_list_get_one_warning(name):
     arguments = [lambda epoch: 0.1] if name == "LearningRateScheduler" else []
+    others = [getattr(keras.callbacks, name)(*arguments)]
     with pytest.warns(UserWarning, match=rf"{name} in `fit` acts on all levels as if they were one") as caught:
-        others = [getattr(keras.callbacks, name)(*arguments)]
         fits.found(levels=1, epochs_per_level=1, others=others, settings=fits.VALIDATED)
     assert len([warning for warning in caught if warning.category is UserWarning]) == 1
 

@@ -4,6 +4,7 @@ import archives
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiers import slow
 
 from tf_lottery import data
 from tf_lottery.data.dataset import Encoded, Shard
@@ -167,7 +168,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("in_graph", [slow(False), True])
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_damage_is_one_line_with_the_folder_and_the_way_out(dataset, tmp_path, damage, in_graph):
     damage(tmp_path / "5", (tmp_path / "5").read_bytes())

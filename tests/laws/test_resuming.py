@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from tiers import always
+from tiers import always, slow
 
 from tf_lottery import keras_api, layers, model_masks, naming, ticket
 from tf_lottery.keras_api import keras
@@ -106,7 +106,7 @@ def gone_on_with(optimizer, kept):
     return everything(made, train(made, made.go_on(kept)))
 
 
-@pytest.mark.parametrize("step", [1, K, K + 1, T - 1])
+@pytest.mark.parametrize("step", [slow(1), K, slow(K + 1), T - 1])
 def test_stopped_at_any_step_a_training_ends_with_the_same_bytes(whole, step):
     optimizer, expected = whole
     assert gone_on_with(optimizer, ticket.unpack(state_at(optimizer, step))) == expected
