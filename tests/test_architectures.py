@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiers import always
 
 import tf_lottery as tfl
 from tf_lottery import keras_api, naming
@@ -97,7 +98,7 @@ GRAPHS = {
 }
 
 
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph", always("shared", "subclassed, at any depth", among=GRAPHS))
 def test_whatever_is_prunable_is_found_once_and_holds(graph):
     build, x, expected = GRAPHS[graph]
     plain = build()

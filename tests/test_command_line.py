@@ -13,6 +13,7 @@ import calls
 import made_up
 import numpy as np
 import pytest
+from tiers import slow
 
 from tf_lottery.command_line import Output
 
@@ -96,11 +97,13 @@ def test_a_file_that_is_no_config_is_one_line_and_writes_nothing(tmp_path, path,
     ("arguments", "message"),
     [
         (["--config.prune.rewind_to=1501it"], "`prune.rewind_to` must not lie after the end of training"),
-        (
+        slow(
             ["--strategy=mirrored", "--devices=2", "--config.train.batch_size=61"],
             "`train.batch_size` is the batch of all 2 replicas together, so 2 must divide it: 60 or 62. Received: 61",
         ),
-        (["--strategy=tpu"], "Strategy 'tpu' found no TPU. TPU_NAME='local' says where to look: 'local' on a TPU VM"),
+        slow(
+            ["--strategy=tpu"], "Strategy 'tpu' found no TPU. TPU_NAME='local' says where to look: 'local' on a TPU VM"
+        ),
     ],
 )
 def test_what_only_data_and_model_can_tell_is_one_line_and_writes_nothing(tmp_path, arguments, message):
@@ -119,6 +122,7 @@ def test_a_foreign_directory_is_one_line_and_left_alone(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_a_directory_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     done = call("find_tickets", DIGITS, f"--run_dir={tmp_path / 'file' / 'run'}", "--jobs=1")
@@ -164,8 +168,8 @@ def test_a_dataset_that_cannot_be_prepared_is_one_line(arguments):
             ["--level=1", "--format=onnx"],
             "flag --format=onnx: value should be one of <saved_model|keras|tflite|ticket|compact|report>",
         ),
-        (["--level=1", "--format=ticket", "--variant=a"], "has these variants: none. Received: 'a'"),
-        (
+        slow(["--level=1", "--format=ticket", "--variant=a"], "has these variants: none. Received: 'a'"),
+        slow(
             ["--level=1", "--format=ticket", "--to=pyproject.toml"],
             "pyproject.toml exists. Choose another name, or have it replaced: overwrite=True",
         ),
@@ -181,6 +185,7 @@ def test_what_cannot_be_exported_is_one_line_and_writes_nothing(tmp_path, argume
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_an_export_says_what_it_wrote_where_and_nothing_else(tmp_path):
     run = made_up.run(tmp_path / "run")
     done = call("export", f"--run_dir={run.path}", "--level=1", "--format=ticket")

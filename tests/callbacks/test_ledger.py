@@ -74,6 +74,7 @@ def test_a_finished_directory_is_not_trained_again(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_more_levels_extend_a_directory(tmp_path):
     fits.fit(model(), LotteryTicket(**arguments(tmp_path / "grown", levels=1)))
     fits.fit(model(), LotteryTicket(**arguments(tmp_path / "grown")))

@@ -184,6 +184,7 @@ def same_bits(found, expected):
     return len(expected) > 0 and sorted(found) == sorted(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_another_process_without_keras_predicts_the_bits_of_the_model(exported, name):
     path, expected = exported[name]
@@ -192,6 +193,7 @@ def test_another_process_without_keras_predicts_the_bits_of_the_model(exported, 
         assert same_bits(*read_back(path, "model"), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_session_predicts_the_bits_of_the_model(exported, name):
     path, expected = exported[name]
@@ -200,6 +202,7 @@ def test_a_session_predicts_the_bits_of_the_model(exported, name):
         assert same_bits(*read_back(path, "model_v1"), expected)
 
 
+@pytest.mark.slow
 def test_the_command_line_of_tensorflow_reads_it(exported, tmp_path):
     path, (expected,) = exported["dense"]
     (name,) = np.load(path / "inputs.npz")
@@ -218,6 +221,7 @@ def test_the_command_line_of_tensorflow_reads_it(exported, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "dense_1.npy"), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dense", "subclassed", "lists", "dicts"])
 def test_the_endpoint_serve_takes_and_returns_what_the_model_does(exported, name):
     path, expected = exported[name]
@@ -227,6 +231,7 @@ def test_the_endpoint_serve_takes_and_returns_what_the_model_does(exported, name
     assert type(found) is {"lists": list, "dicts": dict}.get(name, type(tf.zeros(0)))
 
 
+@pytest.mark.slow
 def test_any_batch_and_any_size_that_the_model_takes_is_taken(exported):
     path, _ = exported["any size"]
     loaded = tf.saved_model.load(path / "model")
@@ -234,6 +239,7 @@ def test_any_batch_and_any_size_that_the_model_takes_is_taken(exported):
         assert loaded.serve(normal(*shape)).shape == (shape[0], 2)
 
 
+@pytest.mark.slow
 def test_variables_are_listed_as_by_keras(exported):
     loaded = tf.saved_model.load(exported["convolutional"][0] / "model")
     assert [len(part) for part in (loaded.variables, loaded.trainable_variables, loaded.non_trainable_variables)] == [
@@ -471,6 +477,7 @@ def test_where_nothing_can_be_written_is_one_error(tmp_path):
         saved_model(tiny.dense(), tmp_path / "file/model")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_error_and_leaves_what_was_there(tmp_path):
     # A limit on the size of files stands in for the disk: the system itself refuses to write on.
     saved_model(old := tiny.dense(), tmp_path / "model")

@@ -201,6 +201,7 @@ def test_a_feed_knows_how_many_examples_it_has():
     assert feed().examples == MADE_UP.examples["train"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [slow(False), True])
 def test_training_from_the_snapshot_ends_with_the_bytes_of_the_dense_run(moved):
     made = trainer(feed(), batch_norm=True)

@@ -30,6 +30,7 @@ def test_of_squeezenet():
     assert found[-2:] == ["fire9_expand3x3/kernel", "output/kernel"]
 
 
+@pytest.mark.slow
 def test_of_a_block_of_resnet_50():
     found = masks("resnet_50", (32, 32, 3))
     assert len(found) == 54
