@@ -32,6 +32,11 @@ def test_chosen_names_are_kept():
     assert names(model) == ["dense/kernel", "dense/bias", "out/kernel", "out/bias"]
 
 
+def test_a_layer_that_a_person_calls_a_model_keeps_its_name():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="model_1")])
+    assert names(model) == ["model_1/kernel", "model_1/bias"]
+
+
 def test_a_chosen_name_that_looks_automatic_for_another_class_is_not_given_twice():
     x = keras.Input((4,))
     y = keras.layers.BatchNormalization(name="dense")(keras.layers.Dense(2)(x))

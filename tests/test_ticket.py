@@ -145,6 +145,18 @@ def entry(**changes):
     return {"group": "g", "name": "w", "dtype": "float32", "shape": [1], "masked": False, "bytes": 4, **changes}
 
 
+def test_an_array_with_the_values_of_its_mask_and_another_shape_is_refused():
+    packed = zlib.compress(b"\xc0")
+    header = {
+        "version": 1,
+        "masks": [{"name": "w", "shape": [8], "bytes": len(packed)}],
+        "arrays": [entry(shape=[4, 2], masked=True, bytes=8)],
+        "metadata": {},
+    }
+    with pytest.raises(TicketError, match="'w' does not fit its mask"):
+        ticket.unpack(forged(header, packed + bytes(8)))
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -51,3 +51,8 @@ def test_rates_may_be_written_in_three_ways(rates):
     settings = LotteryTicket(1, epochs_per_level=1, scope="layerwise", rates=rates).settings
     share = settings.schedule({"dense/kernel": ONES, "dense_1/kernel": ONES})(1)
     assert share == {"dense/kernel": Fraction(1, 5), "dense_1/kernel": Fraction(1, 10)}
+
+
+def test_a_directory_is_of_the_fraction_of_each_level():
+    settings = LotteryTicket(3, lambda level: Fraction(1, 1 + level), epochs_per_level=1).settings
+    assert settings.as_json({"w": ONES})["fractions"] == ["1/2", "1/3", "1/4"]
