@@ -176,8 +176,12 @@ def test_a_damaged_state_is_named_and_the_one_before_is_used(tmp_path, whole, da
     states = killed(tmp_path / "run")[:damaged]
     for state in states:
         flip(state)
-    again = Process(tmp_path / "run", "100it")
+    again, left = Process(tmp_path / "run", "100it"), []
+    again.checkpoints = dataclasses.replace(
+        again.checkpoints, on_steps=lambda steps: left.append([state for state in states if state.exists()])
+    )
     assert again.train(*LEVELS) == whole
+    assert left[0] == []  # removed before any step is trained
     assert len(again.notes) == damaged
     for note, state in zip(again.notes, states, strict=True):
         assert note == (
