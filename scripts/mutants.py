@@ -1,21 +1,25 @@
 """Measures how many small faults the tests see: python scripts/mutants.py --number=100
 
-A mutant has one expression or statement of one line changed. It meets the tests that come through that line, those of
-its own module first, until one fails. A mutant that none fails on means the same as the original, or shows a hole in
-the tests; it is printed. Which tests come through a line is read from a run of coverage before:
+Each mutant changes one expression or statement. The tests that execute its line are run, those of its own module first,
+until one fails; mutants that survive are printed. Each of them means the same as the original, or needs a test. Which
+tests execute a line is read from a run of the tests before:
 
     python -m pytest --numprocesses=auto --slow --cov --cov-context=test --cov-report=
+
+Lines that run only while a module is imported, or only in other processes, have no mutants.
 """
 
 import ast
 import copy
 import os
 import random
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +28,14 @@ import coverage
 from absl import flags
 
 from tf_lottery import command_line
+from tf_lottery.errors import RunError
 
-_FILES = flags.DEFINE_list("files", ["tf_lottery/core/*.py"], "Files to change, as patterns.")
-_NUMBER = flags.DEFINE_integer("number", 20, "Mutants, drawn at random from all lines that tests come through.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the draw.")
-_MOST_TESTS = flags.DEFINE_integer("most_tests", 200, "Tests that a mutant meets, at most.")
-_SECONDS = flags.DEFINE_integer("seconds", 300, "For which the tests of a mutant may run; one that takes longer hangs.")
-_JOBS = flags.DEFINE_integer("jobs", os.cpu_count(), "Mutants side by side.")
+_FILES = flags.DEFINE_list("files", ["tf_lottery/core/*.py"], "Patterns of the files to change.")
+_NUMBER = flags.DEFINE_integer("number", 20, "How many mutants to draw at random.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the random choice.")
+_MOST_TESTS = flags.DEFINE_integer("most_tests", 200, "How many tests to run for a mutant, at most.")
+_SECONDS = flags.DEFINE_integer("seconds", 300, "Timeout of the tests of one mutant.")
+_JOBS = flags.DEFINE_integer("jobs", os.cpu_count(), "How many mutants to test side by side.")
 
 ROOT = Path(__file__).parents[1]
 _OTHER = {
@@ -43,7 +48,7 @@ _OTHER = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file with one change.
+    """A file in which one place is changed.
 
     Attributes:
         path: The file, from the root.
@@ -63,7 +68,7 @@ class Mutant:
 
 
 def mutants(path: str, source: str) -> Iterator[Mutant]:
-    """All mutants of a file, one at a time."""
+    """Yield all mutants of a file."""
     content = source.encode()
     starts = [0]
     for line in content.splitlines(keepends=True):
@@ -73,12 +78,14 @@ def mutants(path: str, source: str) -> Iterator[Mutant]:
             start, end = starts[old.lineno - 1] + old.col_offset, starts[old.end_lineno - 1] + old.end_col_offset
             text = ast.unparse(ast.fix_missing_locations(new))
             text = text if isinstance(new, ast.stmt) else f"({text})"
+            if ast.dump(new) == ast.dump(old):
+                continue
             changed = (content[:start] + text.encode() + content[end:]).decode()
             yield Mutant(path, old.lineno, content[start:end].decode(), text, changed)
 
 
 def _behaviour(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that decide what a program does: no docstring, no type, no words of an error."""
+    """Yield the nodes that decide what a program does: no docstrings, types or texts of errors."""
     for node in ast.iter_child_nodes(tree):
         is_type = isinstance(node, ast.arg | ast.AnnAssign) or node is getattr(tree, "returns", None)
         is_text = isinstance(node, ast.Raise | ast.JoinedStr) or (
@@ -90,7 +97,7 @@ def _behaviour(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """What may stand in the place of a node, or of a part of it."""
+    """Yield pairs of a node, or a part of it, and what replaces it."""
     match node:
         case ast.Compare(ops=[operator, *_]):
             new = copy.deepcopy(node)
@@ -115,52 +122,70 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
 
 
 class Tests:
-    """The tests of the last run of coverage, by the lines that they come through."""
+    """The tests of the last run with coverage, by the lines that they execute."""
 
     def __init__(self) -> None:
         self._data = coverage.CoverageData(str(ROOT / ".coverage"))
         self._data.read()
+        if not any(self._data.measured_contexts()):
+            raise RunError(
+                "There is no .coverage that says which test executes which line: see --help for the command."
+            )
 
-    def through(self, path: str, line: int) -> list[str]:
-        """Those that come through a line: of its own module first, then one a file, then the others."""
-        contexts = self._data.contexts_by_lineno(str(ROOT / path)).get(line, [])
-        names = sorted({context.partition("|")[0] for context in contexts if context})
+    def of(self, mutant: Mutant) -> list[str]:
+        """Return the tests that execute the line of a mutant: of its own module first, then one a file, then others."""
+        contexts = self._data.contexts_by_lineno(str(ROOT / mutant.path)).get(mutant.line, [])
+        names = sorted({name for context in contexts if (name := context.rpartition("|")[0]).startswith("tests/")})
         firsts = {name.partition("::")[0]: name for name in reversed(names)}
-        own = [name for name in names if f"/test_{Path(path).name}::" in name]
-        return list(dict.fromkeys([*own, *firsts.values(), *names]))
+        own = [name for name in names if f"/test_{Path(mutant.path).name}::" in name]
+        return list(dict.fromkeys([*own, *firsts.values(), *names]))[: _MOST_TESTS.value]
 
 
-def outcome(mutant: Mutant, tests: list[str]) -> str:
-    """Runs the tests on a copy of the tree with the mutant in it: `"caught"`, `"alive"`, or `"hangs"`."""
-    with tempfile.TemporaryDirectory() as folder:
-        left_out = shutil.ignore_patterns(".venv", ".git", "runs", "__pycache__", "*_cache")
+def run(tests: Sequence[str], mutant: Mutant | None, *options: str) -> tuple[int | None, str]:
+    """Run tests on a copy of the tree with a mutant in it; return pytest's status (None: timeout) and its output."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        left_out = shutil.ignore_patterns(".venv", ".git", "runs", "__pycache__", "*_cache", ".coverage*")
         copied = Path(shutil.copytree(ROOT, f"{folder}/tree", ignore=left_out))
-        (copied / mutant.path).write_text(mutant.source)
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--slow", "--nightly", "-p", "no:cacheprovider", *tests]
+        if mutant:
+            (copied / mutant.path).write_text(mutant.source)
+        command = [sys.executable, "-m", "pytest", "-q", "-rf", "--nightly", "-p", "no:cacheprovider", *options, *tests]
         environment = os.environ | {"PYTHONPATH": str(copied)}
-        try:
-            done = subprocess.run(command, cwd=copied, env=environment, capture_output=True, timeout=_SECONDS.value)
-        except subprocess.TimeoutExpired:
-            return "hangs"
-        return "caught" if done.returncode else "alive"
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen(command, cwd=copied, env=environment, start_new_session=True, **pipes) as process:
+            try:
+                output, _ = process.communicate(timeout=_SECONDS.value)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                return None, ""
+        return process.returncode, output
+
+
+def check(tests: Sequence[str], failed: Sequence[str]) -> None:
+    """Raise RunError where tests cannot be found, or fail, without a mutant too."""
+    for names, options in ((tests, ["--collect-only"]), (failed, [])):
+        status, output = run(names, None, *options) if names else (0, "")
+        if status:
+            raise RunError(f"Tests fail without a mutant, so that the mutants show nothing:\n{output[-2000:]}")
 
 
 def main() -> None:
     paths = sorted(str(path.relative_to(ROOT)) for pattern in _FILES.value for path in ROOT.glob(pattern))
     tests = Tests()
     found = [mutant for path in paths for mutant in mutants(path, (ROOT / path).read_text())]
-    found = [
-        (mutant, through[: _MOST_TESTS.value])
-        for mutant in found
-        if (through := tests.through(mutant.path, mutant.line))
-    ]
+    found = [mutant for mutant in found if tests.of(mutant)]
     drawn = random.Random(_SEED.value).sample(found, min(_NUMBER.value, len(found)))
     with ThreadPoolExecutor(_JOBS.value) as pool:
-        outcomes = list(pool.map(lambda pair: outcome(*pair), drawn))
-    for (mutant, _), result in zip(drawn, outcomes, strict=True):
-        if result != "caught":
-            sys.stdout.write(f"{result}: {mutant}\n")
-    sys.stdout.write(f"{outcomes.count('alive')} of {len(drawn)} mutants are alive, {outcomes.count('hangs')} hang.\n")
+        results = list(pool.map(lambda mutant: run(tests.of(mutant), mutant, "-x"), drawn))
+    used = sorted({name for mutant in drawn for name in tests.of(mutant)})
+    failed = [
+        name for _, output in results for name in re.findall(r"^FAILED (tests/.*?)(?: - |$)", output, re.MULTILINE)
+    ]
+    check(used, sorted(set(failed) & set(used)))
+    for mutant, (status, _) in zip(drawn, results, strict=True):
+        if not status:
+            sys.stdout.write(f"{'hangs' if status is None else 'survives'}: {mutant}\n")
+    survivors = sum(status == 0 for status, _ in results)
+    sys.stdout.write(f"{survivors} of {len(drawn)} mutants survive.\n")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
-# Makes .venv with the pinned dependencies, once; sourced by the other scripts, which then use $python.
-# With with_docs=yes also what the documentation is built with.
+# Makes .venv with the pinned dependencies, once. The other scripts source it and then use $python. With with_docs=yes
+# it also installs what builds the documentation.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 python=.venv/bin/python
 stamp=.venv/installed
-extras=data,dev${with_docs:+,docs}
+extras=data,dev
+[[ "${with_docs:-}" == yes ]] && extras=data,dev,docs
 
-if ! cmp -s <(cat pyproject.toml scripts/constraints.txt; echo "$extras") "$stamp" &&
-    ! cmp -s <(cat pyproject.toml scripts/constraints.txt; echo "data,dev,docs") "$stamp"; then
+is_installed() {
+    cmp -s <(cat pyproject.toml scripts/constraints.txt; echo "$1") "$stamp"
+}
+
+if ! is_installed "$extras" && ! is_installed data,dev,docs; then
     found=$(command -v "${PYTHON:-python3}") || { echo "Error: python3 is not installed." >&2; exit 1; }
     if ! "$found" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; then
         echo "Error: Python 3.11 to 3.13 is needed; $found is $("$found" -V). Name another one with PYTHON=..." >&2
@@ -21,7 +25,9 @@ if ! cmp -s <(cat pyproject.toml scripts/constraints.txt; echo "$extras") "$stam
     fi
     quiet=(--quiet)
     [[ -t 1 ]] && quiet=(--progress-bar on)
-    # Modules are compiled when they are first imported: most never are.
-    "$python" -m pip install "${quiet[@]}" --no-compile --disable-pip-version-check --constraint scripts/constraints.txt --editable ".[$extras]"
+    options=(--no-compile --disable-pip-version-check --constraint scripts/constraints.txt --editable ".[$extras]")
+    "$python" -m pip install "${quiet[@]}" "${options[@]}" || exit 1
+    # pip would compile the modules on one core. Files that are no Python 3 are left as they are.
+    "$python" -m compileall -q -j 0 .venv/lib > /dev/null || true
     { cat pyproject.toml scripts/constraints.txt; echo "$extras"; } > "$stamp"
 fi

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs the linter, the type checker and tests; CONTRIBUTING.md says which of these to run when:
+# Runs the linter, the type checker and the tests. CONTRIBUTING.md says when to run which:
 #
-#     bash scripts/test.sh             what a contributor runs while working
-#     bash scripts/test.sh --all       what continuous integration runs before a change lands
-#     bash scripts/test.sh --nightly   all tests there are
+#     bash scripts/test.sh             while you work
+#     bash scripts/test.sh --all       before you push; what continuous integration runs
+#     bash scripts/test.sh --nightly   all tests
 set -euo pipefail
-tier=${1:-}
+tier=$*
 case "$tier" in
     "" | --all | --nightly) ;;
-    *) echo "Error: the option must be --all or --nightly. Received: $tier" >&2; exit 2 ;;
+    *) echo "Error: the only options are --all and --nightly. Received: $tier" >&2; exit 2 ;;
 esac
 [[ "$tier" == --nightly ]] && with_docs=yes
 source "$(dirname "$0")/setup.sh"
@@ -34,7 +34,7 @@ case "$tier" in
     --all)
         tests --slow
         legacy
-        legacy --slow tests/end_to_end/test_smoke.py
+        legacy --slow tests/end_to_end/test_smoke.py tests/laws/test_{law_4,trainings}_on_replicas.py
         ;;
     --nightly)
         tests --nightly

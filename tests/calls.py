@@ -1,12 +1,15 @@
-"""Calls of scripts, each in a process that is forked from a warm one: imports take longer than most scripts run.
+"""Run scripts in processes that are forked from one in which the slow imports are done.
 
-The process is as a user's in all but its imports: its own arguments, folder, environment, streams and exit status.
-TensorFlow is not among what is imported before the fork, so that a script that trains starts it as anywhere.
+Such a process has its own arguments, folder, environment, streams and exit status. What is read when a module is
+imported (failpoints, PYTHONHASHSEED) comes from the first process: tests of these start an interpreter, and so do tests
+of signals. TensorFlow is not imported before the fork; a script that trains imports it as anywhere.
 """
 
+import atexit
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -19,33 +22,47 @@ _WARM = (
     *("matplotlib.backends.backend_agg", "matplotlib.figure", "scipy.stats", "rich.live", "rich.progress"),
 )
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload([*_WARM, "calls", "pytest.__main__"])
+_server.set_forkserver_preload([*_WARM, "pytest.__main__"])
 
 
 def script(name, *arguments, env=None, patience=300):
-    """Returns the CompletedProcess of scripts/NAME.py, with texts, called in the root folder."""
+    """Run scripts/NAME.py in the root folder and return its CompletedProcess, with text.
+
+    Args:
+        name: The script.
+        arguments: Those of its command line.
+        env: Its environment. Defaults to that of this process.
+        patience: Seconds after which it is killed, with all processes that it started, and TimeoutError is raised.
+    """
     with TemporaryDirectory() as folder:
         streams = [Path(folder, stream) for stream in ("stdout", "stderr")]
-        process = _server.Process(
-            target=_run, args=(f"scripts/{name}.py", [*map(str, arguments)], dict(env or os.environ), streams)
-        )
+        for stream in streams:
+            stream.touch()
+        command = f"scripts/{name}.py", [*map(str, arguments)]
+        process = _server.Process(target=_run, args=(*command, dict(env or os.environ), streams))
         process.start()
         process.join(patience)
         if process.exitcode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
+            process.join()
             raise TimeoutError(f"{name}.py did not end in {patience} seconds: {streams[1].read_text()}")
-        output, errors = (stream.read_text() for stream in streams)
-        return CompletedProcess(name, process.exitcode, output, errors)
+        return CompletedProcess(name, process.exitcode, *(stream.read_text() for stream in streams))
 
 
 def _run(path, arguments, environment, streams):
-    for stream, file in zip((sys.stdout, sys.stderr), streams, strict=True):
-        stream.flush()
-        os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY), {sys.stdout: 1, sys.stderr: 2}[stream])
+    os.setsid()
+    for number, file in enumerate(streams, start=1):
+        os.dup2(os.open(file, os.O_WRONLY), number)
     os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(environment)
     os.fsync = lambda descriptor: None  # as in conftest.py
-    sys.path[:0] = [str(ROOT / "scripts"), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    multiprocessing.set_start_method(None, force=True)
+    of_user = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    inside = (str(ROOT), str(ROOT / "tests"), "")
+    sys.path[:] = [str(ROOT / "scripts"), *of_user, *(entry for entry in sys.path if entry not in inside)]
     sys.argv = [path, *arguments]
-    runpy.run_path(path, run_name="__main__")
+    try:
+        runpy.run_path(path, run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()

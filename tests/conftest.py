@@ -3,25 +3,26 @@ from pathlib import Path
 
 import hypothesis
 
-# A busy machine fails no test.
+# No deadlines: a busy machine must not fail a test.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
 
 TESTS = Path(__file__).parent
-# What these test is the same on both Kerases: it is tested on Keras 3.
+# These tests do not depend on which Keras is used; they run on Keras 3 only.
 KERAS_FREE = (
-    *("core", "data", "feeds", "report", "test_ticket.py", "test_files.py", "test_quiet.py", "test_sealed.py"),
-    *("test_failpoints.py", "test_topology.py", "test_distribution.py", "test_command_line.py"),
+    *("core", "data", "report", "test_ticket.py", "test_files.py", "test_quiet.py", "test_sealed.py"),
+    *("test_failpoints.py", "test_topology.py", "test_command_line.py", "test_mutants.py", "test_configs.py"),
+    *(f"feeds/test_{name}.py" for name in ("images", "encoded", "resident", "make", "feeds_on_replicas")),
     *(f"experiment/test_{name}.py" for name in ("storage", "generations", "locks", "stability", "variants", "opening")),
-    *(f"experiment/test_{name}.py" for name in ("cadence", "config", "drift", "environment", "execution", "lengths")),
-    *(f"experiment/test_{name}.py" for name in ("manifest", "plan", "smoke", "validation", "workers", "find_tickets")),
+    *(f"experiment/test_{name}.py" for name in ("cadence", "config", "drift", "execution", "lengths", "manifest")),
+    *(f"experiment/test_{name}.py" for name in ("plan", "smoke", "validation", "workers", "find_tickets")),
     *(f"laws/test_{name}.py" for name in ("house", "cross_check", "damage", "fuzz", "failpoints_of_runs")),
-    *("laws/test_import_changes_nothing.py", "test_configs.py", "test_checks.py", "test_package.py", "test_types.py"),
-    *(f"test_{name}.py" for name in ("benchmarks", "links", "reference", "reproduction", "site", "export_page")),
+    *("laws/test_import_changes_nothing.py", "test_checks.py", "test_package.py", "test_types.py"),
+    *(f"test_{name}.py" for name in ("benchmarks", "links", "reference", "reproduction", "site")),
 )
 
-# Looking for doctests in what tests import or start would import it a second time.
+# Not searched for doctests: pytest would import these helpers a second time.
 collect_ignore = [
     "tiers.py",
     "tiny.py",
@@ -40,25 +41,29 @@ collect_ignore = [
 ]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# The machine stays up, so what is written is there for whoever reads it. Waiting for the disk takes nine tenths of the
-# time in which a run with invented results is written; test_files.py tests what is synchronised, and when.
+# Tests do not lose power. Waiting for the disk takes nine tenths of the time that writing a made-up run takes;
+# test_files.py tests what is synchronised, and when.
 os.fsync = lambda descriptor: None
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run the slow tests too")
-    parser.addoption("--nightly", action="store_true", help="run all tests, also those that take minutes")
-    parser.addoption("--keras_only", action="store_true", help="leave out what no Keras takes part in")
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
+    parser.addoption("--nightly", action="store_true", help="run all tests")
+    parser.addoption("--keras_only", action="store_true", help="leave out tests that do not depend on Keras")
 
 
 def pytest_collection_modifyitems(config, items):
-    nightly = config.getoption("--nightly")
-    left_out = set() if nightly else {"nightly"} if config.getoption("--slow") else {"nightly", "slow"}
-    chosen = [item for item in items if left_out.isdisjoint(item.keywords)]
-    if config.getoption("--keras_only"):
-        chosen = [item for item in chosen if not is_keras_free(item.path)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-    items[:] = chosen
+    nightly, slow = config.getoption("--nightly"), config.getoption("--slow")
+    left_out = [] if nightly else ["nightly"] if slow else ["nightly", "slow"]
+    if any("::" in argument for argument in config.args):
+        left_out = []  # a test that is named is run
+    kept, deselected = [], []
+    for item in items:
+        is_left_out = any(item.get_closest_marker(name) for name in left_out)
+        is_left_out |= config.getoption("--keras_only") and is_keras_free(item.path)
+        (deselected if is_left_out else kept).append(item)
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = kept
 
 
 def is_keras_free(path):

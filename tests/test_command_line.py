@@ -104,6 +104,7 @@ def test_a_file_that_is_no_config_is_one_line_and_writes_nothing(tmp_path, path,
         slow(
             ["--strategy=tpu"], "Strategy 'tpu' found no TPU. TPU_NAME='local' says where to look: 'local' on a TPU VM"
         ),
+        slow(["--config.data.name=fashion_mnist"], "python scripts/prepare_data.py fashion_mnist"),
     ],
 )
 def test_what_only_data_and_model_can_tell_is_one_line_and_writes_nothing(tmp_path, arguments, message):

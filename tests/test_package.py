@@ -15,10 +15,7 @@ import pytest
 import tf_lottery
 from tf_lottery import keras_api
 
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.skipif(keras_api.LEGACY, reason="what is packed is the same for both"),
-]
+pytestmark = pytest.mark.skipif(keras_api.LEGACY, reason="what is packed is the same for both")
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import keras
@@ -83,6 +80,7 @@ def run(python, program, folder):
     return subprocess.run((python, script), cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.nightly
 def test_the_wheel_has_the_package_and_nothing_else(built):
     (wheel,) = built.glob("*.whl")
     assert wheel.name == f"tf_lottery-{tf_lottery.__version__}-py3-none-any.whl"
@@ -92,6 +90,7 @@ def test_the_wheel_has_the_package_and_nothing_else(built):
     assert {name for name in names if ".dist-info/" not in name} == of_package
 
 
+@pytest.mark.nightly
 def test_the_source_archive_has_what_builds_and_licenses_it(built):
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
@@ -99,12 +98,14 @@ def test_the_source_archive_has_what_builds_and_licenses_it(built):
     assert {"pyproject.toml", "README.md", "LICENSE", "tf_lottery/__init__.py", "tf_lottery/report/page.html"} <= names
 
 
+@pytest.mark.nightly
 def test_the_wheel_finds_tickets_in_an_empty_environment(python, tmp_path):
     result = run(python, PROGRAM, tmp_path)
     assert result.returncode == 0, result.stderr
     assert str(python.parents[1]) in result.stdout
 
 
+@pytest.mark.nightly
 def test_the_wheel_does_a_whole_experiment_in_an_empty_environment(python, tmp_path):
     result = run(python, EXPERIMENT, tmp_path)
     assert result.returncode == 0, result.stderr

@@ -6,12 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
+import nbformat
 import pytest
 
 from tf_lottery import keras_api
-
-jupytext = pytest.importorskip("jupytext", reason="pip install 'tf_lottery[docs]'")
-nbformat = pytest.importorskip("nbformat")
 
 FOLDER = Path(__file__).parents[1] / "docs/tutorials"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.name != "build.py")

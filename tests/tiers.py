@@ -1,15 +1,15 @@
-"""When a case of a test runs: always, or only before a change lands; `pytest.mark.nightly` is for the rest."""
+"""Helpers that mark the cases of a parametrized test as slow."""
 
 import pytest
 
 
 def slow(*values):
-    """A case for which others stand until a change is to land."""
+    """Mark a case as slow: it runs only with --slow or --nightly."""
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def always(*chosen, among):
-    """All cases of `among`, of which only the chosen ones are not slow."""
+    """Return the cases of `among`; all but the chosen ones are marked slow. A tuple is a case of several parameters."""
     missing = [case for case in chosen if case not in among]
     assert not missing, missing
     return [case if case in chosen else slow(*(case if isinstance(case, tuple) else (case,))) for case in among]

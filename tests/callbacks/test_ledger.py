@@ -50,12 +50,12 @@ def arguments(directory, **changes):
 )
 def test_the_same_script_run_again_ends_with_the_same_bytes(tmp_path, killed_at, rewind):
     changes = {"rewind": rewind, "seed": killed_at}
-    fits.fit(model(), LotteryTicket(**arguments(tmp_path / "whole", **changes)))
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path / "whole", **changes)), **fits.VALIDATED)
     with pytest.raises(KeyboardInterrupt):
-        fits.fit(model(), DiesAfter(**arguments(tmp_path / "killed", **changes)))
+        fits.fit(model(), DiesAfter(**arguments(tmp_path / "killed", **changes)), **fits.VALIDATED)
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("level_*")}
     assert len(done) == killed_at + 1
-    fits.fit(model(), tickets := LotteryTicket(**arguments(tmp_path / "killed", **changes)))
+    fits.fit(model(), tickets := LotteryTicket(**arguments(tmp_path / "killed", **changes)), **fits.VALIDATED)
     assert [record["level"] for record in tickets.records] == [0, 1, 2, 3]
     whole, again = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "killed")

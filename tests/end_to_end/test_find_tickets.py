@@ -126,9 +126,9 @@ def struck_in_the_middle(run_dir, strike):
 @pytest.mark.parametrize(
     ("kill", "expected"),
     [
-        slow(signal.SIGINT, 130),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.nightly),
         pytest.param(signal.SIGTERM, 143, marks=pytest.mark.nightly),
-        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.nightly),
+        slow(signal.SIGKILL, -signal.SIGKILL),
     ],
 )
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_path, kill, expected):
@@ -165,7 +165,7 @@ def long(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("sign", [pytest.param(signal.SIGINT, marks=pytest.mark.nightly), slow(signal.SIGTERM)])
+@pytest.mark.parametrize("sign", [slow(signal.SIGINT), pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_a_training_that_is_stopped_leaves_its_state_and_goes_on_from_it(long, tmp_path, sign):
     run_dir, under_way = tmp_path / "run", Unit(1, 1)
     with started(command(run_dir, *LONG)) as process:

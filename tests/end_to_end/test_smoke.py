@@ -10,7 +10,7 @@ from tf_lottery.experiment.plan import units
 
 CONFIGS = sorted(path.stem for path in (calls.ROOT / "configs").glob("*.py"))
 DEVICES = {"default": ["--jobs=1"], "mirrored": ["--strategy=mirrored", "--devices=2"]}
-# Before each change lands: one config for each network that is quick. All of them: every night.
+# With --slow: one config for each network that is quick. With --nightly: all.
 ONE_A_NETWORK = {
     "lenet_mnist",
     "fashion_resnet",

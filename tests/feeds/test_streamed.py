@@ -202,7 +202,7 @@ def test_a_feed_knows_how_many_examples_it_has():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moved", [slow(False), True])
+@pytest.mark.parametrize("moved", [False, True])
 def test_training_from_the_snapshot_ends_with_the_bytes_of_the_dense_run(moved):
     made = trainer(feed(), batch_norm=True)
     dense, k = made.train(0, T, order_seed=1, snapshots_at=[7]), 7

@@ -12,5 +12,5 @@ def sweep(tmp_path_factory):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """For tests of what is written around figures: drawing these takes most of a report's time."""
+    """Write placeholders in place of figures: drawing them takes most of a report's time."""
     monkeypatch.setattr(look, "png", lambda draw: bytes(len(draw().axes)))
