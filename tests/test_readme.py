@@ -8,6 +8,7 @@ import made_up
 import pandas as pd
 import pytest
 import tiny
+from tiers import slow
 
 from tf_lottery import data, keras_api, layers, model_masks, models, state
 from tf_lottery.experiment import opening
@@ -31,12 +32,14 @@ def run(code):
     return names
 
 
-@pytest.mark.slow
-def test_the_library_example_finds_tickets_and_compares_them(capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("levels", [slow(2), pytest.param(6, marks=pytest.mark.nightly)])
+def test_the_library_example_finds_tickets_and_compares_them(capsys, tmp_path, monkeypatch, levels):
     monkeypatch.chdir(tmp_path)
-    names = run(example("LotteryTicket"))
+    code = example("LotteryTicket")
+    assert "levels=6," in code
+    names = run(code.replace("levels=6,", f"levels={levels},"))
     frame = names["tickets"].to_frame()
-    assert frame["density"].tolist() == pytest.approx([0.6**level for level in range(7)], abs=1e-4)
+    assert frame["density"].tolist() == pytest.approx([0.6**level for level in range(levels + 1)], abs=1e-4)
     assert frame["val_accuracy"][0] > 0.9
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[-3:]]
     assert [line[0] for line in lines] == ["ticket", "random_mask", "reinit"]

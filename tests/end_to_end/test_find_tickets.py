@@ -165,7 +165,8 @@ def long(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("sign", [slow(signal.SIGINT), pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_training_that_is_stopped_leaves_its_state_and_goes_on_from_it(long, tmp_path, sign):
     run_dir, under_way = tmp_path / "run", Unit(1, 1)
     with started(command(run_dir, *LONG)) as process:

@@ -60,7 +60,7 @@ def script(folder, *arguments):
     return calls.script(*arguments, env=os.environ | {"PYTHONPATH": path})
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_config_that_imports_them_is_trained_by_every_process(tmp_path):
     (tmp_path / "parts.py").write_text(PARTS)
     done = find_tickets(tmp_path, CONFIG)

@@ -11,15 +11,8 @@ from tf_lottery.experiment.plan import units
 CONFIGS = sorted(path.stem for path in (calls.ROOT / "configs").glob("*.py"))
 DEVICES = {"default": ["--jobs=1"], "mirrored": ["--strategy=mirrored", "--devices=2"]}
 # With --slow: one config for each network that is quick. With --nightly: all.
-ONE_A_NETWORK = {
-    "lenet_mnist",
-    "fashion_resnet",
-    "mnist1d_rewinding",
-    "resnet18_low",
-    "squeezenet_oneshot",
-    "vgg19_low",
-}
-BEFORE_LANDING = {
+ONE_A_NETWORK = {"lenet_mnist", "fashion_resnet", "mnist1d_rewinding", "resnet18_low", "squeezenet_oneshot"}
+SLOW = {
     *(() if keras_api.LEGACY else ((config, "default") for config in ONE_A_NETWORK)),
     *(("lenet_mnist", "mirrored"), ("fashion_resnet", "mirrored")),
 }
@@ -27,7 +20,7 @@ EACH = [
     pytest.param(config, strategy, marks=mark)
     for strategy in DEVICES
     for config in CONFIGS
-    for mark in [pytest.mark.slow if (config, strategy) in BEFORE_LANDING else pytest.mark.nightly]
+    for mark in [pytest.mark.slow if (config, strategy) in SLOW else pytest.mark.nightly]
 ]
 
 

@@ -169,7 +169,7 @@ def rising():
     return expected, kept, parts_of(kept)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_each_part_of_the_state_is_needed(rising):
     expected, kept, parts = rising
     assert gone_on_with(scaling, kept) == expected
