@@ -98,7 +98,7 @@ GRAPHS = {
 }
 
 
-@pytest.mark.parametrize("graph", always("shared", "subclassed, at any depth", among=GRAPHS))
+@pytest.mark.parametrize("graph", always("subclassed, at any depth", among=GRAPHS))
 def test_whatever_is_prunable_is_found_once_and_holds(graph):
     build, x, expected = GRAPHS[graph]
     plain = build()

@@ -35,7 +35,7 @@ def assert_same(first, second):
     assert np.array_equal(predictions(first), predictions(second))
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", always(tiny.convolutional, tiny.subclassed, among=BUILDS))
 def test_law_9_stripped_and_reloaded_models_predict_as_the_masked_one(build, tmp_path):
     model = trained(build)
     model.save(tmp_path / "masked.keras")

@@ -135,6 +135,7 @@ def test_the_length_of_an_epoch_may_show_itself_in_training(rewind_to):
         assert fits.same_bits(known.ticket(level).weights["final"], unknown.ticket(level).weights["final"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_per_execution", [slow(2), 4, slow(8)])
 def test_executions_of_several_steps_give_the_same_levels(steps_per_execution):
     one, many = (

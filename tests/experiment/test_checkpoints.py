@@ -6,7 +6,7 @@ import made_up
 import pytest
 import runs
 import tiny
-from tiers import slow
+from tiers import always, slow
 
 from tf_lottery import data, files, models, ticket
 from tf_lottery.errors import RunError, StoppedError
@@ -71,7 +71,7 @@ def test_no_cadence_changes_a_byte_and_none_leaves_a_state(tmp_path, whole, cade
     assert not list((tmp_path / "run").rglob("state_*"))
 
 
-@pytest.mark.parametrize("unit", LEVELS, ids=str)
+@pytest.mark.parametrize("unit", always(TICKET, among=LEVELS), ids=str)
 def test_a_killed_training_goes_on_from_its_newest_state(tmp_path, whole, unit):
     with pytest.raises(KeyboardInterrupt):
         Process(tmp_path / "run", "3it", kill_at=11).train(*LEVELS[: LEVELS.index(unit) + 1])
@@ -190,6 +190,7 @@ def test_a_damaged_state_is_named_and_the_one_before_is_used(tmp_path, whole, da
         )
 
 
+@pytest.mark.slow
 def test_a_state_that_cannot_be_read_for_now_stays(tmp_path, whole, monkeypatch):
     states, process = killed(tmp_path / "run"), Process(tmp_path / "run")
     with monkeypatch.context() as patch:
@@ -202,6 +203,7 @@ def test_a_state_that_cannot_be_read_for_now_stays(tmp_path, whole, monkeypatch)
     assert Process(tmp_path / "run").train(*LEVELS) == whole
 
 
+@pytest.mark.slow
 def test_the_state_of_another_training_is_not_used(tmp_path, whole):
     Process(tmp_path / "other", config=dataclasses.replace(CONFIG, seed=1))
     with pytest.raises(KeyboardInterrupt):

@@ -119,6 +119,7 @@ def test_many_graphs_of_whole_numbers_give_the_same_bits(data, seed, density):
     laws(data, seed, density)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.data(), st.integers(0, 2**16))
 def test_graphs_of_any_numbers_give_nearly_the_same(data, seed):

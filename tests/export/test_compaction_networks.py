@@ -55,6 +55,7 @@ def parameters_left(model):
     return smaller.count_params() / layers.plain(model).count_params()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "density", "most"),
     [

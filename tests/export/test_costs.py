@@ -122,6 +122,7 @@ def test_an_unbuilt_model_is_refused():
         costs(keras.Sequential([L.Dense(3)]))
 
 
+@pytest.mark.slow
 def test_networks_cost_what_is_known_of_them():
     assert costs(models.build("lenet_300_100", (28, 28, 1), 10)).multiply_adds == 784 * 300 + 300 * 100 + 100 * 10
     mobile = costs(keras.applications.MobileNetV2(weights=None))

@@ -83,6 +83,7 @@ def test_the_file_computes_what_the_model_computes(name, density):
     assert_close(output, layers.strip_pruning(model).predict(x, verbose=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional, tiny.nested, tiny.subclassed])
 def test_every_kind_of_model_is_taken_masked_or_plain(build):
     plain, masked = build(), tiny.half_masked(build)

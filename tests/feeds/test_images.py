@@ -147,6 +147,7 @@ def windows(count, height=200, width=300):
     return extent(rows), extent(columns), rows.min(1), columns.min(1), flipped
 
 
+@pytest.mark.slow
 def test_training_sees_parts_of_the_right_sizes_and_shapes_flipped_half_the_time():
     tall, wide, top, left, flipped = windows(2_000)
     areas, aspects = tall * wide, wide * 300 / (tall * 200)

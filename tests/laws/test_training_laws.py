@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from tiers import slow
+from tiers import always, slow
 
 from tf_lottery import keras_api, keras_training, layers, model_masks, naming, state
 from tf_lottery.keras_api import keras
@@ -23,6 +23,7 @@ OPTIMIZERS = {
 }
 if not keras_api.LEGACY:
     OPTIMIZERS["accumulation"] = lambda: keras.optimizers.AdamW(0.05, gradient_accumulation_steps=2)
+TYPICAL = ("momentum", "weight decay", "averages written", "loss scale")
 MODELS = {
     "dense": tiny.dense,
     "convolutional": tiny.convolutional,
@@ -68,7 +69,7 @@ def fit_and_watch(model, optimizer, callbacks=(), **settings):
 
 @pytest.mark.parametrize(
     ("optimizer", "settings"),
-    [(name, (1, False)) for name in OPTIMIZERS]
+    always(*((name, (1, False)) for name in TYPICAL), among=[(name, (1, False)) for name in OPTIMIZERS])
     + [("momentum", (7, True))]
     + [slow(name, (7, True)) for name in OPTIMIZERS if name != "momentum"]
     + [slow("momentum", (1, True)), slow("momentum", (7, False))],
@@ -90,7 +91,7 @@ def test_law_4_holds_in_a_subclassed_model(optimizer, settings):
     assert all(fit_and_watch(model, OPTIMIZERS[optimizer](), **settings))
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", slow("mixed_bfloat16")])
 @pytest.mark.parametrize("build", [tiny.convolutional, tiny.subclassed])
 def test_law_4_holds_under_mixed_precision(build, policy):
     keras.mixed_precision.set_global_policy(policy)
@@ -149,7 +150,7 @@ def test_law_4_holds_in_our_own_training(jit_compile):
     ("build", "optimizer", "jit_compile"),
     [
         *((build, "momentum", False) for build in MODELS),
-        *(("dense", "momentum", True), ("dense", "weight decay", False), ("dense", "averages", False)),
+        *(("dense", "momentum", True), slow("dense", "weight decay", False), ("dense", "averages", False)),
         *(slow(build, "momentum", True) for build in MODELS if build != "dense"),
         *(slow(build, name, False) for build in MODELS if build != "dense" for name in ("weight decay", "averages")),
     ],
@@ -170,7 +171,7 @@ def test_law_5_an_all_ones_mask_trains_bit_for_bit_like_the_model_without_masks(
     ("build", "k", "jit_compile"),
     [
         *((build, 3, False) for build in MODELS),
-        *(("convolutional", 0, False), ("convolutional", 12, False), ("convolutional", 3, True)),
+        *(slow("convolutional", 0, False), slow("convolutional", 12, False), ("convolutional", 3, True)),
         *(slow(build, k, False) for build in MODELS if build != "convolutional" for k in (0, 12)),
         *(slow(build, 3, True) for build in MODELS if build != "convolutional"),
     ],

@@ -76,6 +76,7 @@ def test_weights_have_readable_names(name, shape):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "convolutions"), [(8, 7), (14, 13), (20, 19), (32, 31), (56, 55)])
 def test_depth_counts_the_3x3_convolutions_and_the_output(depth, convolutions):
     kernels = [v for name, v in naming.named_variables(models.build(f"resnet_{depth}_w1", (4, 4, 1), 2)).items()

@@ -87,6 +87,7 @@ def test_parts_that_may_be_left_unpruned_have_the_weights_of_the_papers(name, pa
     assert count(variable for path, variable in found.items() if part in path) == weights
 
 
+@pytest.mark.slow
 def test_masks_of_resnet_20_are_on_271_thousand_weights_and_without_shortcuts_and_output_on_its_3x3_convolutions():
     plain = models.build("resnet_20", CIFAR, 10)
     assert sum(mask.size for mask in tfl.get_masks(tfl.make_prunable(plain)).values()) == 270_896
@@ -124,6 +125,7 @@ def test_law_no_network_has_regularizers(name, shape):
         assert set(settings.values()) <= {None}, layer.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "shape"), EACH)
 def test_masks_hold_through_a_file_and_come_off(name, shape, tmp_path):
     model = tfl.make_prunable(models.build(name, shape, 7))

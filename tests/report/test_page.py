@@ -97,6 +97,7 @@ def test_one_replicate_and_few_levels_are_enough_for_a_page(tmp_path, levels):
     assert ("Claims" in headings(html)) == (levels > 0)
 
 
+@pytest.mark.slow
 def test_an_unfinished_sweep_has_a_page_at_any_moment(tmp_path):
     config = made_up.sweep_of(replicates=1, stability=Stability(levels=(1,), orders=1, points=3), prune=Prune(levels=1))
     units = plan.units(config)
