@@ -1,7 +1,10 @@
 import os
+import sys
+import zlib
 from pathlib import Path
 
 import hypothesis
+import pytest
 
 # No deadlines: a busy machine must not fail a test.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -44,6 +47,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Tests do not lose power. Waiting for the disk takes nine tenths of the time that writing a made-up run takes;
 # test_files.py tests what is synchronised, and when.
 os.fsync = lambda descriptor: None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Seed Keras where it is in use, by the file, so that neither tests nor fixtures depend on what ran before."""
+    if keras_api := sys.modules.get("tf_lottery.keras_api"):
+        keras_api.keras.utils.set_random_seed(zlib.crc32(item.path.name.encode()))
 
 
 def pytest_addoption(parser):
