@@ -1,11 +1,8 @@
 """Experiments through the script, in processes of their own."""
 
 import sys
-from pathlib import Path
 
 import calls
-
-ROOT = Path(__file__).parents[1]
 
 
 def command(run_dir, *arguments, config="digits_lenet"):

@@ -8,7 +8,7 @@ import made_up
 import pandas as pd
 import pytest
 import tiny
-from tiers import slow
+from tiers import nightly, slow
 
 from tf_lottery import data, keras_api, layers, model_masks, models, state
 from tf_lottery.experiment import opening
@@ -32,7 +32,7 @@ def run(code):
     return names
 
 
-@pytest.mark.parametrize("levels", [slow(2), pytest.param(6, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("levels", [slow(2), nightly(6)])
 def test_the_library_example_finds_tickets_and_compares_them(capsys, tmp_path, monkeypatch, levels):
     monkeypatch.chdir(tmp_path)
     code = example("LotteryTicket")

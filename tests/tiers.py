@@ -1,4 +1,4 @@
-"""Helpers that mark the cases of a parametrized test as slow."""
+"""Helpers that mark cases of a parametrized test as slow, or for the night."""
 
 import pytest
 
@@ -6,6 +6,11 @@ import pytest
 def slow(*values):
     """Mark a case as slow: it runs only with --slow or --nightly."""
     return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def nightly(*values):
+    """Mark a case as nightly: it runs only with --nightly."""
+    return pytest.param(*values, marks=pytest.mark.nightly)
 
 
 def always(*chosen, among):

@@ -7,7 +7,7 @@ import fits
 import numpy as np
 import pytest
 import tiny
-from tiers import slow
+from tiers import nightly, slow
 
 from tf_lottery import failpoints, sealed, state, ticket as ticket_lib
 from tf_lottery.callbacks.ledger import Ledger
@@ -45,7 +45,7 @@ def arguments(directory, **changes):
     [
         (2, "none"),
         *(slow(2, rewind) for rewind in ("weights", "learning_rate")),
-        *(slow(0, rewind) for rewind in ("weights", "learning_rate", "none")),
+        *(slow(0, "weights"), nightly(0, "learning_rate"), nightly(0, "none")),
     ],
 )
 def test_the_same_script_run_again_ends_with_the_same_bytes(tmp_path, killed_at, rewind):

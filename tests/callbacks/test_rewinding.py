@@ -4,7 +4,7 @@ import fits
 import numpy as np
 import pytest
 import tiny
-from tiers import always, slow
+from tiers import always, nightly, slow
 
 from tf_lottery import keras_api, keras_training, state
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
@@ -47,7 +47,8 @@ def convolutional():
     [
         *((optimizer, 3) for optimizer in ("momentum", "schedule", "averages", "averages written")),
         *(slow(optimizer, 3) for optimizer in OPTIMIZERS if optimizer in ("adam", "clipping", "accumulation")),
-        *(slow(optimizer, k) for optimizer in OPTIMIZERS for k in (0, 8)),
+        *(slow("averages", k) for k in (0, 8)),
+        *(nightly(optimizer, k) for optimizer in OPTIMIZERS if optimizer != "averages" for k in (0, 8)),
     ],
 )
 def test_law_6_with_nothing_pruned_every_level_ends_as_the_dense_one(optimizer, rewind_to):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 
+import calls
 import numpy as np
 import pytest
 import runs
@@ -51,7 +52,7 @@ def start_workers(run_dir, *arguments, number=2):
 
 def start(command, environment):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=runs.ROOT, env=os.environ | environment, text=True, **pipes)
+    return subprocess.Popen(command, cwd=calls.ROOT, env=os.environ | environment, text=True, **pipes)
 
 
 def ended(processes, patience=PATIENCE):

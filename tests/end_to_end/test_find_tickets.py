@@ -10,10 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import calls
 import pandas as pd
 import pytest
 import runs
-from tiers import slow
+from tiers import nightly, slow
 
 from tf_lottery import Run
 from tf_lottery.experiment.storage import Unit
@@ -97,7 +98,7 @@ def started(command):
     """A program that can be interrupted."""
     with subprocess.Popen(
         command,
-        cwd=runs.ROOT,
+        cwd=calls.ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -126,8 +127,8 @@ def struck_in_the_middle(run_dir, strike):
 @pytest.mark.parametrize(
     ("kill", "expected"),
     [
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.nightly),
-        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.nightly),
+        nightly(signal.SIGINT, 130),
+        nightly(signal.SIGTERM, 143),
         slow(signal.SIGKILL, -signal.SIGKILL),
     ],
 )
@@ -204,7 +205,7 @@ def test_two_processes_share_the_replicates_of_a_run(finished, tmp_path):
             _, errors = process.communicate(timeout=200)
             assert process.returncode == 0 or "works on the report" in errors
     report = [sys.executable, "scripts/report.py", f"--run_dir={run_dir}"]
-    subprocess.run(report, cwd=runs.ROOT, check=True, capture_output=True)
+    subprocess.run(report, cwd=calls.ROOT, check=True, capture_output=True)
     assert runs.digest(run_dir) == runs.digest(finished[0])
 
 

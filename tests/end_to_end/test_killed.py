@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
+import calls
 import pytest
-import runs
 
 MATRIX = (sys.executable, "scripts/benchmark/crash_matrix.py", "--kills=3", "--seed=3")
 FAILPOINTS = "state: not renamed 4,manifest: half written,manifest: renamed 2,leftover: done,report: renamed"
@@ -14,7 +14,7 @@ FAILPOINTS = "state: not renamed 4,manifest: half written,manifest: renamed 2,le
 def test_runs_killed_anywhere_end_with_the_same_bytes(tmp_path):
     done = subprocess.run(
         [*MATRIX, f"--failpoints={FAILPOINTS}", f"--work_dir={tmp_path}"],
-        cwd=runs.ROOT,
+        cwd=calls.ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -29,7 +29,7 @@ def test_runs_killed_anywhere_end_with_the_same_bytes(tmp_path):
 def test_a_failpoint_that_no_process_comes_to_is_a_failure(tmp_path):
     done = subprocess.run(
         [*MATRIX[:2], "--kills=0", "--failpoints=callback records: done", f"--work_dir={tmp_path}"],
-        cwd=runs.ROOT,
+        cwd=calls.ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -106,7 +106,7 @@ def test_graphs_of_whole_numbers_give_the_same_bits(data, seed, density):
 
 
 @pytest.mark.slow
-@settings(max_examples=50)
+@settings(max_examples=25)
 @DRAWN
 def test_more_graphs_of_whole_numbers_give_the_same_bits(data, seed, density):
     laws(data, seed, density)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from tiers import always, slow
+from tiers import always, nightly, slow
 
 from tf_lottery import keras_api, layers, model_masks, models, naming
 from tf_lottery.errors import ExportError, ModelError, RunError
@@ -500,9 +500,9 @@ def test_a_full_disk_is_one_error_and_leaves_what_was_there(tmp_path):
     ("name", "shape"),
     [
         slow("lenet_300_100", (28, 28, 1)),
-        slow("resnet_20", (32, 32, 3)),
-        pytest.param("vgg_19", (32, 32, 3), marks=pytest.mark.nightly),
-        pytest.param("resnet_50", (224, 224, 3), marks=pytest.mark.nightly),
+        nightly("resnet_20", (32, 32, 3)),
+        nightly("vgg_19", (32, 32, 3)),
+        nightly("resnet_50", (224, 224, 3)),
     ],
 )
 def test_the_networks_of_the_papers_keep_the_bound_and_predict_the_same_bits(tmp_path, name, shape):

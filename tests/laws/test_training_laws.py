@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from tiers import always, slow
+from tiers import always, nightly, slow
 
 from tf_lottery import keras_api, keras_training, layers, model_masks, naming, state
 from tf_lottery.keras_api import keras
@@ -71,8 +71,9 @@ def fit_and_watch(model, optimizer, callbacks=(), **settings):
     ("optimizer", "settings"),
     always(*((name, (1, False)) for name in TYPICAL), among=[(name, (1, False)) for name in OPTIMIZERS])
     + [("momentum", (7, True))]
-    + [slow(name, (7, True)) for name in OPTIMIZERS if name != "momentum"]
-    + [slow("momentum", (1, True)), slow("momentum", (7, False))],
+    + [slow(name, (7, True)) for name in TYPICAL if name != "momentum"]
+    + [nightly(name, (7, True)) for name in OPTIMIZERS if name not in TYPICAL]
+    + [nightly("momentum", (1, True)), nightly("momentum", (7, False))],
     ids=str,
 )
 def test_law_4_pruned_weights_are_plus_zero_whenever_user_code_looks(optimizer, settings):
@@ -152,7 +153,7 @@ def test_law_4_holds_in_our_own_training(jit_compile):
         *((build, "momentum", False) for build in MODELS),
         *(("dense", "momentum", True), slow("dense", "weight decay", False), ("dense", "averages", False)),
         *(slow(build, "momentum", True) for build in MODELS if build != "dense"),
-        *(slow(build, name, False) for build in MODELS if build != "dense" for name in ("weight decay", "averages")),
+        *(nightly(build, name, False) for build in MODELS if build != "dense" for name in ("weight decay", "averages")),
     ],
 )
 def test_law_5_an_all_ones_mask_trains_bit_for_bit_like_the_model_without_masks(build, optimizer, jit_compile):
@@ -172,7 +173,7 @@ def test_law_5_an_all_ones_mask_trains_bit_for_bit_like_the_model_without_masks(
     [
         *((build, 3, False) for build in MODELS),
         *(slow("convolutional", 0, False), slow("convolutional", 12, False), ("convolutional", 3, True)),
-        *(slow(build, k, False) for build in MODELS if build != "convolutional" for k in (0, 12)),
+        *(nightly(build, k, False) for build in MODELS if build != "convolutional" for k in (0, 12)),
         *(slow(build, 3, True) for build in MODELS if build != "convolutional"),
     ],
 )
