@@ -8,7 +8,10 @@ import pytest
 from tf_lottery import Run, keras_api
 from tf_lottery.experiment.plan import units
 
-CONFIGS = sorted(path.stem for path in (calls.ROOT / "configs").glob("*.py"))
+LARGE = ("inception_v3", "resnet50", "vgg19", "squeezenet")  # come first: a long test must not be the last
+CONFIGS = sorted(
+    (path.stem for path in (calls.ROOT / "configs").glob("*.py")), key=lambda name: (not name.startswith(LARGE), name)
+)
 DEVICES = {"default": ["--jobs=1"], "mirrored": ["--strategy=mirrored", "--devices=2"]}
 # With --slow: one config for each network that is quick. With --nightly: all.
 ONE_A_NETWORK = {"lenet_mnist", "fashion_resnet", "mnist1d_rewinding", "resnet18_low", "squeezenet_oneshot"}
@@ -18,8 +21,8 @@ SLOW = {
 }
 EACH = [
     pytest.param(config, strategy, marks=mark)
-    for strategy in DEVICES
     for config in CONFIGS
+    for strategy in DEVICES
     for mark in [pytest.mark.slow if (config, strategy) in SLOW else pytest.mark.nightly]
 ]
 
