@@ -1,6 +1,5 @@
 """What is said of data that is missing, foreign or damaged."""
 
-import time
 from contextlib import nullcontext
 
 import archives
@@ -36,15 +35,17 @@ def test_missing_data_is_one_line_with_the_folder_and_the_command_and_no_network
         ("mnist", "t10k-images-idx3-ubyte.gz", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     ],
 )
-def test_no_archive_and_no_network_says_in_no_time_what_to_put_where(tmp_path, monkeypatch, name, file, address):
+def test_no_archive_and_no_network_says_what_to_put_where_and_tries_once(tmp_path, monkeypatch, name, file, address):
+    tried = []
+
     def unreachable(*arguments, **keywords):
+        tried.append(arguments)
         raise OSError("Network is unreachable")
 
     monkeypatch.setattr("socket.create_connection", unreachable)
-    started = time.perf_counter()
     with pytest.raises(DataError) as caught:
         prepared.prepare(name, str(tmp_path))
-    assert time.perf_counter() - started < 10  # and not the minutes for which TFDS would try
+    assert len(tried) == 1  # TFDS would try for minutes
     for part in (f"{name} could not be had", file, f"{tmp_path}/downloads/manual", "no network", address):
         assert part in str(caught.value)
 
