@@ -45,7 +45,7 @@ made: dict = {}  # setups by experiment
 
 
 def setups_of(config):
-    """Traced once for all tests: what was trained before changes nothing."""
+    """Return the setups of an experiment, traced once for all tests: what was trained before changes nothing."""
     if repr(config) not in made:
         made[repr(config)] = Setups(made_up.settled(config))
     return made[repr(config)]

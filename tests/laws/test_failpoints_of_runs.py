@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiers import nightly, slow
 
 from tf_lottery import failpoints
 
@@ -16,7 +17,7 @@ NAMES = [name for name in failpoints.names() if not name.startswith(OTHERS)]
 
 
 def found(folder, times):
-    """The faults by kill, where a run is killed at no more than so many times it comes to a failpoint."""
+    """Return the faults by kill, of a run that is killed at the first `times` of each failpoint."""
     done = subprocess.run(
         [sys.executable, TESTS / "laws" / "failpoints_of_runs.py", folder, str(times)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])},
@@ -28,9 +29,7 @@ def found(folder, times):
     return json.loads((folder / "found.json").read_text())
 
 
-@pytest.mark.parametrize(
-    "times", [pytest.param(1, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.nightly)]
-)
+@pytest.mark.parametrize("times", [slow(1), nightly(1000)])
 def test_killed_at_any_failpoint_and_again_while_it_clears_up_a_run_ends_with_the_same_bytes(tmp_path, times):
     faults = found(tmp_path, times)
     assert [name for name in NAMES if not faults["once"][name]] == []  # it came to each
