@@ -45,5 +45,5 @@ def get_config() -> Experiment:
             *("random_mask", "reinit", "reinit_signs"),
             *("reshuffle", "reshuffle_signs", "constant", "constant_signs"),
         ),
-        stability=Stability(levels=(10,), orders=2),
+        stability=Stability(levels=(10,), shuffle_seeds=2),
     )

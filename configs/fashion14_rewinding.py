@@ -43,8 +43,8 @@ def get_config() -> Experiment:
         ),
         prune=Prune(levels=3, fraction=0.488, exclude=("shortcut", "^output/"), reset_optimizer=True),
         controls=("random_mask", "reinit"),
-        data_order="fresh",
-        stability=Stability(levels=(3,), orders=2),
+        shuffle="fresh",
+        stability=Stability(levels=(3,), shuffle_seeds=2),
         variants=(
             "k=0:",
             f"k=24: prune.rewind_to=24it; {_RANDOM_MASK}",

@@ -38,8 +38,8 @@ def get_config() -> Experiment:
         ),
         prune=Prune(levels=3, fraction=0.488, exclude=("shortcut", "^output/"), reset_optimizer=True),
         controls=("random_mask",),
-        data_order="fresh",
-        stability=Stability(levels=(3,), orders=1),
+        shuffle="fresh",
+        stability=Stability(levels=(3,), shuffle_seeds=1),
         variants=(
             "rate 0.03: train.learning_rate=0.03",
             "rate 0.2, warmup: train.warmup=600it",

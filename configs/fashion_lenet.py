@@ -43,5 +43,5 @@ def get_config() -> Experiment:
             evaluate_every="100it",
         ),
         prune=Prune(levels=12, fraction=0.2, rates=("^output/=0.1",), scope="layerwise", rewind_to="0it"),
-        stability=Stability(levels=(10,), orders=2),
+        stability=Stability(levels=(10,), shuffle_seeds=2),
     )

@@ -46,7 +46,7 @@ def get_config() -> Experiment:
         ),
         prune=Prune(levels=4, fraction=0.488, rewind_to="60it", reset_optimizer=True, exclude=("shortcut", "^output/")),
         controls=(),
-        data_order="fresh",
+        shuffle="fresh",
         variants=(
             "48.8% a level:",
             "20% a level: prune.levels=12; prune.fraction=0.2",

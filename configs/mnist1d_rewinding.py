@@ -45,7 +45,7 @@ def get_config() -> Experiment:
         ),
         prune=Prune(levels=3, fraction=0.488, reset_optimizer=True, exclude=("shortcut", "^output/")),
         controls=("random_mask", "reinit"),
-        data_order="fresh",
-        stability=Stability(levels=(3,), orders=2),
+        shuffle="fresh",
+        stability=Stability(levels=(3,), shuffle_seeds=2),
         variants=("k=0: prune.rewind_to=0it", "k=60: prune.rewind_to=60it"),
     )

@@ -32,7 +32,7 @@ _SETTINGS = {
     "rate 0.05": "train.learning_rate=0.05",
     "rate 0.6": "",
     "rate 0.6, warmup": "train.warmup=400it",
-    "rate 0.6, replay": "data_order='replay'; prune.reset_optimizer=False",
+    "rate 0.6, replay": "shuffle='replay'; prune.reset_optimizer=False",
 }
 
 
@@ -53,8 +53,8 @@ def get_config() -> Experiment:
         ),
         prune=Prune(levels=3, fraction=0.488, reset_optimizer=True, exclude=("shortcut", "^output/")),
         controls=("random_mask",),
-        data_order="fresh",
-        stability=Stability(levels=(3,), orders=1),
+        shuffle="fresh",
+        stability=Stability(levels=(3,), shuffle_seeds=1),
         variants=tuple(
             f"{name}, k={k}: prune.rewind_to={k}it; {change}".removesuffix("; ")
             for name, change in _SETTINGS.items()

@@ -12,10 +12,10 @@ from typing import Any
 
 from absl import flags
 
-from tf_lottery import command_line, quiet
-from tf_lottery.experiment import parts
+from tf_lottery import cli, quiet
+from tf_lottery.experiment import plugins
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.report import answers, terminal, text
+from tf_lottery.report import json_output, terminal, text
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "A directory made by find_tickets.py.", required=True)
 _LEVEL = flags.DEFINE_integer("level", None, "Which level; 0 is the dense network.", required=True)
@@ -32,27 +32,27 @@ _CONTROL = flags.DEFINE_string("control", "", "A control instead of the ticket, 
 _VARIANT = flags.DEFINE_string("variant", "", "Of a sweep, the label of the variant.")
 _TO = flags.DEFINE_string("to", None, "The file or directory to write. Default: one in RUN_DIR/exports.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replaces an earlier export at that place.")
-_PARTS = command_line.define_parts()
-_OUTPUT = command_line.Output()
+_PLUGINS = cli.define_plugins()
+_OUTPUT = cli.Output()
 
 
 def main() -> None:
-    parts.enter(_PARTS.value)
+    plugins.load(_PLUGINS.value)
     run = Run.load(_RUN_DIR.value)
     unit = Unit(_REPLICATE.value, _LEVEL.value, _CONTROL.value, _VARIANT.value)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet.stderr():
-        from tf_lottery.export import of_run, report
+        from tf_lottery.export import comparison, of_run
     forms = None
     if _FORMAT.value == "report":
         path, forms = of_run.compare(run, unit, _TO.value, overwrite=_OVERWRITE.value)
     else:
         path = of_run.export(run, unit, _FORMAT.value, _TO.value, overwrite=_OVERWRITE.value)
-    size, density = report.size(path), run.metrics(unit)["density"]
+    size, density = comparison.size(path), run.metrics(unit)["density"]
 
     def result() -> dict[str, Any]:
-        exported = answers.of_export(run, unit, _FORMAT.value, path, size, density)
-        return exported if forms is None else exported | {"forms": answers.of_forms(forms)}
+        exported = json_output.of_export(run, unit, _FORMAT.value, path, size, density)
+        return exported if forms is None else exported | {"forms": json_output.of_forms(forms)}
 
     def show() -> None:
         if forms is not None:
@@ -63,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -8,14 +8,14 @@ import os
 
 from absl import flags
 
-from tf_lottery import command_line
+from tf_lottery import cli
 from tf_lottery.experiment.find_tickets import find_tickets
 from tf_lottery.experiment.smoke import smoke
-from tf_lottery.report import answers, page, terminal
-from tf_lottery.report.progress import Progress
-from tf_lottery.topology import Topology
+from tf_lottery.report import json_output, page, terminal
+from tf_lottery.report.progress_display import Progress
+from tf_lottery.training.topology import Topology
 
-_CONFIG = command_line.define_experiment()
+_CONFIG = cli.define_experiment()
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Where everything is stored; an existing run goes on.", required=True)
 _JOBS = flags.DEFINE_integer(
     "jobs", None, "Trainings side by side; results are the same for any number. Default: one a core, or 1 on devices."
@@ -32,17 +32,19 @@ _CHECKPOINT_EVERY = flags.DEFINE_string(
 _ONLY_REPLICATES = flags.DEFINE_list(
     "only_replicates", [], "Trains these only, as in 2,3; others can be trained by another call."
 )
-_ALLOW_DRIFT = flags.DEFINE_bool("allow_drift", False, "Goes on with other versions or devices, not bit-exact then.")
+_ANY_ENVIRONMENT = flags.DEFINE_bool(
+    "any_environment", False, "Goes on with other versions or devices, not bit-exact then."
+)
 _SMOKE = flags.DEFINE_bool("smoke", False, "Tries the config out: 6 steps, 1 level, noise instead of the data.")
-_OUTPUT = command_line.Output()
+_OUTPUT = cli.Output()
 
 
 def main() -> None:
-    config = command_line.experiment(_CONFIG)
+    config = cli.experiment(_CONFIG)
     topology = Topology(_STRATEGY.value, _DEVICES.value)
     topology.check()
     jobs = _JOBS.value if _JOBS.value is not None else os.cpu_count() if topology.is_alone else 1
-    with command_line.resumable(_RUN_DIR.value):
+    with cli.resumable(_RUN_DIR.value):
         with Progress(**_OUTPUT.aside) as progress:
             if topology.strategy == "multi_worker":
                 progress.on_note("Waiting for all workers of TF_CONFIG ...")
@@ -52,17 +54,17 @@ def main() -> None:
                 jobs=jobs,
                 topology=topology,
                 checkpoint_every=_CHECKPOINT_EVERY.value,
-                only_replicates=command_line.numbers("only_replicates", _ONLY_REPLICATES.value),
-                allow_drift=_ALLOW_DRIFT.value,
+                only_replicates=cli.numbers("only_replicates", _ONLY_REPLICATES.value),
+                any_environment=_ANY_ENVIRONMENT.value,
                 watcher=progress,
             )
         if topology.is_chief:
             path = page.write(run)
-            _OUTPUT.answer(lambda: answers.of_report(run, path), lambda: terminal.show(run, path))
+            _OUTPUT.answer(lambda: json_output.of_report(run, path), lambda: terminal.show(run, path))
         else:
             done = {"run_dir": run.path, "report": None}
             _OUTPUT.answer(lambda: done, lambda: terminal.say("Done. The chief writes the report."))
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -27,7 +27,7 @@ from pathlib import Path
 import coverage
 from absl import flags
 
-from tf_lottery import command_line
+from tf_lottery import cli
 from tf_lottery.errors import RunError
 
 _FILES = flags.DEFINE_list("files", ["tf_lottery/core/*.py"], "Patterns of the files to change.")
@@ -189,4 +189,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -5,7 +5,7 @@ TFDS_DATA_DIR's folder downloads/manual are used before anything is downloaded; 
 by hand.
 """
 
-from tf_lottery import command_line, data
+from tf_lottery import cli, data
 from tf_lottery.report import terminal
 
 
@@ -14,4 +14,4 @@ def main(name: str = "") -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, arguments=1)
+    cli.run(main, arguments=1)

@@ -7,22 +7,22 @@ early_stop_test_accuracy, early_stop_step and test_accuracy.
 
 from absl import flags
 
-from tf_lottery import command_line
-from tf_lottery.experiment import parts
+from tf_lottery import cli
+from tf_lottery.experiment import plugins
 from tf_lottery.experiment.storage import Run
-from tf_lottery.report import answers, page, terminal
+from tf_lottery.report import json_output, page, terminal
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "A directory made by find_tickets.py.", required=True)
-_PARTS = command_line.define_parts()
-_OUTPUT = command_line.Output()
+_PLUGINS = cli.define_plugins()
+_OUTPUT = cli.Output()
 
 
 def main() -> None:
-    parts.enter(_PARTS.value)
+    plugins.load(_PLUGINS.value)
     run = Run.load(_RUN_DIR.value)
     path = page.write(run)
-    _OUTPUT.answer(lambda: answers.of_report(run, path), lambda: terminal.show(run, path))
+    _OUTPUT.answer(lambda: json_output.of_report(run, path), lambda: terminal.show(run, path))
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -12,14 +12,14 @@ density, early_stop_test_accuracy, early_stop_step, test_accuracy, seconds, faul
 
 import difflib
 
-from tf_lottery import command_line
+from tf_lottery import cli
 from tf_lottery.errors import ConfigError
-from tf_lottery.experiment import parts
-from tf_lottery.report import listing
+from tf_lottery.experiment import plugins
+from tf_lottery.report import run_table
 
-_COMMANDS = {"list": listing.show_runs, "show": listing.show_run, "verify": listing.verify_run}
-_PARTS = command_line.define_parts()
-_OUTPUT = command_line.Output()
+_COMMANDS = {"list": run_table.show_runs, "show": run_table.show_run, "verify": run_table.verify_run}
+_PLUGINS = cli.define_plugins()
+_OUTPUT = cli.Output()
 
 
 def main(command: str = "", run_dir: str = "") -> None:
@@ -29,9 +29,9 @@ def main(command: str = "", run_dir: str = "") -> None:
         raise ConfigError(f"The command must be one of {', '.join(_COMMANDS)}. Received: {command!r}.{hint}")
     if not run_dir:
         raise ConfigError(f"{command} needs a directory: runs.py {command} DIR")
-    parts.enter(_PARTS.value)
+    plugins.load(_PLUGINS.value)
     _COMMANDS[command](run_dir, _OUTPUT.answer)
 
 
 if __name__ == "__main__":
-    command_line.run(main, arguments=2)
+    cli.run(main, arguments=2)

@@ -29,12 +29,12 @@ echo "Keras 3"
 case "$tier" in
     "")
         tests
-        legacy tests/laws/test_training_laws.py tests/callbacks/test_rewinding.py tests/test_{keras_api,layers,masking,model_masks,saving,state,tfmot_bridge}.py
+        legacy tests/properties/test_training.py tests/callbacks/test_rewinding.py tests/keras_compat tests/masking
         ;;
     --all)
         tests --slow
         legacy
-        legacy --slow tests/end_to_end/test_smoke.py tests/laws/test_{law_4,trainings}_on_replicas.py
+        legacy --slow tests/end_to_end/test_smoke.py tests/properties/test_{zeros,trainings}_on_replicas.py
         ;;
     --nightly)
         tests --nightly

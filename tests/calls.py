@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
 _WARM = (
-    *("tf_lottery.command_line", "tf_lottery.experiment.find_tickets", "tf_lottery.experiment.smoke"),
-    *("tf_lottery.report.page", "tf_lottery.report.progress", "tf_lottery.report.terminal"),
+    *("tf_lottery.cli", "tf_lottery.experiment.find_tickets", "tf_lottery.experiment.smoke"),
+    *("tf_lottery.report.page", "tf_lottery.report.progress_display", "tf_lottery.report.terminal"),
     *("matplotlib.backends.backend_agg", "matplotlib.figure", "scipy.stats", "rich.live", "rich.progress"),
 )
 _server = multiprocessing.get_context("forkserver")

@@ -14,14 +14,17 @@ hypothesis.settings.load_profile("untimed")
 TESTS = Path(__file__).parent
 # These tests do not depend on which Keras is used; they run on Keras 3 only.
 KERAS_FREE = (
-    *("core", "data", "report", "test_ticket.py", "test_files.py", "test_quiet.py", "test_sealed.py"),
-    *("test_failpoints.py", "test_topology.py", "test_command_line.py", "test_mutants.py", "test_configs.py"),
+    *("core", "data", "report", "masking/test_ticket.py", "test_files.py", "test_quiet.py"),
+    *("test_failpoints.py", "training/test_topology.py", "test_cli.py", "test_mutants.py", "test_configs.py"),
     *(f"feeds/test_{name}.py" for name in ("images", "encoded", "resident", "make", "feeds_on_replicas")),
-    *(f"experiment/test_{name}.py" for name in ("storage", "generations", "locks", "stability", "variants", "opening")),
-    *(f"experiment/test_{name}.py" for name in ("cadence", "config", "drift", "execution", "lengths", "manifest")),
+    *(
+        f"experiment/test_{name}.py"
+        for name in ("storage", "generations", "locks", "stability", "variants", "open_run")
+    ),
+    *(f"experiment/test_{name}.py" for name in ("config", "execution", "lengths", "manifest")),
     *(f"experiment/test_{name}.py" for name in ("plan", "smoke", "validation", "workers", "find_tickets")),
-    *(f"laws/test_{name}.py" for name in ("house", "cross_check", "damage", "fuzz", "failpoints_of_runs")),
-    *("laws/test_import_changes_nothing.py", "test_checks.py", "test_package.py", "test_types.py"),
+    *(f"properties/test_{name}.py" for name in ("layering", "cross_check", "damage", "fuzz", "failpoints_of_runs")),
+    *("properties/test_import_changes_nothing.py", "test_checks.py", "test_package.py", "test_types.py"),
     *(f"test_{name}.py" for name in ("benchmarks", "links", "reference", "reproduction", "site")),
 )
 
@@ -33,18 +36,18 @@ collect_ignore = [
     "archives.py",
     "calls.py",
     "fits.py",
-    "made_up.py",
+    "fakes.py",
     "runs.py",
     "replicas.py",
-    "laws/failpoints_of_runs.py",
-    "laws/on_two_replicas.py",
-    "laws/trainings_on_two_replicas.py",
+    "properties/failpoints_of_runs.py",
+    "properties/on_two_replicas.py",
+    "properties/trainings_on_two_replicas.py",
     "callbacks/levels_on_two_replicas.py",
     "feeds/feeds_on_two_replicas.py",
 ]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Tests do not lose power. Waiting for the disk takes nine tenths of the time that writing a made-up run takes;
+# Tests do not lose power. Waiting for the disk takes nine tenths of the time that writing a synthetic run takes;
 # test_files.py tests what is synchronised, and when.
 os.fsync = lambda descriptor: None
 
@@ -52,8 +55,8 @@ os.fsync = lambda descriptor: None
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Seed Keras where it is in use, by the file, so that neither tests nor fixtures depend on what ran before."""
-    if keras_api := sys.modules.get("tf_lottery.keras_api"):
-        keras_api.keras.utils.set_random_seed(zlib.crc32(item.path.name.encode()))
+    if keras_compat := sys.modules.get("tf_lottery.keras_compat"):
+        keras_compat.keras.utils.set_random_seed(zlib.crc32(item.path.name.encode()))
 
 
 def pytest_addoption(parser):

@@ -3,9 +3,9 @@
 import numpy as np
 import tiny
 
-from tf_lottery import layers
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion
 
 VALIDATED = {"validation_data": (tiny.X, tiny.Y)}  # only where a test needs it: makes a fit a third slower
 ONE_BATCH = (np.tile(tiny.X[:4], (8, 1, 1, 1)), np.tile(tiny.Y[:4], 8))  # the same one at any step
@@ -14,7 +14,7 @@ ONE_BATCH = (np.tile(tiny.X[:4], (8, 1, 1, 1)), np.tile(tiny.Y[:4], 8))  # the s
 def model(build=tiny.dense, optimizer=None, seed=None, **settings):
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    made = layers.make_prunable(build())
+    made = conversion.make_prunable(build())
     made.compile(optimizer or keras.optimizers.SGD(0.05, momentum=0.9), tiny.loss(), metrics=["accuracy"], **settings)
     return made
 

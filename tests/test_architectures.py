@@ -9,8 +9,9 @@ import tiny
 from tiers import always
 
 import tf_lottery as tfl
-from tf_lottery import keras_api, naming
-from tf_lottery.keras_api import keras
+from tf_lottery import keras_compat
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import naming
 
 L = keras.layers
 X = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
@@ -116,7 +117,7 @@ def test_whatever_is_prunable_is_found_once_and_holds(graph):
     tf.nest.map_structure(np.testing.assert_array_equal, tfl.strip_pruning(model).predict(x, verbose=0), trained)
 
 
-@pytest.mark.skipif(keras_api.LEGACY, reason="legacy Keras tracks layers in lists")
+@pytest.mark.skipif(keras_compat.LEGACY, reason="legacy Keras tracks layers in lists")
 def test_layers_that_checkpoints_leave_out_are_named_in_a_warning():
     with pytest.warns(UserWarning, match=r"Checkpoint silently leaves out .*dense_1/bias.* …, as it does with all"):
         tfl.make_prunable(deep())
@@ -214,7 +215,7 @@ def test_layers_that_are_frozen_inside_others_stay_frozen():
     x = keras.Input((4, 6))
     attention = keras.layers.MultiHeadAttention(2, 3)
     plain = keras.Model(x, attention(x, x))
-    query = next(layer for layer in keras_api.sublayers(attention) if layer.name == "query")
+    query = next(layer for layer in keras_compat.sublayers(attention) if layer.name == "query")
     query.trainable = False
     assert len(tfl.make_prunable(plain).trainable_variables) == len(plain.trainable_variables) == 6
 

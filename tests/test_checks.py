@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tf_lottery import keras_api
+from tf_lottery import keras_compat
 
-pytestmark = pytest.mark.skipif(keras_api.LEGACY, reason="the checks are the same for both")
+pytestmark = pytest.mark.skipif(keras_compat.LEGACY, reason="the checks are the same for both")
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / ".pre-commit-config.yaml"
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tf_lottery import data, layers, model_masks, models
+from tf_lottery import data, models
 from tf_lottery.core import schedules
 from tf_lottery.data import noise
 from tf_lottery.experiment import config as config_lib, validation
 from tf_lottery.experiment.smoke import smoke
+from tf_lottery.masking import conversion, model_masks
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PATHS = sorted(CONFIGS.glob("*.py"))
@@ -63,7 +64,7 @@ def prunable_sizes(config):
     plain = models.build(config.model.name, shape, classes)
     regexes = [schedules.parse_regex(regex) for regex in config.prune.exclude]
     sizes, every = (
-        {name: mask.size for name, mask in model_masks.get_masks(layers.make_prunable(plain, exclude)).items()}
+        {name: mask.size for name, mask in model_masks.get_masks(conversion.make_prunable(plain, exclude)).items()}
         for exclude in (regexes, ())
     )
     return sizes, {name: size for name, size in every.items() if name not in sizes}

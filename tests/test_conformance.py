@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import keras_api
-from tf_lottery.keras_api import keras
-from tf_lottery.prunable import Prunable
+from tf_lottery import keras_compat
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking.prunable import Prunable
 
 L = keras.layers
 # What is wrapped, shape of the input (of a list where the layer takes several), of the output, Keras masks
@@ -21,7 +21,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.skipif(keras_api.LEGACY, reason="legacy Keras has no such check")
+@pytest.mark.skipif(keras_compat.LEGACY, reason="legacy Keras has no such check")
 @pytest.mark.filterwarnings("ignore:The NumPy module was reloaded:UserWarning")
 @pytest.mark.parametrize("kind", LAYERS)
 def test_keras_finds_the_wrapper_to_be_a_proper_layer(kind):

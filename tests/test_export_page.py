@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tf_lottery import keras_api
+from tf_lottery import keras_compat
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/export.md").read_text()
@@ -12,7 +12,7 @@ PAGE = (ROOT / "docs/export.md").read_text()
 def test_the_example_exports_a_model_in_every_form(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    code = code.replace("import keras\n", "import tf_keras as keras\n") if keras_api.LEGACY else code
+    code = code.replace("import keras\n", "import tf_keras as keras\n") if keras_compat.LEGACY else code
     exec(compile(code, "docs/export.md", "exec"), names := {})
     assert names["tfl"].export.costs(names["model"]).parameters == 64 * 300 + 300 + 300 * 10 + 10
     assert names["smaller"].count_params() < 20_000

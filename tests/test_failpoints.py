@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import made_up
+import fakes
 import numpy as np
 import pytest
 
 import tf_lottery
-from tf_lottery import failpoints, files, ticket
+from tf_lottery import failpoints, files
 from tf_lottery.experiment.storage import Unit
+from tf_lottery.masking import ticket
 
 ROOT = Path(tf_lottery.__file__).parent
 FILES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
@@ -30,7 +31,7 @@ ALLOWED = {
     ("experiment/locks.py", "file.truncate"): "the same",
     ("quiet.py", "os.open"): "/dev/null, for what TensorFlow says as it starts",
     ("report/figures/look.py", "draw().savefig"): "into memory",
-    ("callbacks/lottery_ticket.py", "self._ledger.open"): "is no file",
+    ("callbacks/lottery_ticket.py", "self._store.open"): "is no file",
     ("callbacks/density_summaries.py", "tf.summary.create_file_writer"): "TensorBoard's own log, which nothing reads",
     ("export/single_file.py", "tempfile.TemporaryDirectory"): "what Keras saves only to a path, on its way",
     ("export/single_file.py", "model.save"): "into the folder above",
@@ -108,15 +109,15 @@ def test_every_write_and_every_removal_has_its_name_in_the_registry_and_none_is_
 def test_what_names_its_site_by_the_file_gives_just_the_names_of_the_registry(tmp_path, monkeypatch):
     reached = set()
     monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.add(f"{site}: {moment}"))
-    config = made_up.experiment(replicates=1, controls=("random_mask", "reinit"))
+    config = fakes.experiment(replicates=1, controls=("random_mask", "reinit"))
     line = [{"share": 0.0, "test_error": 0.1, "test_loss": 0.2}]
-    run = made_up.run(tmp_path / "run", config, optimizer={"rewind": {"0000": np.zeros(1)}}, line=line)
+    run = fakes.run(tmp_path / "run", config, optimizer={"rewind": {"0000": np.zeros(1)}}, line=line)
     for step in (100, 200, 300):
-        run.save_state(Unit(1, 3), step, made_up.TICKET)
+        run.save_state(Unit(1, 3), step, fakes.TICKET)
     run.folder(Unit(1, 3)).joinpath(".ticket.tfl.tmp").touch()
     run.tidy(Unit(1, 3))
     run.write_report(lambda: {"index.html": b""})
-    ticket.save_ticket(tmp_path / "ticket.tfl", made_up.TICKET)
+    ticket.save_ticket(tmp_path / "ticket.tfl", fakes.TICKET)
     elsewhere = [name for name in failpoints.names() if name.startswith(("callback", "exported file", "saved model"))]
     assert sorted(reached) == sorted(set(failpoints.names()) - set(elsewhere))
 

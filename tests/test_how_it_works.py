@@ -4,7 +4,7 @@ import doctest
 import re
 from pathlib import Path
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 PAGE = (Path(__file__).parents[1] / "docs/how_it_works.md").read_text()
 

@@ -7,7 +7,7 @@ from tf_lottery.experiment.config import Experiment, fields
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
-COMMAND_LINE = ROOT / "tf_lottery/command_line.py"
+CLI = ROOT / "tf_lottery/cli.py"
 FLAG = r"--([a-z]\w*)"
 
 
@@ -22,13 +22,13 @@ def anchors(page):
 
 
 def flags(script):
-    """The flags that a script takes itself, by what it uses of `command_line`, or in order to hand them on."""
+    """The flags that a script takes itself, by what it uses of `cli`, or in order to hand them on."""
     text = script.read_text()
     if script.suffix == ".sh":
         return set(re.findall(FLAG, text)).union(*(flags(ROOT / path) for path in re.findall(r"scripts/\w+\.py", text)))
-    _, *parts = re.split(r"^(?:def|class) (\w+)", COMMAND_LINE.read_text(), flags=re.MULTILINE)
+    _, *parts = re.split(r"^(?:def|class) (\w+)", CLI.read_text(), flags=re.MULTILINE)
     shared = dict(zip(parts[::2], parts[1::2], strict=True))
-    used = "".join(shared.get(name, "") for name in re.findall(r"command_line\.(\w+)", text))
+    used = "".join(shared.get(name, "") for name in re.findall(r"cli\.(\w+)", text))
     return {"help", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', text + used)}
 
 

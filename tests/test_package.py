@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import tf_lottery
-from tf_lottery import keras_api
+from tf_lottery import keras_compat
 
-pytestmark = pytest.mark.skipif(keras_api.LEGACY, reason="what is packed is the same for both")
+pytestmark = pytest.mark.skipif(keras_compat.LEGACY, reason="what is packed is the same for both")
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import keras

@@ -4,18 +4,19 @@ import importlib.util
 import re
 from pathlib import Path
 
-import made_up
+import fakes
 import pandas as pd
 import pytest
 import tiny
 from tiers import nightly, slow
 
-from tf_lottery import data, keras_api, layers, model_masks, models, state
-from tf_lottery.experiment import opening
+from tf_lottery import data, keras_compat, models
+from tf_lottery.experiment import open_run
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.experiment.validation import check
+from tf_lottery.masking import conversion, model_masks, state
+from tf_lottery.masking.ticket import Ticket
 from tf_lottery.report import text
-from tf_lottery.ticket import Ticket
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -24,7 +25,7 @@ README = (ROOT / "README.md").read_text()
 def example(word):
     """The one Python block of the README that holds `word`, for the Keras in use."""
     (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if word in code]
-    return code.replace("import keras\n", "import tf_keras as keras\n") if keras_api.LEGACY else code
+    return code.replace("import keras\n", "import tf_keras as keras\n") if keras_compat.LEGACY else code
 
 
 def run(code):
@@ -44,7 +45,7 @@ def test_the_library_example_finds_tickets_and_compares_them(capsys, tmp_path, m
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[-3:]]
     assert [line[0] for line in lines] == ["ticket", "random_mask", "reinit"]
     assert len({density for _, _, density, *_ in lines}) == 1
-    assert keras_api.keras.models.load_model("ticket.keras").count_params() == 50_610  # no masks
+    assert keras_compat.keras.models.load_model("ticket.keras").count_params() == 50_610  # no masks
 
 
 def test_the_config_example_is_a_possible_experiment():
@@ -57,14 +58,14 @@ def test_the_example_of_a_sweep_is_a_possible_experiment():
 
 def test_the_way_from_a_run_back_to_keras_leads_to_the_stored_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = made_up.experiment(replicates=1)
-    stored = opening.open_run("runs/digits_lenet", config, {})
-    model = layers.make_prunable(models.build("lenet_300_100", (8, 8, 1), 10))
+    config = fakes.experiment(replicates=1)
+    stored = open_run.open_run("runs/digits_lenet", config, {})
+    model = conversion.make_prunable(models.build("lenet_300_100", (8, 8, 1), 10))
     model_masks.set_masks(model, tiny.half_masks(model))
     weights = state.weights(model)
-    made_up.save(stored, Unit(1, 2), ticket=Ticket(model_masks.get_masks(model), {"final": weights}))
+    fakes.save(stored, Unit(1, 2), ticket=Ticket(model_masks.get_masks(model), {"final": weights}))
     run(example("load_network"))
-    plain = keras_api.keras.models.load_model("ticket.keras")
+    plain = keras_compat.keras.models.load_model("ticket.keras")
     images = data.load("digits").test.x
     assert (plain.predict(images, verbose=0) == model.predict(images, verbose=0)).all()
 

@@ -8,24 +8,25 @@ import pkgutil
 import re
 from pathlib import Path
 
-import made_up
+import fakes
 import numpy as np
 import pytest
 
 import tf_lottery as tfl
-from tf_lottery import errors, layers, model_masks, models, state
+from tf_lottery import errors, models
 from tf_lottery.core import masks as masks_lib
-from tf_lottery.experiment import config, opening
+from tf_lottery.experiment import config, open_run
 from tf_lottery.experiment.storage import Unit
+from tf_lottery.masking import conversion, model_masks, state
+from tf_lottery.masking.ticket import Ticket
 from tf_lottery.models import names
-from tf_lottery.ticket import Ticket
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference"
 
 
 def public():
     """Classes and functions that are for users, by the names that they import them by."""
-    found = {f"tf_lottery.{name}": getattr(tfl, name) for name in tfl._HOMES}
+    found = {f"tf_lottery.{name}": getattr(tfl, name) for name in tfl._MODULE_OF}
     modules = {name: getattr(tfl, name) for name in tfl._MODULES}
     for path, module in {**modules, "models.names": names}.items():
         found |= {f"tf_lottery.{path}.{name}": getattr(module, name) for name in _names(module)}
@@ -134,13 +135,13 @@ def test_every_entry_of_the_reference_is_there():
 @pytest.mark.parametrize("thing", [tfl.Run, tfl.load_network])
 def test_examples_that_read_a_run_find_what_they_say(thing, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = opening.open_run("runs/digits_lenet", made_up.experiment(replicates=1), {})
-    model = layers.make_prunable(models.build("lenet_300_100", (8, 8, 1), 10))
+    run = open_run.open_run("runs/digits_lenet", fakes.experiment(replicates=1), {})
+    model = conversion.make_prunable(models.build("lenet_300_100", (8, 8, 1), 10))
     masks = {
         name: np.arange(mask.size).reshape(mask.shape) < round(0.64 * mask.size)
         for name, mask in model_masks.get_masks(model).items()
     }
-    made_up.save(run, Unit(1, 2), ticket=Ticket(masks, {"final": masks_lib.apply(state.weights(model), masks)}))
+    fakes.save(run, Unit(1, 2), ticket=Ticket(masks, {"final": masks_lib.apply(state.weights(model), masks)}))
     text = inspect.getdoc(thing).replace("# doctest: +SKIP", "")
     example = doctest.DocTestParser().get_doctest(text, {}, thing.__name__, None, 0)
     assert doctest.DocTestRunner().run(example).failed == 0

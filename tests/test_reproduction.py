@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tf_lottery.experiment import opening, stability
+from tf_lottery.experiment import open_run, stability
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import overlaps, page
 
@@ -53,7 +53,7 @@ def test_the_tables_are_those_of_the_packed_run(reported):
 def test_the_packed_run_is_of_its_config(reported):
     folder, report = reported
     packed = Run.load(report.parent).config
-    assert opening.existing_run(report.parent, config(folder.name).get_config()).config == packed
+    assert open_run.existing_run(report.parent, config(folder.name).get_config()).config == packed
 
 
 def test_the_header_of_the_config_says_what_was_seen(reported):

@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 import pytest
 
-from tf_lottery import keras_api
+from tf_lottery import keras_compat
 
 FOLDER = Path(__file__).parents[1] / "docs/tutorials"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.name != "build.py")
@@ -42,7 +42,9 @@ def small(name):
     code = script(name)
     for constant, value in SMALL[name].items():
         code = re.sub(rf"^{constant} = .*?(?=  #|$)", f"{constant} = {value!r}", code, flags=re.MULTILINE)
-    return re.sub("^import keras$", "import tf_keras as keras", code, flags=re.MULTILINE) if keras_api.LEGACY else code
+    return (
+        re.sub("^import keras$", "import tf_keras as keras", code, flags=re.MULTILINE) if keras_compat.LEGACY else code
+    )
 
 
 def test_every_tutorial_has_small_sizes_and_only_those_there_are():
@@ -61,8 +63,8 @@ def test_sizes_are_constants_of_the_first_code_cell_and_stand_there_once():
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tutorial_runs_to_its_end_and_warns_of_nothing(name, tmp_path):
-    if name in (KERAS_3_ONLY if keras_api.LEGACY else LEGACY_ONLY):
-        pytest.skip(f"it is for {'Keras 3' if keras_api.LEGACY else 'legacy Keras'} only")
+    if name in (KERAS_3_ONLY if keras_compat.LEGACY else LEGACY_ONLY):
+        pytest.skip(f"it is for {'Keras 3' if keras_compat.LEGACY else 'legacy Keras'} only")
     (tmp_path / f"{name}.py").write_text(small(name))
     environment = os.environ | {"MPLBACKEND": "agg"}
     environment.pop("DISPLAY", None)  # where there is one, agg would warn that it shows nothing

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from tf_lottery import layers, model_masks
 from tf_lottery.data.dataset import Dataset, Split
 from tf_lottery.feeds.resident import Resident
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, model_masks
 from tf_lottery.training import process
 from tf_lottery.training.optimizers import LearningRate
 from tf_lottery.training.trainer import Trainer
@@ -107,7 +107,7 @@ def pruned_entries(model):
 
 def half_masked(build=dense):
     """A prunable model with random masks that keep about half of each weight."""
-    model = layers.make_prunable(build())
+    model = conversion.make_prunable(build())
     model_masks.set_masks(model, half_masks(model))
     return model
 

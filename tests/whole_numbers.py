@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from tf_lottery import keras_api, layers, naming
+from tf_lottery import keras_compat
 from tf_lottery.export import compaction
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, naming
 
 
 def dense(units, **settings):
@@ -17,8 +18,8 @@ def norm(**settings):
 
 def values(layer, **arrays):
     """Gives a layer that is built these weights, by name; its others become 0, in BatchNorm as if it were not there."""
-    variables = keras_api.own_variables(layer)
-    for name, variable in zip(keras_api.names_in(layer, variables), variables, strict=True):
+    variables = keras_compat.own_variables(layer)
+    for name, variable in zip(keras_compat.names_in(layer, variables), variables, strict=True):
         default = 1.0 if name in ("gamma", "moving_variance") else 0.0
         variable.assign(np.broadcast_to(arrays.get(name, default), variable.shape))
 
@@ -39,7 +40,7 @@ def kept(model, seed=0):
 
     The smaller model gives the same bits, has the same layers and the sizes that were told, and cannot be made smaller.
     """
-    plain, smaller, found = layers.plain(model), compaction.compact(model), compaction.analyse(model)
+    plain, smaller, found = conversion.plain(model), compaction.compact(model), compaction.analyse(model)
     inputs = examples(model, seed)
     for before, after in zip(outputs(plain, inputs), outputs(smaller, inputs), strict=True):
         assert np.isfinite(before).all()
@@ -66,10 +67,10 @@ def spread_numbers(model, rng, density):
 
     BatchNorm gets variances with roots that are whole or halves, in float64 all that comes of it is exact.
     """
-    for layer in keras_api.all_layers(model):
-        variables = keras_api.own_variables(layer)
-        for name, variable in zip(keras_api.names_in(layer, variables), variables, strict=True):
-            if not keras_api.is_random_state(variable):
+    for layer in keras_compat.all_layers(model):
+        variables = keras_compat.own_variables(layer)
+        for name, variable in zip(keras_compat.names_in(layer, variables), variables, strict=True):
+            if not keras_compat.is_random_state(variable):
                 variable.assign(_numbers(name, tuple(variable.shape), rng, density))
 
 

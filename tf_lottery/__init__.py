@@ -19,46 +19,47 @@ if TYPE_CHECKING:  # `as`: exported, not only used here
     from tf_lottery.experiment.networks import load_network as load_network
     from tf_lottery.experiment.storage import Run as Run, Unit as Unit
     from tf_lottery.export.compaction import compact as compact
-    from tf_lottery.layers import (
+    from tf_lottery.masking import tfmot_bridge as tfmot_bridge
+    from tf_lottery.masking.conversion import (
         load_model as load_model,
         make_prunable as make_prunable,
         strip_pruning as strip_pruning,
     )
-    from tf_lottery.model_masks import (
+    from tf_lottery.masking.model_masks import (
         apply_masks as apply_masks,
         density as density,
         density_by_weight as density_by_weight,
         get_masks as get_masks,
         set_masks as set_masks,
     )
-    from tf_lottery.model_tickets import load_ticket as load_ticket, restore_ticket as restore_ticket
-    from tf_lottery.prunable import Prunable as Prunable, register_prunable as register_prunable
-    from tf_lottery.ticket import Ticket as Ticket, save_ticket as save_ticket
-    from tf_lottery.topology import Topology as Topology
+    from tf_lottery.masking.model_tickets import load_ticket as load_ticket, restore_ticket as restore_ticket
+    from tf_lottery.masking.prunable import Prunable as Prunable, register_prunable as register_prunable
+    from tf_lottery.masking.ticket import Ticket as Ticket, save_ticket as save_ticket
+    from tf_lottery.training.topology import Topology as Topology
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
-_HOMES = {
-    "Prunable": "prunable",
+_MODULE_OF = {
+    "Prunable": "masking.prunable",
     "Run": "experiment.storage",
-    "Ticket": "ticket",
-    "Topology": "topology",
+    "Ticket": "masking.ticket",
+    "Topology": "training.topology",
     "Unit": "experiment.storage",
-    "apply_masks": "model_masks",
+    "apply_masks": "masking.model_masks",
     "compact": "export.compaction",
-    "density": "model_masks",
-    "density_by_weight": "model_masks",
+    "density": "masking.model_masks",
+    "density_by_weight": "masking.model_masks",
     "find_tickets": "experiment.find_tickets",
-    "get_masks": "model_masks",
-    "load_model": "layers",
+    "get_masks": "masking.model_masks",
+    "load_model": "masking.conversion",
     "load_network": "experiment.networks",
-    "load_ticket": "model_tickets",
-    "make_prunable": "layers",
-    "register_prunable": "prunable",
-    "restore_ticket": "model_tickets",
-    "save_ticket": "ticket",
-    "set_masks": "model_masks",
-    "strip_pruning": "layers",
+    "load_ticket": "masking.model_tickets",
+    "make_prunable": "masking.conversion",
+    "register_prunable": "masking.prunable",
+    "restore_ticket": "masking.model_tickets",
+    "save_ticket": "masking.ticket",
+    "set_masks": "masking.model_masks",
+    "strip_pruning": "masking.conversion",
 }
 
 _MODULES = {
@@ -69,9 +70,10 @@ _MODULES = {
     "export": "export",
     "models": "models",
     "schedules": "core.schedules",
+    "tfmot_bridge": "masking.tfmot_bridge",
 }
 
-__all__ = [*_HOMES, *_MODULES]
+__all__ = [*_MODULE_OF, *_MODULES]
 
 
 if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
@@ -79,9 +81,9 @@ if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
     def __getattr__(name: str) -> Any:
         if name in _MODULES:
             return importlib.import_module(f"{__name__}.{_MODULES[name]}")
-        if name not in _HOMES:
+        if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -25,13 +25,13 @@ _armed, _left = (_armed, int(_times)) if _times.isdigit() else (f"{_armed} {_tim
 
 
 def names() -> list[str]:
-    """All failpoints."""
+    """Return all failpoints."""
     kinds = ((WRITTEN, WRITING), (REMOVED, REMOVING), (FILLED, FILLING))
     return [f"{site}: {moment}" for sites, moments in kinds for site in sites for moment in moments]
 
 
 def reach(site: str, moment: str) -> None:
-    """Kills this process, if the environment says so."""
+    """Kill this process, if the environment says so."""
     global _left
     if _armed == f"{site}: {moment}":
         _left -= 1

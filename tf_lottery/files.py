@@ -1,10 +1,14 @@
 """Files that are there whole or not at all: the only module that writes or removes any."""
 
 import contextlib
+import hashlib
+import json
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tf_lottery import failpoints
 from tf_lottery.errors import RunError
@@ -14,7 +18,7 @@ _ASIDE = f".old{_TEMPORARY}"
 
 
 def write(path: Path, content: bytes, site: str) -> None:
-    """Writes all of `content` or nothing, also when the machine goes down; makes the folders it needs.
+    """Write all of `content` or nothing, also when the machine goes down; makes the folders it needs.
 
     Args:
         path: Where to.
@@ -48,7 +52,7 @@ def write(path: Path, content: bytes, site: str) -> None:
 
 @contextlib.contextmanager
 def folder(path: Path, site: str) -> Iterator[Path]:
-    """Makes a folder that is there whole or not at all, in the place of an older one if there is one.
+    """Make a folder that is there whole or not at all, in the place of an older one if there is one.
 
     Whoever is killed leaves the old one or the new one; but for the moment between two renames, when the old one lies
     beside as `.name.old.tmp`: the next call for the same path begins by putting it back.
@@ -87,7 +91,7 @@ def folder(path: Path, site: str) -> Iterator[Path]:
 
 
 def _recover(path: Path, temporary: Path, aside: Path) -> None:
-    """Takes up where a killed `folder` has stopped."""
+    """Take up where a killed `folder` has stopped."""
     if aside.exists() and not path.exists():
         os.replace(aside, path)
     for leftover in (temporary, aside):
@@ -96,7 +100,7 @@ def _recover(path: Path, temporary: Path, aside: Path) -> None:
 
 
 def _exchange(path: Path, new: Path, aside: Path, site: str) -> None:
-    """Renames `new` to `path`, and what is at `path` to `aside`."""
+    """Rename `new` to `path`, and what is at `path` to `aside`."""
     if not path.exists():
         os.replace(new, path)
         return
@@ -110,7 +114,7 @@ def _exchange(path: Path, new: Path, aside: Path, site: str) -> None:
 
 
 def read(path: Path, max_bytes: int) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
     Raises:
         OSError: it cannot be read.
@@ -123,7 +127,7 @@ def read(path: Path, max_bytes: int) -> bytes:
 
 
 def remove(path: Path, site: str) -> None:
-    """Removes a file, if it is there.
+    """Remove a file, if it is there.
 
     Args:
         path: Which.
@@ -141,12 +145,12 @@ def remove(path: Path, site: str) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether `path` is what a killed `write` or `folder` has left behind."""
+    """Return whether `path` is what a killed `write` or `folder` has left behind."""
     return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
 
 
 def _sync(path: Path) -> None:
-    """Makes what is written to a file, or renamed in a folder, last."""
+    """Make what is written to a file, or renamed in a folder, last."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -155,6 +159,61 @@ def _sync(path: Path) -> None:
 
 
 def _give_up(temporary: Path) -> None:
-    """Gives a full disk its space back."""
+    """Give a full disk its space back."""
     with contextlib.suppress(OSError):  # the write's own error tells more
         temporary.unlink(missing_ok=True)
+
+
+MAX_BYTES = 2**24
+_END = b"\n}\n"
+_SEAL = b',\n  "sha256": "'
+
+
+def seal(content: Mapping[str, Any]) -> bytes:
+    """Return the text of a sealed file; the same content always gives the same bytes.
+
+    Args:
+        content: What JSON can hold, finite numbers only; not empty, and without a `"sha256"` of its own.
+    """
+    return _sealed((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """Return the content of a sealed file. Nothing of it is interpreted before its checksum has been found to match.
+
+    Raises:
+        ValueError: it is not what `seal` wrote, to the last byte.
+
+    >>> unseal(seal({"level": 3}))
+    {'level': 3}
+    """
+    body, mark, _ = data.rpartition(_SEAL)
+    if not mark:
+        raise ValueError("it has no checksum at its end")
+    if data != _sealed(text := body + _END):
+        raise ValueError("its checksum does not match its content")
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it cannot be read") from error
+
+
+def finite(content: Any) -> Any:
+    """What strict JSON can hold, which knows no NaN: what is not a finite number becomes null.
+
+    >>> finite({"loss": float("nan"), "steps": (1, 2)})
+    {'loss': None, 'steps': [1, 2]}
+    """
+    if isinstance(content, Mapping):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _sealed(text: bytes) -> bytes:
+    return text.removesuffix(_END) + _SEAL + hashlib.sha256(text).hexdigest().encode() + b'"' + _END
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def stderr() -> Iterator[None]:
-    """Drops what this process, C++ code included, writes to its standard error.
+    """Drop what this process, C++ code included, writes to its standard error.
 
     TensorFlow reports on every missing accelerator as it starts, whatever its log level says, and its converters on
     what they do.

@@ -244,9 +244,9 @@ print("what is left of tfmot:", [type(layer).__name__ for layer in plain.layers]
 # ```python
 # import keras
 # import tf_lottery as tfl
-# from tf_lottery.tfmot_bridge import import_tfmot  # a plain import of tfmot would choose legacy Keras for TensorFlow
+# from tf_lottery import tfmot_bridge  # a plain import of tfmot would choose legacy Keras for TensorFlow
 #
-# schedule = import_tfmot().PolynomialDecay(0.0, 0.9, begin_step=0, end_step=1000, frequency=100)
+# schedule = tfmot_bridge.import_tfmot().PolynomialDecay(0.0, 0.9, begin_step=0, end_step=1000, frequency=100)
 # model = tfl.make_prunable(model)
 # model.compile("adam", "mse")
 # model.fit(x, y, callbacks=[tfl.callbacks.ScheduledPruning(schedule)])

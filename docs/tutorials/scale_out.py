@@ -194,8 +194,8 @@ compare("runs/mirrored")
 # Two devices add up their parts of a batch in another order than one device does, so the last bits differ. Where two
 # weights are almost equal, another one may be pruned then; here all masks are the same.
 #
-# So a run is not continued with another number of replicas: the command refuses, unless `--allow_drift` says that you
-# know. Networks with `BatchNormalization` normalise each device's part of a batch by itself, unless the layer has
+# So a run is not continued with another number of replicas: the command refuses, unless `--any_environment` says that
+# you know. Networks with `BatchNormalization` normalise each device's part of a batch by itself, unless the layer has
 # `synchronized=True`; their results with two devices are those of another training.
 #
 # ## Several machines in one training: `--strategy=multi_worker`

@@ -22,7 +22,7 @@ import pandas as pd
 
 import tf_lottery as tfl
 from tf_lottery.data import Dataset, Split
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 LEVELS = 6  # how often to prune
 EPOCHS = 30  # how long the first network is trained
@@ -30,7 +30,8 @@ STEPS = "1000it"  # optimizer steps ("it", iterations) of each training of the e
 REPLICATES = 5  # the whole experiment, so often
 
 # %% [markdown]
-# `tf_lottery.keras_api` gives the Keras in use, Keras 3 or legacy Keras. Code that imports it from there works on both.
+# `tf_lottery.keras_compat` gives the Keras in use, Keras 3 or legacy Keras. Code that imports it from there works on
+# both.
 #
 # ## A criterion
 #
@@ -200,7 +201,7 @@ import numpy as np
 
 import tf_lottery as tfl
 from tf_lottery.data import Dataset, Split, noise
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 from tf_lottery.models import names
 
 
@@ -215,7 +216,7 @@ import parts  # now the entries are there in this process
 # %%
 def test_the_entries_are_found():
     assert tfl.criteria.CRITERIA["same_sign"] is parts.same_sign
-    assert tfl.data.load("rings").input_shape == tfl.data.load("rings", made_up=True).input_shape == (2,)
+    assert tfl.data.load("rings").input_shape == tfl.data.load("rings", synthetic=True).input_shape == (2,)
     assert tfl.models.build("mlp_64", (2,), 3).count_params() == (2 * 64 + 64) + (64 * 3 + 3)
 
 
@@ -328,7 +329,7 @@ plt.show()
 # | `tfl.find_tickets` with any `jobs`, in a script or a notebook that imports them | yes | yes |
 # | `tfl.load_network`, `page.write` in a program that imports them first | yes | yes |
 # | `scripts/find_tickets.py` with a config that imports them, its folder on `PYTHONPATH` | yes | yes |
-# | `scripts/report.py`, `runs.py`, `export.py` on such a run | with `--parts=parts`, its folder on `PYTHONPATH` | yes |
+# | `scripts/report.py`, `runs.py`, `export.py` on such a run | `--plugins=parts`, its folder on `PYTHONPATH` | yes |
 #
 # From outside, an unknown name in another program ends with an error that lists the known names. Nothing is lost:
 # import the parts, and the run is read.

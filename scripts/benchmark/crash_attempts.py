@@ -57,7 +57,7 @@ class Attempt:
         return time.monotonic() - self._started
 
     def lasts(self, seconds: float) -> bool:
-        """Waits; whether it is still running then."""
+        """Wait; whether it is still running then."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -65,14 +65,14 @@ class Attempt:
         return False
 
     def lasts_until_training(self) -> bool:
-        """Waits for the first step; whether it is still running then."""
+        """Wait for the first step; whether it is still running then."""
         while self.lasts(_POLL_SECONDS):
             if self.is_training:
                 return True
         return False
 
     def kill(self, rng: random.Random) -> str:
-        """Kills the parent, one of its workers or all of them; returns which."""
+        """Kill the parent, one of its workers or all of them; returns which."""
         target = rng.choice(["parent", "worker", "all"])
         workers = [process for process in self._members() if b"spawn_main" in _read(process, "cmdline")]
         if target == "worker" and workers:
@@ -86,7 +86,7 @@ class Attempt:
         return "parent"
 
     def end(self) -> str:
-        """Waits for the end of all its processes; returns who was killed: `"parent"`, `"worker"` or nobody, `""`.
+        """Wait for the end of all its processes; returns who was killed: `"parent"`, `"worker"` or nobody, `""`.
 
         Raises:
             RuntimeError: it has failed in another way, or left processes behind.
@@ -108,7 +108,7 @@ class Attempt:
         return ""
 
     def _members(self) -> list[int]:
-        """The processes of its session that are alive."""
+        """Return the processes of its session that are alive."""
         return [int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_member(int(path.name))]
 
     def _is_member(self, process: int) -> bool:

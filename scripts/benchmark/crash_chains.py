@@ -10,7 +10,7 @@ _UNITS = ("history", "metrics", "ticket", "timing", "manifest")
 
 
 def chains() -> list[tuple[str, list[str]]]:
-    """All of them, each with the program that it is for; together they name every failpoint there is."""
+    """Return all of them, each with the program that it is for; together they name every failpoint there is."""
     return [
         *(("run", chain) for site in ("environment", "config") for chain in _of_two_generations(site)),
         *(("run", [*_moments(site), *_moments(site, 2)]) for site in _UNITS),
@@ -40,7 +40,7 @@ _CALLBACK_LEFTOVERS = [
 
 
 def _of_two_generations(site: str) -> list[list[str]]:
-    """A file is written and then its backup; once renamed, neither is written again."""
+    """Return a file is written and then its backup; once renamed, neither is written again."""
     return [[*_moments(site)[:-1], *_moments(site)[:-1]], [f"{site}: done"] * 2]
 
 

@@ -18,8 +18,8 @@ from tf_lottery.experiment.find_tickets import find_tickets
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.watcher import Watcher
+from tf_lottery.masking.ticket import Ticket, save_ticket
 from tf_lottery.report import page
-from tf_lottery.ticket import Ticket, save_ticket
 
 CLASSES = 3
 EXPERIMENT = Experiment(
@@ -28,14 +28,14 @@ EXPERIMENT = Experiment(
     data=Data("crash", augment="flip_and_crop"),
     train=Train("sgd", 0.05, momentum=0.9, batch_size=8, steps="30it", evaluate_every="6it"),
     prune=Prune(levels=2, fraction=0.3, rewind_to="10it"),
-    stability=Stability(levels=(1,), orders=1, points=3),
+    stability=Stability(levels=(1,), shuffle_seeds=1, points=3),
     variants=("k=10:", "k=20: prune.rewind_to=20it; stability.levels=(); controls=()"),  # of one dense network
 )
 
 
 def network(name: str, input_shape: tuple[int, ...], num_classes: int) -> Any:
     """BatchNorm and Dropout have states that only a training changes."""
-    from tf_lottery.keras_api import keras
+    from tf_lottery.keras_compat import keras
 
     image = keras.Input(input_shape)
     features = keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(image)
@@ -78,14 +78,15 @@ def run(directory: str, checkpoint_every: str, jobs: str) -> None:
 
 
 def fit(directory: str) -> None:
-    from tf_lottery import callbacks, layers
-    from tf_lottery.keras_api import keras
+    from tf_lottery import callbacks
+    from tf_lottery.keras_compat import keras
+    from tf_lottery.masking import conversion
     from tf_lottery.training import process
 
     process.configure(threads=1, deterministic_ops=True)
     keras.utils.set_random_seed(0)
     train = images().train
-    model = layers.make_prunable(network("", train.x.shape[1:], CLASSES))
+    model = conversion.make_prunable(network("", train.x.shape[1:], CLASSES))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss)
     # Fine-tuning keeps the optimizer's state of a level for the next one, and removes the one before.
@@ -96,7 +97,7 @@ def fit(directory: str) -> None:
 
 
 def file(directory: str) -> None:
-    """Replaces a ticket by another, if there is one."""
+    """Replace a ticket by another, if there is one."""
     path = Path(directory, "ticket.tfl")
     for number in (1.0, 2.0) if not path.exists() else (2.0,):
         save_ticket(path, Ticket({"w": np.array([True, False])}, {"final": {"w": np.array([number, 0.0])}}))

@@ -29,7 +29,7 @@ from crash_attempts import Attempt
 from crash_chains import chains
 from crash_watch import Watch, digest
 
-from tf_lottery import command_line, failpoints
+from tf_lottery import cli, failpoints
 from tf_lottery.errors import RunError
 
 _KILLS = flags.DEFINE_integer("kills", 200, "Kills at random times, at least.", lower_bound=0)
@@ -54,7 +54,7 @@ class Matrix:
         self.starting = self.training = 0.0
 
     def undisturbed(self, program: str) -> None:
-        """Runs a program once and keeps what it leaves, and the seconds it takes."""
+        """Run a program once and keeps what it leaves, and the seconds it takes."""
         attempt = Attempt(program, directory := self.folder / f"undisturbed_{program}", jobs=2)
         attempt.lasts_until_training()
         starting = attempt.seconds
@@ -65,18 +65,18 @@ class Matrix:
             say(f"undisturbed: {starting:.1f} s to the first step, {self.training:.1f} s from there")
 
     def chain(self, program: str, chain: list[str]) -> None:
-        """Kills a program at one failpoint after the other."""
+        """Kill a program at one failpoint after the other."""
         self._guarded(f"chain of {chain[0]!r}", program, lambda watch: self._chain(program, chain, watch))
 
     def lane(self) -> None:
-        """Kills runs at random times, one run after the other, until there were kills enough."""
+        """Kill runs at random times, one run after the other, until there were kills enough."""
         while self.counts["kills"] < _KILLS.value and not self.failures:
             number = next(self._names)
             rng = random.Random(f"{_SEED.value} {number}")
             self._guarded(f"run {number}", "run", lambda watch, rng=rng: self._killed_at_random(watch, rng))
 
     def _guarded(self, name: str, program: str, task: Callable[[Watch], None]) -> None:
-        """Does a task in a directory of its own, which stays if it fails."""
+        """Do a task in a directory of its own, which stays if it fails."""
         directory = Path(tempfile.mkdtemp(prefix=f"{program}_", dir=self.folder)) / "directory"
         watch, started = Watch(directory), time.monotonic()
         try:
@@ -125,7 +125,7 @@ class Matrix:
         self._count(runs=1)
 
     def _strike(self, attempt: Attempt, rng: random.Random) -> str:
-        """Kills an attempt at a random time, if it lasts so long; returns which of its processes."""
+        """Kill an attempt at a random time, if it lasts so long; returns which of its processes."""
         if rng.random() < _SHARE_AT_START:
             is_running = attempt.lasts(rng.uniform(0, self.starting))
         else:  # half of the time, so that a run is killed several times before it ends
@@ -164,7 +164,7 @@ def main() -> None:
 
 
 def show(matrix: Matrix, seconds: float) -> None:
-    """Prints all counts."""
+    """Print all counts."""
     packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras", "tf-keras"))
     say(f"Python {platform.python_version()}, {packages}, {os.cpu_count()}-core CPU, {seconds:.0f} s")
     say(f"\n{'killed at':<34}{'parent':>8}{'worker':>8}")
@@ -198,4 +198,4 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

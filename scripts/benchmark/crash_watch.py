@@ -9,7 +9,7 @@ from pathlib import Path
 from crash_attempts import CHECKPOINT_EVERY, Attempt
 
 from tf_lottery import files
-from tf_lottery.ticket import load_ticket
+from tf_lottery.masking.ticket import load_ticket
 
 _STATE = re.compile(r"state_\d+\.tfl")
 _STEPS = re.compile(r"steps (\d+) (.+)")
@@ -38,7 +38,7 @@ class Watch:
         return bool(self._finished or self._under_way)
 
     def look(self, attempt: Attempt) -> None:
-        """Looks at what an attempt has left.
+        """Look at what an attempt has left.
 
         Raises:
             RuntimeError: a finished training was touched, a file is not whole, or too many steps were done again.
@@ -66,7 +66,7 @@ class Watch:
 
 
 def digest(directory: Path) -> dict[str, str]:
-    """A checksum of every file but those that hold wall-clock times, and locks."""
+    """Return a checksum of every file but those that hold wall-clock times, and locks."""
     return {
         str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(directory.rglob("*"))
@@ -85,13 +85,13 @@ def _check_whole(path: Path) -> None:
 
 
 def _finished(directory: Path) -> dict[Path, tuple[int, int]]:
-    """The files of finished trainings, each with its inode and the time when it was written."""
+    """Return the files of finished trainings, each with its inode and the time when it was written."""
     found = [path for manifest in directory.rglob("manifest.json") for path in manifest.parent.iterdir()]
     results = [path for path in found if not (_STATE.fullmatch(path.name) or files.is_leftover(path))]
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in results}
 
 
 def _under_way(directory: Path) -> set[str]:
-    """The folders of trainings that have a state to go on from."""
+    """Return the folders of trainings that have a state to go on from."""
     folders = {path.parent for path in directory.rglob("state_*") if _STATE.fullmatch(path.name)}
     return {str(folder) for folder in folders if not (folder / "manifest.json").exists()}

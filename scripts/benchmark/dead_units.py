@@ -18,7 +18,7 @@ import measuring
 import numpy as np
 from absl import flags
 
-from tf_lottery import command_line
+from tf_lottery import cli
 
 _ROUNDS = flags.DEFINE_integer("rounds", 40, "How often everything is measured.", lower_bound=1)
 _LEVELS = flags.DEFINE_multi_integer("level", [5, 10, 15, 20], "Which levels; each removes a fifth.", lower_bound=1)
@@ -67,10 +67,10 @@ def of_level(case: str, model: object) -> list[dict[str, object]]:
 
 
 def steps_of(model: object) -> object:
-    """Trains some steps once; returns a function that does it again."""
+    """Train some steps once; returns a function that does it again."""
     from tf_lottery.data.dataset import Dataset, Split
     from tf_lottery.feeds.resident import Resident
-    from tf_lottery.keras_api import keras
+    from tf_lottery.keras_compat import keras
     from tf_lottery.training.optimizers import LearningRate
     from tf_lottery.training.trainer import Trainer
 
@@ -85,7 +85,7 @@ def steps_of(model: object) -> object:
 
 
 def kernels(model: object) -> dict[str, np.ndarray]:
-    from tf_lottery import model_masks
+    from tf_lottery.masking import model_masks
 
     return model_masks.prunable_weights(model)
 
@@ -99,4 +99,4 @@ def train(folder: str) -> str:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -12,7 +12,7 @@ import measuring
 import numpy as np
 from absl import flags
 
-from tf_lottery import command_line
+from tf_lottery import cli
 
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "How often everything is measured.", lower_bound=1)
 _NETWORK = flags.DEFINE_string("network", None, "Measures this one in this process and prints seconds.")
@@ -58,11 +58,12 @@ def of_process(network: str, threads: int, compiled: bool) -> dict[int, list[flo
 
 
 def measure(network: str, threads: int, compiled: bool) -> None:
-    """Prints a line for each number of steps an execution: it, and milliseconds a step of each round."""
-    from tf_lottery import layers, models
+    """Print a line for each number of steps an execution: it, and milliseconds a step of each round."""
+    from tf_lottery import models
     from tf_lottery.data.dataset import Dataset, Split
     from tf_lottery.feeds.resident import Resident
-    from tf_lottery.keras_api import keras
+    from tf_lottery.keras_compat import keras
+    from tf_lottery.masking import conversion
     from tf_lottery.training import process
     from tf_lottery.training.optimizers import LearningRate
     from tf_lottery.training.pauses import Pauses
@@ -84,7 +85,7 @@ def measure(network: str, threads: int, compiled: bool) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20 * batch, *shape)).astype(np.float32), np.arange(20 * batch, dtype=np.int32) % 10
     held_out = Split(x[:batch], y[:batch])
-    model = layers.make_prunable(models.build(network, shape, 10))
+    model = conversion.make_prunable(models.build(network, shape, 10))
     feed = Resident(Dataset(Split(x, y), held_out, held_out, 10), batch_size=batch, longest=steps)
     optimizer = keras.optimizers.SGD(LearningRate(1e-3), momentum=0.9)
     trainer = Trainer(model, feed, optimizer=optimizer, steps=10**9, evaluate_every=steps, jit_compile=compiled)
@@ -99,4 +100,4 @@ def measure(network: str, threads: int, compiled: bool) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from absl import flags
 
-from tf_lottery import command_line, quiet
+from tf_lottery import cli, quiet
 from tf_lottery.report import terminal
 
 _DENSITIES = flags.DEFINE_list("densities", ["0.1"], "Shares of the prunable weights that are kept.")
@@ -34,7 +34,7 @@ def main() -> None:
 
         import tf_lottery as tfl
         from tf_lottery import models
-        from tf_lottery.export import report
+        from tf_lottery.export import comparison
 
     rows = []
     for name, (shape, classes) in NETWORKS.items():
@@ -52,7 +52,7 @@ def main() -> None:
                 saved = time.perf_counter()
                 tf.saved_model.load(path)
                 loaded = time.perf_counter()
-                size = report.size(path)
+                size = comparison.size(path)
             weights = tfl.export.costs(model).parameters
             rows.append(
                 {
@@ -69,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

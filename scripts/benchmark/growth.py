@@ -18,7 +18,7 @@ from pathlib import Path
 import measuring
 from absl import flags
 
-from tf_lottery import command_line
+from tf_lottery import cli
 
 _ROUNDS = flags.DEFINE_integer("rounds", 2, "How often everything is measured.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 3000, "Of a training.", lower_bound=1)
@@ -58,7 +58,7 @@ def throughput() -> dict[str, object]:
 
 
 def trained(levels: int, replicates: int, jobs: int, steps: int = 0) -> tuple[float, float]:
-    """The seconds of the command, and those of all its trainings, divided by the jobs: they are alike."""
+    """Return the seconds of the command, and those of all its trainings, divided by the jobs: they are alike."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         experiment = ("scripts/find_tickets.py", "--config=configs/digits_lenet.py", "--config.controls=()")
@@ -72,4 +72,4 @@ def trained(levels: int, replicates: int, jobs: int, steps: int = 0) -> tuple[fl
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -6,7 +6,7 @@ the ticket is stored. Claimed at the size of ResNet-50, 25.5 million weights (10
 1. choosing what goes takes at most 1.5 times one `np.partition` of the magnitudes of all weights;
 2. the peak of memory is at most 4 times the weights' bytes above the model, its masks and W_k. All else that a level
    has on the host counts: the weights read, their masks, scores, the scores in one array, new masks, what is written;
-3. each weight is read once and written once (tests/laws/test_transfers.py).
+3. each weight is read once and written once (tests/properties/test_transfers.py).
 
 Beside it: a full sort of all magnitudes, as OpenLTH does it, and the masks of tfmot, layer by layer, from its own code.
 Parts of a level are told in passes, too: one is `np.copyto` of all weights. Memory is the process's resident set as
@@ -26,10 +26,10 @@ import measuring
 import numpy as np
 from absl import flags
 
-from tf_lottery import command_line, quiet
+from tf_lottery import cli, quiet
 from tf_lottery.core import pruning
-from tf_lottery.core.level import next_masks
 from tf_lottery.core.masks import Arrays
+from tf_lottery.core.pruning import next_masks
 
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "How often everything is measured.", lower_bound=1)
 _NETWORKS = flags.DEFINE_list("networks", ["lenet_300_100", "vgg_19", "resnet_50"], "Which networks.")
@@ -41,11 +41,12 @@ FRACTION = 0.2
 
 def main() -> None:
     with quiet.stderr():
-        from tf_lottery import layers, model_masks, models, state
+        from tf_lottery import models
+        from tf_lottery.masking import conversion, model_masks, state
 
     rows = []
     for network in _NETWORKS.value:
-        model = layers.make_prunable(models.build(network, *SHAPES[network]))
+        model = conversion.make_prunable(models.build(network, *SHAPES[network]))
         rng = np.random.default_rng(0)  # all layers alike, so that none is empty at late levels
         masks = model_masks.get_masks(model)
         at_k = state.weights(model)
@@ -63,14 +64,14 @@ def prune(at_k: Arrays, trained: Arrays, masks: Arrays) -> dict[str, np.ndarray]
 
 def turn_over(model: object, at_k: Arrays) -> None:
     """From the end of a level to the start of the next, as in training, but for what is stored."""
-    from tf_lottery import model_masks, state
+    from tf_lottery.masking import model_masks, state
 
     trained, masks = state.weights(model), model_masks.get_masks(model)
     state.set_weights(at_k, model, prune(at_k, trained, masks))
 
 
 def memory(network: str, model: object, at_k: Arrays) -> list[dict[str, object]]:
-    """The peak of the first level above model and W_k, in times of the weights' bytes."""
+    """Return the peak of the first level above model and W_k, in times of the weights' bytes."""
     weights = sum(array.nbytes for array in at_k.values())
     ctypes.CDLL(None).malloc_trim(0)  # gives back what was freed, or it would be taken again unseen
     before = resident_bytes("VmRSS")
@@ -90,8 +91,8 @@ def resident_bytes(field: str) -> int:
 
 
 def times(network: str, model: object, at_k: Arrays, level: int) -> list[dict[str, object]]:
-    """The selection against its yardsticks, then the parts of the level in passes."""
-    from tf_lottery import model_masks, state, ticket
+    """Return the selection against its yardsticks, then the parts of the level in passes."""
+    from tf_lottery.masking import model_masks, state, ticket
 
     ones = {name: np.ones(mask.shape, bool) for name, mask in model_masks.get_masks(model).items()}
     magnitudes = {name: np.abs(at_k[name]) for name in ones}
@@ -141,4 +142,4 @@ def masks_of_tfmot(trained: Arrays, masks: Arrays) -> Callable[[], object]:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -16,7 +16,7 @@ import measuring
 import numpy as np
 from absl import flags
 
-from tf_lottery import command_line, quiet
+from tf_lottery import cli, quiet
 
 _KERAS = flags.DEFINE_enum("keras", "3", ["3", "legacy"], "Which Keras.")
 _ROUNDS = flags.DEFINE_integer("rounds", 60, "How often everything is measured.", lower_bound=1)
@@ -32,7 +32,7 @@ Step = Callable[[], object]
 def main() -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "1" if _KERAS.value == "legacy" else "0"  # before anything imports Keras
     with quiet.stderr():
-        from tf_lottery.keras_api import keras
+        from tf_lottery.keras_compat import keras
         from tf_lottery.training import process
 
     process.configure(_THREADS.value, deterministic_ops=False)
@@ -50,8 +50,8 @@ def main() -> None:
 
 
 def contenders(network: str, steps: int, compiled: bool) -> dict[str, Callable[[], Step]]:
-    from tf_lottery import tfmot_bridge
-    from tf_lottery.keras_api import LEGACY
+    from tf_lottery.keras_compat import LEGACY
+    from tf_lottery.masking import tfmot_bridge
 
     found = {
         "dense": lambda: step_of_fit(build(network), steps, compiled),
@@ -67,10 +67,10 @@ def contenders(network: str, steps: int, compiled: bool) -> dict[str, Callable[[
 
 
 def step_of_fit(model: object, steps: int, compiled: bool, callbacks: tuple | list = ()) -> Step:
-    """One execution of what `fit` calls for each batch; callbacks are told of its beginning."""
+    """Return one execution of what `fit` calls for each batch; callbacks are told of its beginning."""
     import tensorflow as tf
 
-    from tf_lottery.keras_api import keras
+    from tf_lottery.keras_compat import keras
 
     x, y = batches(1)
     model.compile(
@@ -94,7 +94,7 @@ def own_steps(model: object, steps: int, compiled: bool) -> Step:
     """As many steps in the training loop of `find_tickets`, an evaluation of 60 examples at their end."""
     from tf_lottery.data.dataset import Dataset, Split
     from tf_lottery.feeds.resident import Resident
-    from tf_lottery.keras_api import keras
+    from tf_lottery.keras_compat import keras
     from tf_lottery.training.optimizers import LearningRate
     from tf_lottery.training.trainer import Trainer
 
@@ -114,7 +114,7 @@ def batches(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 def build(network: str) -> object:
     from tf_lottery import models
-    from tf_lottery.keras_api import keras
+    from tf_lottery.keras_compat import keras
 
     if models.names.known(network):
         return models.build(network, (28, 28, 1), 10)
@@ -124,7 +124,7 @@ def build(network: str) -> object:
 
 
 def half_masked(network: str) -> object:
-    from tf_lottery import layers, model_masks
+    from tf_lottery.masking import layers, model_masks
 
     model, rng = layers.make_prunable(build(network)), np.random.default_rng(0)
     masks = {name: rng.random(mask.shape) < 0.5 for name, mask in model_masks.get_masks(model).items()}
@@ -133,4 +133,4 @@ def half_masked(network: str) -> object:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

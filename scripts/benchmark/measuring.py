@@ -20,7 +20,7 @@ CSV = flags.DEFINE_string("csv", None, "Where to write the rows too.")
 
 
 def in_turn(parts: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: bool = True) -> dict[str, list[float]]:
-    """The seconds that each part takes in each round.
+    """Return the seconds that each part takes in each round.
 
     Every round measures all parts, in the other direction each time, so that a busy machine hits all alike.
 
@@ -75,7 +75,7 @@ def spread(prefix: str, values: Sequence[float]) -> dict[str, float]:
 
 
 def report(rows: Sequence[Mapping[str, object]], title: str) -> None:
-    """Prints the rows as a table; writes them where `--csv` says."""
+    """Print the rows as a table; writes them where `--csv` says."""
     frame = pd.DataFrame(rows)
     terminal.show_table(table(frame), f"{title} ({machine()})")
     if CSV.value:
@@ -94,7 +94,7 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def machine() -> str:
-    """The processor and how many of it, as far as the system tells."""
+    """Return the processor and how many of it, as far as the system tells."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{(names or [platform.processor() or platform.machine()])[0]}, {os.cpu_count()} CPUs"

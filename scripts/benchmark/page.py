@@ -11,7 +11,7 @@ from absl import flags
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from tf_lottery import command_line
+from tf_lottery import cli
 from tf_lottery.report import markdown
 from tf_lottery.report.figures import look
 
@@ -139,7 +139,7 @@ TRIED = """
   the dense step as it is (`Select`), 1.14 with `tf.where`, 1.07 with a bitwise and, 1.06 with `multiply_no_nan`; the
   last two need masks four times as large. Differences of a few hundredths were not told apart like this.
 - Training without dead units: see above. A third less time a step at 1% density, a seventh at 4%, nothing at 11%. Each
-  level would have to be compiled anew, which is made up for after about 6,000 steps at 1% and 13,000 at 4%; and the
+  level would have to be compiled anew, which is synthetic for after about 6,000 steps at 1% and 13,000 at 4%; and the
   biases of units that are constant still learn, so that it is not the same training.
 - Reading Fashion-MNIST faster: of 2.7 s, 1.8 are spent in reading the records and less than one in decoding them;
   decoding in batches takes longer (3.2 s).
@@ -181,7 +181,7 @@ def document(frames: dict[str, pd.DataFrame], folder: Path) -> str:
 
 
 def goals(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a goal that was measured: text, limit, whether it holds, median, least, most."""
+    """Return one row a goal that was measured: text, limit, whether it holds, median, least, most."""
     rows = []
     for goal in GOALS:
         frame = frames.get(goal.name, pd.DataFrame(columns=["case", "part"]))
@@ -205,7 +205,7 @@ def said(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame) -> Figure:
-    """Each goal as a share of its limit, so that what lies left of 1 is reached, with its spread."""
+    """Return each goal as a share of its limit, so that what lies left of 1 is reached, with its spread."""
     figure = Figure(figsize=(9, 1 + 0.45 * len(rows)), layout="constrained")
     axis = figure.subplots()
     for place, row in enumerate(reversed(list(rows.itertuples()))):
@@ -226,4 +226,4 @@ def draw(rows: pd.DataFrame) -> Figure:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

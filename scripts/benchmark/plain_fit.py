@@ -24,7 +24,7 @@ def main(_: object) -> None:
     import tensorflow as tf
 
     from tf_lottery import data, models
-    from tf_lottery.keras_api import keras
+    from tf_lottery.keras_compat import keras
 
     if _THREADS.value:
         tf.config.threading.set_intra_op_parallelism_threads(_THREADS.value)
@@ -76,7 +76,7 @@ def _pruner(model: object) -> object:
 
 
 def _prune(pruner: object, model: object) -> object:
-    """Prunes for the next training; returns the callback that masks."""
+    """Prune for the next training; returns the callback that masks."""
     from lottery_ticket_pruner import PrunerCallback
 
     pruner.calc_prune_mask(model, _FRACTION, "smallest_weights_global")

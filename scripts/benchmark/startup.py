@@ -12,7 +12,7 @@ import tempfile
 import measuring
 from absl import flags
 
-from tf_lottery import command_line
+from tf_lottery import cli
 
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "How often everything is measured.", lower_bound=1)
 
@@ -66,4 +66,4 @@ def run(*command: str) -> str:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -1,7 +1,7 @@
 """What storing costs, in time and bytes: python scripts/benchmark/stored_states.py
 
 For three networks: keeping the state of a training under way, going on from it, and storing a finished training. A
-state is kept every ten minutes unless another cadence is asked for, and claimed to cost at most 3% of them.
+state is kept every ten minutes unless another interval is asked for, and claimed to cost at most 3% of them.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from pathlib import Path
 import measuring
 from absl import flags
 
-from tf_lottery import command_line, quiet
+from tf_lottery import cli, quiet
 
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "How often everything is measured.", lower_bound=1)
 CONFIGS = ("fashion_lenet", "vgg19_standard", "resnet50_iterative")
@@ -30,19 +30,19 @@ def main() -> None:
 
 def of_config(name: str) -> list[dict[str, object]]:
     from tf_lottery.core import masks as masks_lib
-    from tf_lottery.experiment import execution, opening
-    from tf_lottery.experiment.cadence import EVERY_TEN_MINUTES
+    from tf_lottery.experiment import execution, open_run
+    from tf_lottery.experiment.checkpoints import EVERY_TEN_MINUTES
     from tf_lottery.experiment.setups import Setups
     from tf_lottery.experiment.smoke import smoke
     from tf_lottery.experiment.storage import Unit
-    from tf_lottery.ticket import Ticket
+    from tf_lottery.masking.ticket import Ticket
     from tf_lottery.training.progress import Progress
 
     config = dataclasses.replace(smoke(read(name)), controls=())
     config = execution.settled(config, execution.chosen("CPU", "default", execution.layer_kinds(config)))
     trainer = Setups(config).of("").trainer
     with tempfile.TemporaryDirectory() as folder:
-        run, unit, numbers = opening.open_run(Path(folder, "run"), config, {}), Unit(1, 1), itertools.count(1)
+        run, unit, numbers = open_run.open_run(Path(folder, "run"), config, {}), Unit(1, 1), itertools.count(1)
         state = trainer.keep(Progress.start(2))
         weights, optimizer = state.weights["weights"], state.weights["optimizer"]
         ticket = Ticket(masks_lib.ones(trainer.shapes()["masks"]), {"rewind": weights, "final": weights})
@@ -85,7 +85,7 @@ def of_config(name: str) -> list[dict[str, object]]:
 
 
 def read(name: str) -> object:
-    """The experiment of a file in configs/."""
+    """Return the experiment of a file in configs/."""
     spec = importlib.util.spec_from_file_location(name, f"configs/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -93,4 +93,4 @@ def read(name: str) -> object:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -22,7 +22,7 @@ from pathlib import Path
 import measuring
 from absl import flags
 
-from tf_lottery import command_line
+from tf_lottery import cli
 
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "How often everything is measured.", lower_bound=1)
 _EPOCHS = flags.DEFINE_integer("epochs", 3, "Of each training.", lower_bound=1)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def find_tickets() -> list[float]:
-    """The seconds of each training."""
+    """Return the seconds of each training."""
     with tempfile.TemporaryDirectory() as folder:
         epochs = (f"--config.train.steps={_EPOCHS.value}ep", "--config.train.evaluate_every=1ep")
         only_tickets = ("--config.replicates=1", "--config.controls=()", "--config.stability.levels=()")
@@ -67,7 +67,7 @@ def find_tickets() -> list[float]:
 
 
 def of_fits(*command: str) -> list[float]:
-    """The seconds of each training."""
+    """Return the seconds of each training."""
     return [float(line) for line in run(*command).split()]
 
 
@@ -79,4 +79,4 @@ def run(*command: str) -> str:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

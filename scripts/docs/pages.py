@@ -17,7 +17,7 @@ _HTML_LINK = re.compile(r'<a href="([^"#:]+)(#[\w-]+)?"[^>]*>(.*?)</a>', re.DOTA
 
 
 def on_config(config: Any) -> Any:
-    """Gives the tutorials the order in which their own page names them."""
+    """Give the tutorials the order in which their own page names them."""
     (entry,) = (entry for entry in config.nav if "Tutorials" in entry)
     named = re.findall(r"\((\w+\.ipynb)\)", (ROOT / "docs/tutorials/README.md").read_text())
     entry["Tutorials"] += [f"tutorials/{name}" for name in named if (ROOT / "docs/tutorials" / name).exists()]
@@ -25,7 +25,7 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Adds the pages from outside docs/, and room."""
+    """Add the pages from outside docs/, and room."""
     for source, page in OUTSIDE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text()))
     files.append(File.generated(config, "wide.css", content=_WIDE))
@@ -33,7 +33,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Makes links lead to pages of the site; where there is none, to files of the repository, says which file."""
+    """Make links lead to pages of the site; where there is none, to files of the repository, says which file."""
 
     def mended(link: re.Match[str]) -> str:
         image, text, target, anchor = link.groups(default="")
@@ -50,7 +50,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
-    """The same for notebooks, which come without having been Markdown."""
+    """Return the same for notebooks, which come without having been Markdown."""
 
     def mended(link: re.Match[str]) -> str:
         target, anchor, text = link.groups(default="")

@@ -16,13 +16,13 @@ tf.config.set_logical_device_configuration(
 import fits
 import tiny
 
-from tf_lottery import layers, model_masks
 from tf_lottery.core import masks as masks_lib
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, model_masks
 
 if __name__ == "__main__":
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()).scope():
-        model = layers.make_prunable(tiny.convolutional())
+        model = conversion.make_prunable(tiny.convolutional())
         model.compile(keras.optimizers.SGD(0.05, momentum=0.9), tiny.loss(), metrics=["accuracy"])
     tickets = fits.found(made=model, levels=2, rewind_to=3)
     at_k, last = tickets.ticket(0).weights["rewind"], tickets.ticket(2)

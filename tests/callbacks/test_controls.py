@@ -6,12 +6,11 @@ import pytest
 import tiny
 
 import tf_lottery as tfl
-from tf_lottery import state
 from tf_lottery.callbacks.controls import best_level
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.errors import ConfigError, ModelError
-from tf_lottery.keras_api import keras
-from tf_lottery.keras_training import optimizer_variables
+from tf_lottery.keras_compat import keras, optimizer_variables
+from tf_lottery.masking import state
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import tf_lottery as tfl
 from tf_lottery.callbacks.density_summaries import DensitySummaries
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.errors import ModelError
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 
 def written(log_dir):

@@ -1,7 +1,7 @@
 import pytest
 
 from tf_lottery.callbacks.held_rate import HeldRate
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 
 def decay():

@@ -7,11 +7,11 @@ import tensorflow as tf
 import tiny
 from tiers import slow
 
-from tf_lottery import state
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.callbacks.scheduled_pruning import ScheduledPruning
 from tf_lottery.errors import ConfigError
-from tf_lottery.keras_api import LEGACY, keras
+from tf_lottery.keras_compat import LEGACY, keras
+from tf_lottery.masking import state
 
 
 def dataset(length_is_known):

@@ -5,11 +5,11 @@ import tiny
 from tiers import always
 
 import tf_lottery as tfl
-from tf_lottery import model_masks, state
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.errors import ConfigError, ModelError, PruningError, TicketError
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import model_masks, state
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ import pytest
 import tiny
 from tiers import always, nightly, slow
 
-from tf_lottery import keras_api, keras_training, state
+from tf_lottery import keras_compat
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core import masks as masks_lib
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import state
 
 OPTIMIZERS = {
     "momentum": lambda: keras.optimizers.SGD(0.05, momentum=0.9),
@@ -21,7 +22,7 @@ OPTIMIZERS = {
 }
 
 
-if not keras_api.LEGACY:
+if not keras_compat.LEGACY:
     OPTIMIZERS["accumulation"] = lambda: keras.optimizers.SGD(0.05, momentum=0.9, gradient_accumulation_steps=2)
 
 
@@ -38,7 +39,7 @@ class Starts(keras.callbacks.Callback):
 
 def convolutional():
     """With BatchNorm and Dropout, whose states are rewound too."""
-    keras_api.make_randomness_restorable()
+    keras_compat.make_randomness_restorable()
     return tiny.convolutional()
 
 
@@ -73,7 +74,7 @@ def test_law_3_a_level_starts_with_everything_as_it_was_at_step_k(optimizer):
     made = fits.model(convolutional, OPTIMIZERS[optimizer]())
     tickets = LotteryTicket(2, 0.5, epochs_per_level=2, rewind_to=3, callbacks=[starts := Starts()])
     fits.fit(made, tickets)
-    at_k = tickets._ledger.read("rewind").weights
+    at_k = tickets._store.read("rewind").weights
     averages = {name for name, average in averages_of(made).items()}
     for level in (1, 2):
         start, masks = starts.states[level], tickets.ticket(level).masks
@@ -84,9 +85,9 @@ def test_law_3_a_level_starts_with_everything_as_it_was_at_step_k(optimizer):
 
 
 def averages_of(made):
-    pairs = keras_training.moving_averages(made.optimizer, made.trainable_variables)
+    pairs = keras_compat.moving_averages(made.optimizer, made.trainable_variables)
     ids = {id(average) for _, average in pairs}
-    slots = keras_training.optimizer_variables(made.optimizer)
+    slots = keras_compat.optimizer_variables(made.optimizer)
     return {f"{position:04d}": slot for position, slot in enumerate(slots) if id(slot) in ids}
 
 
@@ -126,7 +127,7 @@ def test_averages_of_a_reset_optimizer_start_at_the_weights():
     callbacks = [starts := Starts()]
     tickets = fits.found(made=made, levels=1, rewind_to=3, reset_optimizer=True, callbacks=callbacks)
     start = tickets.ticket(1).weights["rewind"]
-    pairs = zip(keras_training.moving_averages(made.optimizer, made.trainable_variables), start.values(), strict=False)
+    pairs = zip(keras_compat.moving_averages(made.optimizer, made.trainable_variables), start.values(), strict=False)
     names = list(averages_of(made))
     slots = [starts.states[1]["optimizer"][name] for name in names]
     assert len(slots) == len(start) == len(list(pairs))

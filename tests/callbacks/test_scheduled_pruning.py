@@ -8,12 +8,13 @@ import tensorflow as tf
 import tiny
 
 import tf_lottery as tfl
-from tf_lottery import keras_api, model_masks, tfmot_bridge
+from tf_lottery import keras_compat
 from tf_lottery.callbacks import scheduled_pruning
 from tf_lottery.callbacks.scheduled_pruning import ScheduledPruning
 from tf_lottery.core import pruning
 from tf_lottery.errors import ModelError, PruningError
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import model_masks, tfmot_bridge
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # tfmot imports distutils
@@ -227,7 +228,7 @@ def test_the_error_of_a_broken_schedule_comes_through():
         fit(compiled(), ScheduledPruning(lambda step: (True, 1 / 0)))
 
 
-@pytest.mark.skipif(keras_api.LEGACY, reason="Keras 3 only")
+@pytest.mark.skipif(keras_compat.LEGACY, reason="Keras 3 only")
 def test_accumulated_gradients_count_as_steps():
     model = compiled(keras.optimizers.SGD(0.1, gradient_accumulation_steps=3))
     assert kept_by_step(at(s2=0.25, s5=0.5), epochs=2, model=model, scope="global") == [156] * 2 + [117] * 3 + [78] * 4
@@ -278,7 +279,7 @@ def test_subclassed_models_are_pruned_too():
     assert fit(net, ScheduledPruning(at(s1=0.5)))["density"] == [0.5]
 
 
-@pytest.mark.skipif(not keras_api.LEGACY, reason="tfmot wraps models of legacy Keras only")
+@pytest.mark.skipif(not keras_compat.LEGACY, reason="tfmot wraps models of legacy Keras only")
 def test_a_model_that_tfmot_wrapped_is_pruned_by_our_schedule_and_not_by_its_own():
     model = TFMOT.prune_low_magnitude(tiny.dense(), TFMOT.ConstantSparsity(0.9, 0, frequency=1))
     model.compile("adam", tiny.loss(), jit_compile=False)

@@ -2,20 +2,20 @@
 
 import dataclasses
 
-import made_up
+import fakes
 import pytest
 import runs
 import tiny
 from tiers import always, slow
 
-from tf_lottery import data, files, models, ticket
-from tf_lottery.errors import RunError, StoppedError
-from tf_lottery.experiment import imp, opening
-from tf_lottery.experiment.cadence import Cadence
-from tf_lottery.experiment.checkpoints import Checkpoints
+from tf_lottery import data, files, models
+from tf_lottery.errors import ConfigError, RunError, StoppedError
+from tf_lottery.experiment import imp, open_run
+from tf_lottery.experiment.checkpoints import CheckpointInterval, Checkpoints
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
+from tf_lottery.masking import ticket
 from tf_lottery.training.connectivity import Connectivity
 
 CONFIG = Experiment(
@@ -24,8 +24,8 @@ CONFIG = Experiment(
     train=Train(optimizer="sgd", learning_rate=0.1, batch_size=6, steps="12it", evaluate_every="4it"),
     prune=Prune(levels=1, fraction=0.5, rewind_to="5it"),
 )
-WITH_LINE = dataclasses.replace(CONFIG, stability=Stability(levels=(0,), orders=2, points=4))
-SECOND_ORDER = Unit(1, 0, order=1)
+WITH_LINE = dataclasses.replace(CONFIG, stability=Stability(levels=(0,), shuffle_seeds=2, points=4))
+SECOND_ORDER = Unit(1, 0, shuffle_seed=1)
 DENSE, TICKET, CONTROL = LEVELS = Unit(1, 0), Unit(1, 1), Unit(1, 1, "reinit")
 
 
@@ -38,11 +38,11 @@ def tiny_network(monkeypatch):
 class Process:
     """What a process does that trains; it can be killed at a step, or told to stop."""
 
-    def __init__(self, path, cadence="1it", kill_at=None, stop_at=None, config=CONFIG):
-        self.run, self.setups = opening.open_run(path, config, {"replicas": 1}), Setups(made_up.settled(config))
+    def __init__(self, path, interval="1it", kill_at=None, stop_at=None, config=CONFIG):
+        self.run, self.setups = open_run.open_run(path, config, {"replicas": 1}), Setups(fakes.settled(config))
         self.step, self.notes, self.kill_at = 0, [], kill_at
         self.checkpoints = Checkpoints(
-            Cadence.parse(cadence) if isinstance(cadence, str) else cadence,
+            CheckpointInterval.parse(interval) if isinstance(interval, str) else interval,
             is_told_to_stop=lambda: self.step == stop_at,
             on_steps=self._on_steps,
             on_note=self.notes.append,
@@ -62,12 +62,12 @@ class Process:
 
 @pytest.fixture
 def whole(tmp_path):
-    return Process(tmp_path / "whole", cadence="9min").train(*LEVELS)
+    return Process(tmp_path / "whole", interval="9min").train(*LEVELS)
 
 
-@pytest.mark.parametrize("cadence", ["5it", *map(slow, ["1it", "100it", Cadence(seconds=0.0)])])
-def test_no_cadence_changes_a_byte_and_none_leaves_a_state(tmp_path, whole, cadence):
-    assert Process(tmp_path / "run", cadence).train(*LEVELS) == whole
+@pytest.mark.parametrize("interval", ["5it", *map(slow, ["1it", "100it", CheckpointInterval(seconds=0.0)])])
+def test_no_cadence_changes_a_byte_and_none_leaves_a_state(tmp_path, whole, interval):
+    assert Process(tmp_path / "run", interval).train(*LEVELS) == whole
     assert not list((tmp_path / "run").rglob("state_*"))
 
 
@@ -149,7 +149,7 @@ def test_a_state_is_kept_between_the_points_of_a_line_when_that_is_due(tmp_path,
     process.train(DENSE)
     saved = []
     monkeypatch.setattr(process.run, "save_state", lambda unit, step, state: saved.append((step, state.metadata)))
-    process.checkpoints = Checkpoints(Cadence(steps=12))
+    process.checkpoints = Checkpoints(CheckpointInterval(steps=12))
     process.train(SECOND_ORDER)
     assert [(step, len(metadata["line"])) for step, metadata in saved] == [(12, 1), (12, 2), (12, 3)]
 
@@ -227,3 +227,14 @@ def test_the_newest_validation_accuracy_is_told_from_the_first_evaluation_on(tmp
     measured = dict(process.run.history(DENSE)[["step", "validation_accuracy"]].itertuples(index=False))
     assert [step for step, _ in told] == [*range(4, 8), *range(4 + 4, 12), 12]
     assert told == [(step, pytest.approx(measured[step // 4 * 4])) for step, _ in told]
+
+
+@pytest.mark.parametrize("every", ["", "0it", "0min", "5", "5ep", "1.5min", "-1it", 5, None])
+def test_a_cadence_is_in_steps_or_minutes(every):
+    with pytest.raises(ConfigError, match=r"`checkpoint_every` is written \"500it\" .* or \"10min\" .*Received: "):
+        CheckpointInterval.parse(every)
+
+
+def test_a_cadence_reads_steps_and_minutes():
+    assert CheckpointInterval.parse("500it") == CheckpointInterval(steps=500)
+    assert CheckpointInterval.parse("10min") == CheckpointInterval(seconds=600.0)

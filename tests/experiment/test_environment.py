@@ -11,7 +11,7 @@ import tensorflow as tf
 import tiny  # noqa: F401  (configures the process before TensorFlow starts)
 
 import tf_lottery
-from tf_lottery import keras_api
+from tf_lottery import keras_compat
 from tf_lottery.experiment import environment
 
 SWITCHES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "TF_XLA_FLAGS", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE")
@@ -30,7 +30,7 @@ def test_the_environment_is_all_that_can_change_a_result():
         "tf_lottery": tf_lottery.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "keras_flavour": "legacy" if keras_api.LEGACY else "keras 3",
+        "keras_flavour": "legacy" if keras_compat.LEGACY else "keras 3",
         "strategy": "mirrored",
         "replicas": 1,
         "packages": {
@@ -98,3 +98,33 @@ def test_vector_extensions_are_those_that_libraries_choose_by(monkeypatch, cpuin
 
     monkeypatch.setattr(Path, "read_text", read_text)
     assert environment._vector_extensions() == expected
+
+
+FIRST = {"python": "3.12", "packages": {"numpy": "2.0", "keras": "3.15"}, "devices": ["CPU"]}
+SECOND = {"python": "3.12", "packages": {"numpy": "2.1", "keras": "3.15"}, "devices": ["CPU", "GPU A100"]}
+THIRD = {**FIRST, "switches": {"XLA_FLAGS": "--fast"}}
+
+
+def test_equal_environments_do_not_differ():
+    assert (
+        environment.differences([])
+        == environment.differences([FIRST])
+        == environment.differences([FIRST, {**FIRST}])
+        == {}
+    )
+
+
+def test_only_fields_that_differ_are_named_with_every_value():
+    assert environment.differences([FIRST, SECOND]) == {
+        "packages.numpy": ["2.0", "2.1"],
+        "devices": [["CPU"], ["CPU", "GPU A100"]],
+    }
+
+
+def test_a_field_that_is_new_or_gone_differs():
+    assert environment.differences([FIRST, THIRD]) == {"switches.XLA_FLAGS": ["not set", "--fast"]}
+    assert environment.differences([THIRD, FIRST, THIRD]) == {"switches.XLA_FLAGS": ["--fast", "not set", "--fast"]}
+
+
+def test_the_order_of_fields_is_no_difference():
+    assert environment.differences([FIRST, dict(reversed(FIRST.items()))]) == {}

@@ -9,7 +9,7 @@ from tf_lottery import models
 from tf_lottery.experiment.config import Experiment, Model, Train
 from tf_lottery.experiment.execution import Execution, chosen, layer_kinds, settled
 from tf_lottery.models import names
-from tf_lottery.topology import STRATEGIES
+from tf_lottery.training.topology import STRATEGIES
 
 # Others of their kind are here.
 LARGE = {"inception_v3", "resnet_50", "resnet_32", "resnet_56", "vgg_13", "vgg_16", "vgg_19"}

@@ -1,4 +1,4 @@
-import made_up
+import fakes
 import pytest
 
 from tf_lottery.errors import ConfigError, RunError
@@ -6,21 +6,21 @@ from tf_lottery.experiment import find_tickets
 
 
 def test_a_finished_run_is_returned_without_a_worker(tmp_path, monkeypatch):
-    run = made_up.run(tmp_path / "run")
+    run = fakes.run(tmp_path / "run")
     monkeypatch.setattr(find_tickets, "Workers", None)
-    assert find_tickets.find_tickets(made_up.experiment(), run.path).config == run.config
+    assert find_tickets.find_tickets(fakes.experiment(), run.path).config == run.config
 
 
 @pytest.mark.parametrize(
     ("config", "jobs", "error", "message"),
     [
-        (made_up.experiment(replicates=0), 1, ConfigError, "`replicates` must be"),
-        (made_up.experiment(), 0, ConfigError, "`jobs` must be at least 1. Received: 0"),
-        (made_up.experiment(seed=5), 1, RunError, "another experiment"),
+        (fakes.experiment(replicates=0), 1, ConfigError, "`replicates` must be"),
+        (fakes.experiment(), 0, ConfigError, "`jobs` must be at least 1. Received: 0"),
+        (fakes.experiment(seed=5), 1, RunError, "another experiment"),
     ],
 )
 def test_bad_input_is_refused_without_a_worker(tmp_path, monkeypatch, config, jobs, error, message):
-    made_up.run(tmp_path / "run")
+    fakes.run(tmp_path / "run")
     monkeypatch.setattr(find_tickets, "Workers", None)
     with pytest.raises(error, match=message):
         find_tickets.find_tickets(config, tmp_path / "run", jobs=jobs)

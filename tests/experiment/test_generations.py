@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tf_lottery import failpoints, sealed
+from tf_lottery import failpoints, files
 from tf_lottery.errors import DamageError, RunError
 from tf_lottery.experiment import generations
 
@@ -35,7 +35,7 @@ def whole(tmp_path):
 
 
 def test_both_generations_are_sealed_and_equal(tmp_path, whole):
-    assert whole == {"config.json": sealed.seal(OLD), "config.backup.json": sealed.seal(OLD)}
+    assert whole == {"config.json": files.seal(OLD), "config.backup.json": files.seal(OLD)}
     assert generations.read(tmp_path, "config") == OLD
     assert generations.paths(tmp_path, "config") == [tmp_path / "config.json", tmp_path / "config.backup.json"]
 
@@ -95,7 +95,7 @@ def test_killed_at_any_moment_one_of_them_is_read_and_the_next_write_ends_alike(
     assert reached == [f"config: {moment}" for moment in (2 * failpoints.WRITING)[:number]]
     assert generations.read(tmp_path, "config") == (NEW if number >= failpoints.WRITING.index("renamed") + 1 else OLD)
     generations.write(tmp_path, "config", NEW)
-    assert contents(tmp_path) == {"config.json": sealed.seal(NEW), "config.backup.json": sealed.seal(NEW)}
+    assert contents(tmp_path) == {"config.json": files.seal(NEW), "config.backup.json": files.seal(NEW)}
 
 
 def test_killed_in_its_first_write_it_is_there_or_not(tmp_path, monkeypatch):

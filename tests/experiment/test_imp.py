@@ -2,20 +2,21 @@
 
 import dataclasses
 
-import made_up
+import fakes
 import numpy as np
 import pytest
 import tiny
 from tiers import always
 
-from tf_lottery import data, layers, model_masks, model_tickets, models, state
+from tf_lottery import data, models
 from tf_lottery.core import criteria
 from tf_lottery.errors import ConfigError, PruningError
-from tf_lottery.experiment import imp, opening, plan, seeding
+from tf_lottery.experiment import imp, open_run, plan, seeding
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, model_masks, model_tickets, state
 
 K = 5
 
@@ -47,12 +48,12 @@ made: dict = {}  # setups by experiment
 def setups_of(config):
     """Return the setups of an experiment, traced once for all tests: what was trained before changes nothing."""
     if repr(config) not in made:
-        made[repr(config)] = Setups(made_up.settled(config))
+        made[repr(config)] = Setups(fakes.settled(config))
     return made[repr(config)]
 
 
 def trained(path, config, units):
-    run, setups = opening.open_run(path, config, {}), setups_of(config)
+    run, setups = open_run.open_run(path, config, {}), setups_of(config)
     for unit in units:
         imp.train_unit(run, setups, unit)
     return run
@@ -63,7 +64,7 @@ LEVELS = [Unit(1, 0), Unit(1, 1), Unit(1, 2)]
 
 def test_a_process_traces_its_training_once_for_all_replicates_levels_and_controls(tmp_path):
     config = experiment()
-    run, setups = opening.open_run(tmp_path / "run", config, {}), Setups(made_up.settled(config))
+    run, setups = open_run.open_run(tmp_path / "run", config, {}), Setups(fakes.settled(config))
     for unit in plan.units(run.config):
         imp.train_unit(run, setups, unit)
     trainer = setups.of("").trainer
@@ -142,7 +143,7 @@ def test_law_6_holds_for_every_setting_of_a_training(tmp_path, restore_precision
 def test_fine_tuning_goes_on_at_the_rate_that_training_ended_with(tmp_path):
     config = experiment(fraction=0.0, rewind="none", rewind_to="0it")
     config.train.optimizer, config.train.momentum, config.train.decay = "sgd", 0.0, "linear"
-    setup = Setups(made_up.settled(config)).of("")
+    setup = Setups(fakes.settled(config)).of("")
     rate = setup.trainer.optimizer._learning_rate  # the schedule; the public name is its value
     assert float(rate(11)) == float(rate(12)) == float(rate(30)) == pytest.approx(0.01 / 12, rel=1e-5)
     run = trained(tmp_path / "run", config, LEVELS)
@@ -168,7 +169,7 @@ def test_averages_are_evaluated_and_the_weights_are_ranked(tmp_path):
 
 def evaluated(ticket):
     """Test loss of a ticket's final weights, by Keras."""
-    model = layers.make_prunable(tiny.convolutional())
+    model = conversion.make_prunable(tiny.convolutional())
     model_tickets.restore_ticket(model, ticket)
     model.compile(loss=tiny.loss())
     return model.evaluate(tiny.DATASET.test.x, tiny.DATASET.test.y, verbose=0)
@@ -176,7 +177,7 @@ def evaluated(ticket):
 
 def test_a_fresh_data_order_changes_levels_but_not_the_dense_network(tmp_path):
     runs = [
-        trained(tmp_path / order, dataclasses.replace(experiment(fraction=0.0), data_order=order), LEVELS[:2])
+        trained(tmp_path / order, dataclasses.replace(experiment(fraction=0.0), shuffle=order), LEVELS[:2])
         for order in ("replay", "fresh")
     ]
     finals = [[run.ticket(unit).weights["final"] for run in runs] for unit in LEVELS[:2]]
@@ -210,7 +211,7 @@ def test_without_rewinding_the_optimizer_goes_on_counting(tmp_path):
 
 def test_rewinding_the_learning_rate_counts_from_k_again(tmp_path):
     config = experiment(rewind="learning_rate")
-    run, setups = opening.open_run(tmp_path / "run", config, {}), setups_of(config)
+    run, setups = open_run.open_run(tmp_path / "run", config, {}), setups_of(config)
     for unit in LEVELS[:2]:
         imp.train_unit(run, setups, unit)
         assert int(setups.of("").trainer.optimizer.iterations) == 12
@@ -264,7 +265,7 @@ def test_a_unit_that_is_done_is_not_done_again(tmp_path):
 
 def test_metrics_are_those_of_the_stored_weights(tmp_path):
     config = experiment()
-    run, setups = opening.open_run(tmp_path / "run", config, {}), setups_of(config)
+    run, setups = open_run.open_run(tmp_path / "run", config, {}), setups_of(config)
     for unit in LEVELS[:2]:
         imp.train_unit(run, setups, unit)
     metrics, ticket, history = run.metrics(LEVELS[1]), run.ticket(LEVELS[1]), run.history(LEVELS[1])
@@ -292,7 +293,7 @@ def test_excluded_weights_have_no_mask_and_rates_replace_the_fraction(tmp_path):
 
 def test_a_layer_that_would_end_up_empty_is_refused_before_anything_is_trained():
     with pytest.raises(ConfigError, match=r"Level 3 would remove all of 'conv2d/kernel': ask for fewer"):
-        Setups(made_up.settled(experiment(scope="layerwise", fraction=0.7, levels=5))).of("")
+        Setups(fakes.settled(experiment(scope="layerwise", fraction=0.7, levels=5))).of("")
 
 
 def test_global_pruning_that_would_empty_a_layer_stops_before_that_level(tmp_path):

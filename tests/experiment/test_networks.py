@@ -1,25 +1,26 @@
 """A training of a run, back as a Keras model."""
 
-import made_up
+import fakes
 import numpy as np
 import pytest
 
 import tf_lottery as tfl
-from tf_lottery import data, model_masks, state
+from tf_lottery import data
 from tf_lottery.errors import RunError, TicketError
-from tf_lottery.experiment import networks, opening
+from tf_lottery.experiment import networks, open_run
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.imp import train_unit
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import model_masks, state
 
 
 def experiment(**changes):
     fields = {
         "replicates": 1,
         "model": Model("lenet_300_100"),
-        "data": Data("digits", made_up=True),
+        "data": Data("digits", synthetic=True),
         "train": Train(steps="4it", evaluate_every="2it", batch_size=8),
         "prune": Prune(levels=1, fraction=0.5, exclude=("output",), rewind_to="1it"),
         "controls": ("random_mask",),
@@ -28,8 +29,8 @@ def experiment(**changes):
 
 
 def trained(path, config):
-    run = opening.open_run(path, config, {})
-    setups = Setups(made_up.settled(config))
+    run = open_run.open_run(path, config, {})
+    setups = Setups(fakes.settled(config))
     for unit in (Unit(1, 0), Unit(1, 1), Unit(1, 1, "random_mask")):
         train_unit(run, setups, unit)
     return run
@@ -43,7 +44,7 @@ def test_a_network_comes_back_with_the_masks_weights_and_accuracy_it_had(tmp_pat
         assert sorted(tfl.get_masks(model)) == ["dense/kernel", "dense_1/kernel"]
         for name, weight in state.weights(model).items():
             assert np.array_equal(weight, ticket.weights["final"][name])
-        test = data.load("digits", made_up=True).test
+        test = data.load("digits", synthetic=True).test
         found = np.mean(model.predict(test.x, verbose=0).argmax(-1) == test.y)
         assert found == pytest.approx(run.metrics(unit)["test_accuracy"])
 
@@ -77,15 +78,15 @@ def test_it_computes_in_the_precision_of_its_run_and_leaves_that_of_the_process_
     ],
 )
 def test_what_is_not_there_is_said_with_what_is(tmp_path, unit, message):
-    run = opening.open_run(tmp_path, experiment(), {})
-    train_unit(run, Setups(made_up.settled(run.config)), Unit(1, 0))
+    run = open_run.open_run(tmp_path, experiment(), {})
+    train_unit(run, Setups(fakes.settled(run.config)), Unit(1, 0))
     with pytest.raises(RunError, match=message):
         networks.load_network(run, unit)
 
 
 def test_a_directory_will_do_for_a_run_but_a_number_not_for_a_training(tmp_path):
-    run = opening.open_run(tmp_path, experiment(), {})
-    train_unit(run, Setups(made_up.settled(run.config)), Unit(1, 0))
+    run = open_run.open_run(tmp_path, experiment(), {})
+    train_unit(run, Setups(fakes.settled(run.config)), Unit(1, 0))
     assert tfl.density(tfl.load_network(tmp_path, Unit(1, 0))) == 1
     with pytest.raises(RunError, match=r"as in Unit\(replicate=1, level=5\)\. Received: 1"):
         tfl.load_network(run, 1)
@@ -95,5 +96,5 @@ def test_the_sizes_of_every_dataset_are_known_without_its_data():
     assert data.sizes("fashion_mnist_14", 224) == ((14, 14, 1), 10)
     assert data.sizes("imagenet2012", 96) == ((96, 96, 3), 1000)
     for name in data.SOURCES:
-        made_up = data.load(name, made_up=True)
-        assert data.sizes(name, 32)[1] == made_up.num_classes
+        made = data.load(name, synthetic=True)
+        assert data.sizes(name, 32)[1] == made.num_classes

@@ -1,11 +1,11 @@
-import made_up
+import fakes
 
 from tf_lottery.experiment import plan
 from tf_lottery.experiment.config import Prune, Stability
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
 
-SWEEP = made_up.experiment(
+SWEEP = fakes.experiment(
     replicates=1,
     prune=Prune(levels=1),
     controls=(),
@@ -19,23 +19,23 @@ SWEEP = made_up.experiment(
 
 
 def test_the_plan_is_every_ticket_then_every_control():
-    units = plan.units(made_up.experiment(replicates=2, prune=Prune(levels=1), controls=("reinit",)))
+    units = plan.units(fakes.experiment(replicates=2, prune=Prune(levels=1), controls=("reinit",)))
     assert units == [Unit(1, 0), Unit(2, 0), Unit(1, 1), Unit(2, 1), Unit(1, 1, "reinit"), Unit(2, 1, "reinit")]
 
 
 def test_a_unit_needs_the_ticket_of_the_level_before():
-    needs = plan.needs(made_up.experiment())
+    needs = plan.needs(fakes.experiment())
     assert needs[Unit(2, 0)] is None
     assert needs[Unit(2, 2)] == needs[Unit(2, 2, "reinit")] == Unit(2, 1)
 
 
 def test_further_data_orders_are_of_the_dense_network_and_of_tickets_and_random_masks_of_the_levels_asked_for():
-    config = made_up.experiment(replicates=1, stability=Stability(levels=(2, 7), orders=2))
-    further = [unit for unit in plan.units(config) if unit.order]
-    of_level_2 = [Unit(1, 2, control, order=order) for control in ("", "random_mask") for order in (1, 2)]
-    assert sorted(further) == sorted([Unit(1, 0, order=1), Unit(1, 0, order=2), *of_level_2])
-    assert plan.needs(config)[Unit(1, 2, "random_mask", order=2)] == Unit(1, 2, "random_mask")
-    assert not any(unit.order for unit in plan.units(made_up.experiment()))
+    config = fakes.experiment(replicates=1, stability=Stability(levels=(2, 7), shuffle_seeds=2))
+    further = [unit for unit in plan.units(config) if unit.shuffle_seed]
+    of_level_2 = [Unit(1, 2, control, shuffle_seed=order) for control in ("", "random_mask") for order in (1, 2)]
+    assert sorted(further) == sorted([Unit(1, 0, shuffle_seed=1), Unit(1, 0, shuffle_seed=2), *of_level_2])
+    assert plan.needs(config)[Unit(1, 2, "random_mask", shuffle_seed=2)] == Unit(1, 2, "random_mask")
+    assert not any(unit.shuffle_seed for unit in plan.units(fakes.experiment()))
 
 
 def test_variants_that_train_alike_have_their_dense_network_from_one_another():
@@ -47,13 +47,13 @@ def test_variants_that_train_alike_have_their_dense_network_from_one_another():
 
 def test_a_plan_counts_the_steps_of_each_training():
     lengths = Plan({"": (100, 30)})
-    units = [Unit(1, 0), Unit(1, 2), Unit(1, 2, "random_mask"), Unit(1, 2, "reinit"), Unit(1, 0, order=1)]
+    units = [Unit(1, 0), Unit(1, 2), Unit(1, 2, "random_mask"), Unit(1, 2, "reinit"), Unit(1, 0, shuffle_seed=1)]
     assert [lengths.length(unit) for unit in units] == [100, 70, 70, 100, 70]
 
 
 def test_as_many_trainings_can_run_side_by_side_as_are_equally_far_from_the_first():
     def width(units, **changes):
-        needs = plan.needs(made_up.experiment(**{"prune": Prune(levels=2), "controls": (), **changes}))
+        needs = plan.needs(fakes.experiment(**{"prune": Prune(levels=2), "controls": (), **changes}))
         return plan.width(plan.trainings([unit for unit in needs if units(unit)], needs))
 
     every = lambda unit: True  # noqa: E731

@@ -1,15 +1,15 @@
 import dataclasses
 
-import made_up
+import fakes
 
 from tf_lottery.core import seeds
 from tf_lottery.experiment import seeding
 from tf_lottery.experiment.storage import Unit
 
-CONFIG = made_up.experiment()
-FRESH = dataclasses.replace(CONFIG, data_order="fresh")
+CONFIG = fakes.experiment()
+FRESH = dataclasses.replace(CONFIG, shuffle="fresh")
 CONTROLS = {"random_mask", "treatment"}
-PURPOSES = {"initialisation", "dropout", "data_order", "augmentation", "criterion", *CONTROLS}
+PURPOSES = {"initialisation", "dropout", "shuffle", "augmentation", "criterion", *CONTROLS}
 
 
 def changed(first, second, config=CONFIG):
@@ -36,7 +36,7 @@ def test_levels_repeat_the_dense_training_and_draw_masks_anew():
 
 
 def test_a_fresh_data_order_is_one_of_order_and_augmentation_at_each_level_and_none_of_the_dense_network():
-    assert changed(Unit(1, 1), Unit(1, 2), FRESH) == {"data_order", "augmentation", "criterion", *CONTROLS}
+    assert changed(Unit(1, 1), Unit(1, 2), FRESH) == {"shuffle", "augmentation", "criterion", *CONTROLS}
     assert seeding.of_unit(FRESH, Unit(1, 0)) == seeding.of_unit(CONFIG, Unit(1, 0))
 
 
@@ -47,9 +47,9 @@ def test_controls_differ_from_their_ticket_in_what_they_control():
 
 def test_a_further_data_order_is_one_of_order_and_augmentation_the_same_at_all_levels():
     for config in (CONFIG, FRESH):
-        assert changed(Unit(1, 0), Unit(1, 0, order=1), config) == {"data_order", "augmentation"}
-        assert changed(Unit(1, 2, order=1), Unit(1, 2, order=2), config) == {"data_order", "augmentation"}
-        assert changed(Unit(1, 0, order=1), Unit(1, 2, order=1), config) == {"criterion", *CONTROLS}
+        assert changed(Unit(1, 0), Unit(1, 0, shuffle_seed=1), config) == {"shuffle", "augmentation"}
+        assert changed(Unit(1, 2, shuffle_seed=1), Unit(1, 2, shuffle_seed=2), config) == {"shuffle", "augmentation"}
+        assert changed(Unit(1, 0, shuffle_seed=1), Unit(1, 2, shuffle_seed=1), config) == {"criterion", *CONTROLS}
 
 
 def test_variants_share_all_seeds():

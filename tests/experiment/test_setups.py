@@ -1,6 +1,6 @@
 """What variants share, and what is said of one that cannot be set up."""
 
-import made_up
+import fakes
 import pytest
 import tiny
 
@@ -24,7 +24,7 @@ def setups(*variants, **prune):
         prune=Prune(**{"levels": 1, **prune}),
         variants=variants,
     )
-    return Setups(made_up.settled(config))
+    return Setups(fakes.settled(config))
 
 
 def test_variants_that_train_alike_share_a_trainer_and_rewind_to_steps_of_their_own():
@@ -59,6 +59,6 @@ def test_what_only_the_network_can_tell_is_told_before_any_training(prune, error
 
 def test_data_of_another_shape_than_the_network_takes_is_told_before_any_training(monkeypatch):
     monkeypatch.undo()
-    config = Experiment(model=Model("resnet_8_1d"), data=Data("digits", made_up=True))
+    config = Experiment(model=Model("resnet_8_1d"), data=Data("digits", synthetic=True))
     with pytest.raises(ModelError, match="resnet_8_1d"):
-        Setups(made_up.settled(config)).of("")
+        Setups(fakes.settled(config)).of("")

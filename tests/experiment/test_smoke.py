@@ -8,13 +8,13 @@ def test_a_smoke_run_is_the_same_experiment_at_another_size():
     config = Experiment(train=Train(drops=("every 3ep",), warmup="5ep"), prune=Prune(levels=9, rewind_to="6ep"))
     small = smoke(config)
     check(small)
-    assert (small.data.made_up, small.replicates, small.prune.levels, small.prune.rewind_to) == (True, 1, 1, "2it")
+    assert (small.data.synthetic, small.replicates, small.prune.levels, small.prune.rewind_to) == (True, 1, 1, "2it")
     assert (small.train.steps, small.train.drops, small.train.warmup) == ("6it", ("every 2it",), "2it")
-    assert config.data.made_up is False
+    assert config.data.synthetic is False
     assert [smoke(config, devices).train.batch_size for devices in (0, 1, 3, 8, 16)] == [8, 8, 9, 8, 16]
     different = {name for name, value in fields(small).items() if fields(config)[name] != value}
     assert different == {
-        *("replicates", "data.made_up", "data.image_size", "prune.levels", "prune.rewind_to"),
+        *("replicates", "data.synthetic", "data.image_size", "prune.levels", "prune.rewind_to"),
         *(
             "train.learning_rate",
             "train.steps",
@@ -23,7 +23,7 @@ def test_a_smoke_run_is_the_same_experiment_at_another_size():
             "train.warmup",
             "train.drops",
         ),
-        *("stability.orders", "stability.points"),
+        *("stability.shuffle_seeds", "stability.points"),
     }
 
 
@@ -35,12 +35,12 @@ def test_a_smoke_run_does_not_blow_weights_up():
 def test_a_smoke_run_of_a_sweep_has_its_variants():
     config = Experiment(
         prune=Prune(levels=9, rewind_to="0it"),
-        stability=Stability(levels=(3, 9), orders=4),
+        stability=Stability(levels=(3, 9), shuffle_seeds=4),
         variants=("k=0:", "k=60: prune.rewind_to=60it; train.drops=('3ep', '4ep')", "one-shot: prune.fraction=0.9"),
     )
     small = smoke(config)
     check(small)
-    assert (small.stability.levels, small.stability.orders, small.stability.points) == ((1,), 1, 3)
+    assert (small.stability.levels, small.stability.shuffle_seeds, small.stability.points) == ((1,), 1, 3)
     assert small.variants == (
         "k=0: ",
         "k=60: train.drops=('4it',); prune.rewind_to=2it",

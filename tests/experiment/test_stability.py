@@ -1,36 +1,38 @@
 """Stability of runs, against NumPy on the stored weights; the identities of its definition."""
 
-import made_up
+import fakes
 import numpy as np
 import pytest
 
 from tf_lottery.core import masks as masks_lib
-from tf_lottery.experiment import opening, plan, stability
+from tf_lottery.experiment import open_run, plan, stability
 from tf_lottery.experiment.config import Prune, Stability
 from tf_lottery.experiment.storage import Unit
-from tf_lottery.ticket import Ticket
+from tf_lottery.masking.ticket import Ticket
 
 MASKS = {"a": np.arange(6) % 2 == 0, "b": np.arange(4).reshape(2, 2) > 0}
 
 
 def config(**changes):
-    settings = {"replicates": 1, "prune": Prune(levels=2), "stability": Stability(levels=(2,), orders=2)}
-    return made_up.experiment(**settings | {"controls": ("random_mask",)} | changes)
+    settings = {"replicates": 1, "prune": Prune(levels=2), "stability": Stability(levels=(2,), shuffle_seeds=2)}
+    return fakes.experiment(**settings | {"controls": ("random_mask",)} | changes)
 
 
 def ends(unit, masks):
     """Other weights for each training, zero where they are pruned, and a bias, which has no mask."""
-    rng = np.random.default_rng(abs(hash((unit.level, unit.control == "", unit.order))))
+    rng = np.random.default_rng(abs(hash((unit.level, unit.control == "", unit.shuffle_seed))))
     weights = {name: np.where(mask, rng.normal(size=mask.shape), 0) for name, mask in masks.items()}
     return weights | {"bias": rng.normal(size=3)}
 
 
 def made(path, config, ends=ends):
-    run = opening.open_run(path, config, made_up.ENVIRONMENT)
+    run = open_run.open_run(path, config, fakes.ENVIRONMENT)
     for unit in plan.units(config):
         masks = MASKS if unit.level else {name: np.ones_like(mask) for name, mask in MASKS.items()}
         line = [{"share": share, "test_error": error, "test_loss": 10 * error} for share, error in LINE]
-        made_up.save(run, unit, ticket=Ticket(masks, {"final": ends(unit, masks)}), line=line if unit.order else ())
+        fakes.save(
+            run, unit, ticket=Ticket(masks, {"final": ends(unit, masks)}), line=line if unit.shuffle_seed else ()
+        )
     return run
 
 
@@ -48,8 +50,8 @@ def test_stability_is_distance_and_angle_between_the_kept_weights_of_the_pairs_o
     run = made(tmp_path / "run", config())
     found = stability.rows(run).set_index(["level", "control", "kind", "sample", "weight"])
     for control in ("", "random_mask"):
-        copies = [vector(run, Unit(1, 2, control, order=order)) for order in range(3)]
-        full = [vector(run, Unit(1, 0, order=order)) for order in range(3)]
+        copies = [vector(run, Unit(1, 2, control, shuffle_seed=order)) for order in range(3)]
+        full = [vector(run, Unit(1, 0, shuffle_seed=order)) for order in range(3)]
         pairs = {("data_order", f"{i}-{j}"): (copies[i], copies[j]) for i, j in ((0, 1), (0, 2), (1, 2))}
         pairs |= {("pruning", str(order)): (full[order], copies[order]) for order in range(3)}
         assert set(found.loc[2, control].index.droplevel("weight")) == set(pairs)
@@ -75,7 +77,7 @@ def test_equal_networks_are_stable(tmp_path):
 
 
 def test_with_a_fresh_order_at_each_level_only_further_orders_compare_it_with_the_full_network(tmp_path):
-    frame = stability.rows(made(tmp_path / "run", config(data_order="fresh")))
+    frame = stability.rows(made(tmp_path / "run", config(shuffle="fresh")))
     assert set(frame[frame.kind == "pruning"]["sample"]) == {"1", "2"}
     assert set(frame[frame.kind == "data_order"]["sample"]) == {"0-1", "0-2", "1-2"}
 
@@ -88,7 +90,7 @@ def test_each_variant_is_compared_with_its_own_full_network(tmp_path):
 
 
 def test_what_is_not_done_is_no_row(tmp_path):
-    run = opening.open_run(tmp_path / "run", config(), made_up.ENVIRONMENT)
+    run = open_run.open_run(tmp_path / "run", config(), fakes.ENVIRONMENT)
     assert stability.rows(run).empty
     assert stability.barriers(stability.lines(run)).empty
     assert stability.rows(made(tmp_path / "other", config(stability=Stability()))).empty

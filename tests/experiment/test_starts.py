@@ -27,8 +27,8 @@ REWIND, RATE, FINE_TUNING = (Prune(rewind=mode) for mode in ("weights", "learnin
         (Unit(1, 2, "reinit_signs"), FINE_TUNING, Start(0, DENSE)),
         (Unit(1, 2, "reshuffle"), REWIND, Start(60, DENSE)),
         (Unit(1, 2, "constant_signs"), RATE, Start(60, DENSE)),
-        (Unit(1, 0, order=1), FINE_TUNING, Start(60, DENSE, "rewind", keeps_optimizer=True)),
-        (Unit(1, 2, order=1), RATE, Start(60, Unit(1, 1), "final")),
+        (Unit(1, 0, shuffle_seed=1), FINE_TUNING, Start(60, DENSE, "rewind", keeps_optimizer=True)),
+        (Unit(1, 2, shuffle_seed=1), RATE, Start(60, Unit(1, 1), "final")),
         (Unit(3, 2, variant="k=60"), REWIND, Start(60, Unit(3, 0, variant="k=60"), "rewind", keeps_optimizer=True)),
     ],
     ids=str,
@@ -41,4 +41,4 @@ def test_where_a_training_starts(unit, prune, start):
 @pytest.mark.parametrize("control", ["", *controls.CONTROLS])
 def test_a_further_data_order_starts_where_the_first_one_does(control, prune):
     unit = Unit(2, 3, control, "variant")
-    assert starts.of(dataclasses.replace(unit, order=2), prune, 5) == starts.of(unit, prune, 5)
+    assert starts.of(dataclasses.replace(unit, shuffle_seed=2), prune, 5) == starts.of(unit, prune, 5)

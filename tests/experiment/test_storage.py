@@ -3,13 +3,13 @@ import hashlib
 import json
 import threading
 
-import made_up
+import fakes
 import numpy as np
 import pytest
 
-from tf_lottery import failpoints, sealed
+from tf_lottery import failpoints, files
 from tf_lottery.errors import DamageError, RunError
-from tf_lottery.experiment import config as config_lib, generations, locks, opening, storage
+from tf_lottery.experiment import config as config_lib, generations, locks, open_run, storage
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.training import progress
@@ -17,17 +17,17 @@ from tf_lottery.training import progress
 
 @pytest.fixture
 def run(tmp_path):
-    return opening.open_run(tmp_path / "run", made_up.experiment(), made_up.ENVIRONMENT)
+    return open_run.open_run(tmp_path / "run", fakes.experiment(), fakes.ENVIRONMENT)
 
 
-def files(path):
+def names_of_files(path):
     return sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
 
 
 def test_files_stand_where_the_readme_says(run):
-    made_up.save(run, Unit(1, 0), optimizer={"rewind": {"0000": np.zeros(1)}})
-    made_up.save(run, Unit(1, 2, "random_mask"))
-    assert files(run.path) == [
+    fakes.save(run, Unit(1, 0), optimizer={"rewind": {"0000": np.zeros(1)}})
+    fakes.save(run, Unit(1, 2, "random_mask"))
+    assert names_of_files(run.path) == [
         "config.backup.json",
         "config.json",
         "environment.backup.json",
@@ -49,11 +49,11 @@ def test_files_stand_where_the_readme_says(run):
 def test_what_is_saved_comes_back(run):
     unit = Unit(2, 1, "reinit")
     assert not run.is_done(unit)
-    made_up.save(run, unit, optimizer={"final": {"0000": np.arange(3)}})
+    fakes.save(run, unit, optimizer={"final": {"0000": np.arange(3)}})
     again = Run.load(run.path)
     assert again.is_done(unit)
-    assert again.config == made_up.experiment()
-    assert again.environments() == [made_up.ENVIRONMENT]
+    assert again.config == fakes.experiment()
+    assert again.environments() == [fakes.ENVIRONMENT]
     assert again.ticket(unit).masks["w"].tolist() == [True, False]
     assert again.optimizer(unit, "final")["0000"].tolist() == [0, 1, 2]
     assert again.history(unit).validation_loss.tolist() == [0.2]
@@ -75,28 +75,28 @@ def test_a_level_is_done_when_its_manifest_is_there_and_is_whole_then(run, monke
     optimizer = {"rewind": {"0000": np.zeros(1)}}
     monkeypatch.setattr(failpoints, "reach", reach)
     with pytest.raises(Killed):
-        made_up.save(run, Unit(1, 0), optimizer=optimizer)
+        fakes.save(run, Unit(1, 0), optimizer=optimizer)
     monkeypatch.undo()
     assert run.is_done(Unit(1, 0)) == (site == "manifest" and moment in ("renamed", "done"))
     run.tidy(Unit(1, 0))
     if not run.is_done(Unit(1, 0)):
-        made_up.save(run, Unit(1, 0), optimizer=optimizer)
+        fakes.save(run, Unit(1, 0), optimizer=optimizer)
     assert [(path.name, fault) for path, fault in run.verify(Unit(1, 0))] == [
         (name, "") for name in ("manifest.json", "history.csv", "metrics.json", "optimizer.tfl", "ticket.tfl")
     ]
-    assert not [name for name in files(run.path) if ".tmp" in name]
+    assert not [name for name in names_of_files(run.path) if ".tmp" in name]
 
 
 def test_results_are_never_written_twice(run):
-    made_up.save(run, Unit(1, 0))
+    fakes.save(run, Unit(1, 0))
     with pytest.raises(RunError, match=r"never written twice"):
-        made_up.save(run, Unit(1, 0))
+        fakes.save(run, Unit(1, 0))
 
 
 @pytest.mark.parametrize("name", ["ticket.tfl", "history.csv", "metrics.json", "optimizer.tfl"])
 def test_a_damaged_file_is_found_and_the_way_out_named(run, name):
     unit = Unit(1, 0)
-    made_up.save(run, unit, optimizer={"rewind": {"0000": np.zeros(1)}})
+    fakes.save(run, unit, optimizer={"rewind": {"0000": np.zeros(1)}})
     read = {
         "ticket.tfl": run.ticket,
         "history.csv": run.history,
@@ -144,7 +144,7 @@ def test_a_config_of_what_is_not_known_here_is_named(run, change, message):
     checksum = hashlib.sha256(content).hexdigest()
     sealed_by_hand = content[:-3] + b',\n  "sha256": "%s"\n}\n' % checksum.encode()
     (run.path / "config.json").write_bytes(sealed_by_hand)
-    with pytest.raises(RunError, match=rf"config.json cannot be used here: {message}.* --parts=MODULE"):
+    with pytest.raises(RunError, match=rf"config.json cannot be used here: {message}.* --plugins=MODULE"):
         Run.load(run.path)
 
 
@@ -152,14 +152,14 @@ def test_a_run_that_was_killed_before_it_had_a_config_can_start_again(tmp_path):
     (tmp_path / "run.lock").write_text("1")
     generations.write(tmp_path, "environment", {"environments": [{"of": "the process that was killed"}]})
     (tmp_path / ".config.json.tmp").write_text("{")
-    run = opening.open_run(tmp_path, made_up.experiment(), made_up.ENVIRONMENT)
-    assert run.config == made_up.experiment()
-    assert run.environments() == [made_up.ENVIRONMENT]
+    run = open_run.open_run(tmp_path, fakes.experiment(), fakes.ENVIRONMENT)
+    assert run.config == fakes.experiment()
+    assert run.environments() == [fakes.ENVIRONMENT]
 
 
 @pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"sha256": {}}'])
 def test_a_damaged_manifest_is_named_with_the_way_out(run, content):
-    made_up.save(run, Unit(1, 0))
+    fakes.save(run, Unit(1, 0))
     (run.path / "replicate_1/level_00/manifest.json").write_text(content)
     for read in (run.metrics, run.ticket, run.history):
         with pytest.raises(DamageError, match=r"manifest.json is damaged: .*end. Delete .*level_00 to have it redone"):
@@ -169,18 +169,18 @@ def test_a_damaged_manifest_is_named_with_the_way_out(run, content):
 
 @pytest.mark.parametrize("name", ["../../config.json", "/etc/hostname", "a/b"])
 def test_a_manifest_names_files_beside_it_and_no_others(run, name):
-    made_up.save(run, Unit(1, 0))
+    fakes.save(run, Unit(1, 0))
     path = run.path / "replicate_1/level_00/manifest.json"
-    manifest = sealed.unseal(path.read_bytes())
+    manifest = files.unseal(path.read_bytes())
     manifest["files"][name] = manifest["files"]["ticket.tfl"]
-    path.write_bytes(sealed.seal(manifest))
+    path.write_bytes(files.seal(manifest))
     with pytest.raises(DamageError, match=r"manifest.json is damaged: it is no manifest"):
         run.ticket(Unit(1, 0))
 
 
 @pytest.mark.parametrize("content", [None, "", "[" * 10_000, "[]", "{}", '{"seconds": "1"}', '{"seconds": NaN}'])
 def test_how_long_a_training_took_is_known_or_not(run, content):
-    made_up.save(run, Unit(1, 0))
+    fakes.save(run, Unit(1, 0))
     path = run.path / "replicate_1/level_00/timing.json"
     path.unlink() if content is None else path.write_text(content)
     assert run.seconds(Unit(1, 0)) is None
@@ -191,24 +191,24 @@ def test_the_two_newest_states_of_a_training_are_kept_until_it_is_done(run):
     unit = Unit(2, 1)
     assert run.steps(unit) == []
     for step in (100, 1000, 200, 300):
-        run.save_state(unit, step, made_up.state(step))
+        run.save_state(unit, step, fakes.state(step))
     assert run.steps(unit) == [1000, 300]
-    assert files(run.folder(unit)) == ["state_0000000300.tfl", "state_0000001000.tfl"]
+    assert names_of_files(run.folder(unit)) == ["state_0000000300.tfl", "state_0000001000.tfl"]
     found, variables, by_replica = progress.unpack(run.state(unit, 300))
-    expected, _, _ = progress.unpack(made_up.state(300))
+    expected, _, _ = progress.unpack(fakes.state(300))
     assert (found.step, found.history, found.losses) == (300, expected.history, expected.losses)
     assert variables["optimizer"]["0000"] == 300
     assert by_replica["bias"].shape == (2, 3)
     run.drop_state(unit, 1000)
     assert run.steps(unit) == [300]
-    made_up.save(run, unit)
+    fakes.save(run, unit)
     assert run.steps(unit) == []
 
 
 def test_a_state_of_another_training_or_experiment_is_refused(run, tmp_path):
     unit = Unit(2, 1)
-    run.save_state(unit, 100, made_up.state(100))
-    other = opening.open_run(tmp_path / "other", made_up.experiment(seed=1), made_up.ENVIRONMENT)
+    run.save_state(unit, 100, fakes.state(100))
+    other = open_run.open_run(tmp_path / "other", fakes.experiment(seed=1), fakes.ENVIRONMENT)
     for stranger, place in ((run, Unit(2, 2)), (run, Unit(1, 1)), (run, Unit(2, 1, "reinit")), (other, unit)):
         path = stranger.state_path(place, 100)
         path.parent.mkdir(parents=True)
@@ -216,12 +216,12 @@ def test_a_state_of_another_training_or_experiment_is_refused(run, tmp_path):
         with pytest.raises(DamageError, match=r"state_0000000100.tfl is damaged: it belongs to another training\.$"):
             stranger.state(place, 100)
         assert [fault for _, fault in stranger.verify(place)] != [""]
-    longer = opening.open_run(run.path, made_up.experiment(replicates=9), made_up.ENVIRONMENT)
+    longer = open_run.open_run(run.path, fakes.experiment(replicates=9), fakes.ENVIRONMENT)
     assert longer.state(unit, 100).metadata["step"] == 100  # the same experiment, extended
 
 
 def test_of_a_state_only_what_the_training_has_is_read(run):
-    run.save_state(Unit(1, 0), 100, made_up.state(100))
+    run.save_state(Unit(1, 0), 100, fakes.state(100))
     group = {"w": (2,), "bias": (3,)}
     shapes = {"weights": group, "optimizer": {"0000": (), "0001": (2,)}, "masks": {"w": (2,)}}
     whole = progress.shapes({name: shapes[name] for name in ("weights", "optimizer")}, [20], {"w": (2,)}, replicas=2)
@@ -234,16 +234,16 @@ def test_of_a_state_only_what_the_training_has_is_read(run):
 
 def test_tidying_removes_leftovers_and_nothing_else(run):
     run.tidy(Unit(1, 0))
-    run.save_state(Unit(1, 0), 100, made_up.state(100))
+    run.save_state(Unit(1, 0), 100, fakes.state(100))
     for name in (".state_0000000200.tfl.tmp", ".ticket.tfl.tmp", "note.txt"):
         (run.folder(Unit(1, 0)) / name).touch()
     run.tidy(Unit(1, 0))
-    assert files(run.folder(Unit(1, 0))) == ["note.txt", "state_0000000100.tfl"]
+    assert names_of_files(run.folder(Unit(1, 0))) == ["note.txt", "state_0000000100.tfl"]
 
 
 def test_a_state_that_goes_away_while_one_looks_is_no_fault(run, monkeypatch):
     for step in (100, 200):
-        run.save_state(Unit(1, 0), step, made_up.state(step))
+        run.save_state(Unit(1, 0), step, fakes.state(step))
     found = run.verify(Unit(1, 0))
     assert next(found) == (run.state_path(Unit(1, 0), 200), "")
     run.drop_state(Unit(1, 0), 100)
@@ -251,14 +251,14 @@ def test_a_state_that_goes_away_while_one_looks_is_no_fault(run, monkeypatch):
 
 
 def test_what_is_not_a_number_is_stored_as_strict_json(run):
-    made_up.save(run, Unit(1, 0), metrics={**made_up.metrics(Unit(1, 0)), "test_loss": float("nan")})
+    fakes.save(run, Unit(1, 0), metrics={**fakes.metrics(Unit(1, 0)), "test_loss": float("nan")})
     assert run.metrics(Unit(1, 0))["test_loss"] is None
     assert "NaN" not in (run.path / "replicate_1/level_00/metrics.json").read_text()
 
 
 def test_a_name_that_no_file_can_have_is_one_error(tmp_path):
     with pytest.raises(RunError, match="cannot be read: File name too long"):
-        opening.existing_run(tmp_path / ("x" * 300), made_up.experiment())
+        open_run.existing_run(tmp_path / ("x" * 300), fakes.experiment())
 
 
 def test_a_directory_without_a_run_is_named(tmp_path):
@@ -269,35 +269,35 @@ def test_a_directory_without_a_run_is_named(tmp_path):
 def test_a_foreign_directory_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(RunError, match=r"exists and is not a run directory. Choose a new or an empty one"):
-        opening.open_run(tmp_path, made_up.experiment(), {})
-    assert files(tmp_path) == ["thesis.txt"]
+        open_run.open_run(tmp_path, fakes.experiment(), {})
+    assert names_of_files(tmp_path) == ["thesis.txt"]
 
 
 def test_a_path_that_cannot_be_a_directory_is_one_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot be written: Not a directory"):
-        opening.open_run(tmp_path / "file" / "run", made_up.experiment(), {})
+        open_run.open_run(tmp_path / "file" / "run", fakes.experiment(), {})
 
 
 @pytest.mark.parametrize(
     "more", [{"replicates": 4}, {"prune": Prune(levels=3)}, {"controls": ("random_mask", "reinit")}]
 )
 def test_more_levels_replicates_or_controls_extend_a_run(tmp_path, more):
-    opening.open_run(tmp_path / "run", made_up.experiment(controls=("reinit",)), {})
-    asked = made_up.experiment(**{"controls": ("reinit",), **more})
-    assert opening.open_run(tmp_path / "run", asked, {}).config == asked
+    open_run.open_run(tmp_path / "run", fakes.experiment(controls=("reinit",)), {})
+    asked = fakes.experiment(**{"controls": ("reinit",), **more})
+    assert open_run.open_run(tmp_path / "run", asked, {}).config == asked
     assert Run.load(tmp_path / "run").config == asked
 
 
 def test_fewer_controls_leave_a_run_as_it_is(run):
     before = (run.path / "config.json").read_bytes()
-    opening.open_run(run.path, made_up.experiment(controls=("reinit",)), made_up.ENVIRONMENT)
+    open_run.open_run(run.path, fakes.experiment(controls=("reinit",)), fakes.ENVIRONMENT)
     assert (run.path / "config.json").read_bytes() == before
 
 
 def test_a_run_only_grows(run):
-    asked = made_up.experiment(replicates=1, controls=(), prune=Prune(levels=5))
-    assert opening.open_run(run.path, asked).config == made_up.experiment(prune=Prune(levels=5))
+    asked = fakes.experiment(replicates=1, controls=(), prune=Prune(levels=5))
+    assert open_run.open_run(run.path, asked).config == fakes.experiment(prune=Prune(levels=5))
 
 
 @pytest.mark.parametrize(
@@ -310,23 +310,23 @@ def test_a_run_only_grows(run):
 def test_another_experiment_is_refused_with_the_difference(run, other, message):
     before = (run.path / "config.json").read_bytes()
     with pytest.raises(RunError, match=message):
-        opening.open_run(run.path, made_up.experiment(**other), {})
+        open_run.open_run(run.path, fakes.experiment(**other), {})
     assert (run.path / "config.json").read_bytes() == before
 
 
 def test_a_directory_may_be_held_before_it_is_a_run(tmp_path):
-    with opening.lock(tmp_path / "run"):
-        opening.open_run(tmp_path / "run", made_up.experiment(), {})
+    with open_run.lock(tmp_path / "run"):
+        open_run.open_run(tmp_path / "run", fakes.experiment(), {})
     with pytest.raises(RunError, match=r"cannot be written: File exists"):
-        opening.lock(tmp_path / "run" / "config.json").__enter__()
+        open_run.lock(tmp_path / "run" / "config.json").__enter__()
 
 
 def test_a_run_that_was_moved_away_is_not_begun_anew_by_what_it_still_writes(run, tmp_path):
     unit = Unit(1, 0)
     run.path.rename(tmp_path / "elsewhere")
     for write in (
-        lambda: made_up.save(run, unit),
-        lambda: run.save_state(unit, 3, made_up.TICKET),
+        lambda: fakes.save(run, unit),
+        lambda: run.save_state(unit, 3, fakes.TICKET),
         lambda: run.write_report(dict),
     ):
         with pytest.raises(RunError, match=r"has gone while it was worked on. Find it, and give its new place as"):
@@ -339,14 +339,14 @@ def test_a_training_whose_folder_is_a_file_is_an_error_when_it_is_stored(run):
     (run.path / "replicate_1/level_00").write_text("x")
     run.tidy(Unit(1, 0))
     with pytest.raises(RunError, match=r"level_00/history.csv cannot be written: "):
-        made_up.save(run, Unit(1, 0))
+        fakes.save(run, Unit(1, 0))
 
 
 def test_the_report_is_replaced_whole(run, monkeypatch):
     run.write_report(lambda: {"a.txt": b"old"})
     folder = run.write_report(lambda: {"a.txt": b"new"})
     assert (folder / "a.txt").read_bytes() == b"new"
-    assert files(folder) == ["a.txt", "report.lock"]
+    assert names_of_files(folder) == ["a.txt", "report.lock"]
     monkeypatch.setattr(storage, "_PATIENCE_WITH_REPORTS", 0.1)
     with locks.hold(folder / "report.lock", "it"), pytest.raises(RunError, match=r"works on the report of .*run; wait"):
         run.write_report(lambda: {"a.txt": b"newer"})
@@ -363,9 +363,9 @@ def test_two_commands_that_end_together_write_their_reports_in_turn(run):
 
 
 def test_a_manifest_holds_size_and_checksum_of_the_files_beside_it_and_says_whose_it_is(run):
-    made_up.save(run, Unit(1, 1, "reinit"))
+    fakes.save(run, Unit(1, 1, "reinit"))
     folder = run.path / "replicate_1/controls/reinit/level_01"
-    content = sealed.unseal((folder / "manifest.json").read_bytes())
+    content = files.unseal((folder / "manifest.json").read_bytes())
     assert [content[name] for name in ("replicate", "level", "control")] == [1, 1, "reinit"]
     assert content["experiment"] == config_lib.fingerprint(run.config)
     for name, entry in content["files"].items():
@@ -376,8 +376,8 @@ def test_a_manifest_holds_size_and_checksum_of_the_files_beside_it_and_says_whos
 
 def test_a_worker_sees_the_run_of_the_chief_or_says_why_not(tmp_path):
     with pytest.raises(RunError, match=r"is not there, yet the chief has made it. All workers need one run directory"):
-        opening.opened_by_chief(tmp_path / "run", made_up.experiment())
-    opening.open_run(tmp_path / "run", made_up.experiment(), {})
-    assert opening.opened_by_chief(tmp_path / "run", made_up.experiment()).config == made_up.experiment()
+        open_run.opened_by_chief(tmp_path / "run", fakes.experiment())
+    open_run.open_run(tmp_path / "run", fakes.experiment(), {})
+    assert open_run.opened_by_chief(tmp_path / "run", fakes.experiment()).config == fakes.experiment()
     with pytest.raises(RunError, match=r"The chief was asked for less than this worker .*Give all the same command"):
-        opening.opened_by_chief(tmp_path / "run", made_up.experiment(replicates=4))
+        open_run.opened_by_chief(tmp_path / "run", fakes.experiment(replicates=4))

@@ -2,13 +2,13 @@
 
 import dataclasses
 
-import made_up
+import fakes
 import numpy as np
 import pytest
 import tiny
 
 from tf_lottery import data, models
-from tf_lottery.experiment import imp, opening, plan, stability
+from tf_lottery.experiment import imp, open_run, plan, stability
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Run, Unit
@@ -35,7 +35,7 @@ def experiment(rewind_to="5it", **changes):
 
 
 def found(path, config, setups=None):
-    run, setups = opening.open_run(path, config, {}), setups or Setups(made_up.settled(config))
+    run, setups = open_run.open_run(path, config, {}), setups or Setups(fakes.settled(config))
     for unit in plan.units(run.config):
         imp.train_unit(run, setups, unit)
     return run
@@ -90,8 +90,8 @@ def test_variants_that_train_alike_are_trained_densely_once(tmp_path, monkeypatc
 
 
 def test_a_sweep_killed_between_the_variants_of_one_dense_network_stores_the_others(tmp_path, sweep):
-    config, setups = sweep.config, Setups(made_up.settled(sweep.config))
-    run = opening.open_run(tmp_path / "run", config, {})
+    config, setups = sweep.config, Setups(fakes.settled(sweep.config))
+    run = open_run.open_run(tmp_path / "run", config, {})
     save = Run.save
 
     def killed(self, unit, **results):
@@ -126,7 +126,7 @@ def reordered(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "build", lambda name, input_shape, num_classes: tiny.convolutional())
         patch.setitem(data.SOURCES, "tiny", lambda: tiny.DATASET)
-        measured = Stability(levels=(1,), orders=2, points=3)
+        measured = Stability(levels=(1,), shuffle_seeds=2, points=3)
         config = experiment(stability=measured, controls=("random_mask", "reinit"))
         yield found(tmp_path_factory.mktemp("runs") / "orders", config)
 
@@ -136,19 +136,19 @@ def test_further_data_orders_start_where_the_first_one_did(reordered):
     for level, control in ((0, ""), (1, ""), (1, "random_mask")):
         first = reordered.ticket(Unit(1, level, control))
         for order in (1, 2):
-            unit = Unit(1, level, control, order=order)
+            unit = Unit(1, level, control, shuffle_seed=order)
             ticket = reordered.ticket(unit)
             assert same(ticket.masks, first.masks)
             start = dense.weights["rewind"] if level == 0 else first.weights["rewind"]
             assert same(ticket.weights["rewind"], start)
             assert not same(ticket.weights["final"], first.weights["final"])
             assert reordered.metrics(unit)["from_step"] == 5
-    ends = [reordered.ticket(Unit(1, 1, order=order)).weights["final"] for order in (1, 2)]
+    ends = [reordered.ticket(Unit(1, 1, shuffle_seed=order)).weights["final"] for order in (1, 2)]
     assert not same(*ends)
 
 
 def test_a_line_goes_from_the_end_of_the_first_data_order_to_that_of_the_other(reordered):
-    for unit in (Unit(1, 0, order=1), Unit(1, 1, "random_mask", order=2)):
+    for unit in (Unit(1, 0, shuffle_seed=1), Unit(1, 1, "random_mask", shuffle_seed=2)):
         line = reordered.line(unit)
         assert line.share.tolist() == [0, 0.5, 1]
         assert line.test_error.between(0, 1).all()
@@ -156,16 +156,16 @@ def test_a_line_goes_from_the_end_of_the_first_data_order_to_that_of_the_other(r
 
 
 def test_a_line_ends_at_the_errors_of_both_networks_where_their_statistics_are_kept(tmp_path):
-    measured = Stability(levels=(1,), orders=1, points=4, fresh_statistics=False)
+    measured = Stability(levels=(1,), shuffle_seeds=1, points=4, fresh_statistics=False)
     run = found(tmp_path / "run", experiment(stability=measured))
-    for unit, other in ((Unit(1, 0), Unit(1, 0, order=1)), (Unit(1, 1), Unit(1, 1, order=1))):
+    for unit, other in ((Unit(1, 0), Unit(1, 0, shuffle_seed=1)), (Unit(1, 1), Unit(1, 1, shuffle_seed=1))):
         line = run.line(other)
         ends = [1 - run.metrics(each)["test_accuracy"] for each in (unit, other)]
         assert [line.test_error.iloc[0], line.test_error.iloc[-1]] == pytest.approx(ends, abs=1e-12)
 
 
 def stability_of(path, rewind_to="5it", fraction=0.5, **changes):
-    config = experiment(rewind_to, stability=Stability(levels=(1,), orders=1, points=0), **changes)
+    config = experiment(rewind_to, stability=Stability(levels=(1,), shuffle_seeds=1, points=0), **changes)
     config.prune.fraction = fraction
     frame = stability.rows(found(path, config))
     return frame[frame.weight == "all"].set_index(["level", "kind", "sample"])
@@ -182,7 +182,7 @@ def test_where_nothing_is_pruned_stability_to_pruning_is_0(tmp_path):
 def test_in_one_data_order_stability_to_data_order_is_0(tmp_path, monkeypatch):
     of_unit = imp.seeding.of_unit
     monkeypatch.setattr(
-        imp.seeding, "of_unit", lambda config, unit: of_unit(config, dataclasses.replace(unit, order=0))
+        imp.seeding, "of_unit", lambda config, unit: of_unit(config, dataclasses.replace(unit, shuffle_seed=0))
     )
     frame = stability_of(tmp_path / "run")
     assert (frame.loc[1, "data_order"][["distance", "angle"]] == 0).all(axis=None)

@@ -28,7 +28,7 @@ def test_the_defaults_make_sense():
         ("prune.rewind", "lr", "must be one of weights, learning_rate, none"),
         ("prune.rewind_to", "5e", 'written "500it"'),
         ("data.name", "minst", "must be one of cifar10, .*, mnist, mnist1d"),
-        ("data_order", "random", "must be one of replay, fresh"),
+        ("shuffle", "random", "must be one of replay, fresh"),
         ("controls", ("shuffle",), "must be one of random_mask, reinit"),
         ("controls", "reinit", r"`controls` must be a tuple of texts, as in \('reinit',\). Received: 'reinit'"),
         ("controls", ("reinit", "reinit"), "must name each control once"),
@@ -95,8 +95,10 @@ def test_stability_is_of_levels_that_there_are():
             check(asked(levels))
     with pytest.raises(ConfigError, match=r"must name each level once. Received: \(1, 1\)"):
         check(asked((1, 1)))
-    with pytest.raises(ConfigError, match=r"`stability.orders` must be a whole number of at least 1\. Received: 0"):
-        check(asked((1,), orders=0))
+    with pytest.raises(
+        ConfigError, match=r"`stability.shuffle_seeds` must be a whole number of at least 1\. Received: 0"
+    ):
+        check(asked((1,), shuffle_seeds=0))
     for points in (1, 2):
         with pytest.raises(ConfigError, match=rf"`stability.points` must be 0, or at least 3.*Received: {points}$"):
             check(asked((1,), points=points))

@@ -52,7 +52,7 @@ def test_variants_share_a_dense_network_unless_they_train_otherwise():
     config = sweep(
         "k=0:",
         "k=60: prune.rewind_to=60it",
-        "one-shot: prune.levels=1; data_order=fresh",
+        "one-shot: prune.levels=1; shuffle=fresh",
         "low: train.learning_rate=0.01",
         "bare: prune.exclude=('output',)",
     )
@@ -68,7 +68,7 @@ def test_variants_share_a_dense_network_unless_they_train_otherwise():
         (("a/b: prune.levels=1",), "Received: 'a/b: prune.levels=1'"),
         (("../b:",), "a label of letters"),
         ((":",), "a label of letters"),
-        (("controls:",), "not level_…, data_order_… or controls"),
+        (("controls:",), "not level_…, shuffle_seed_… or controls"),
         (("level_01:",), "a label of letters"),
         (("a:", "a: prune.levels=1"), "a label each, capitals or not. Received: a, a"),
         (("b:", "a:", "A: prune.levels=1"), "Received: a, A"),

@@ -1,7 +1,7 @@
 from concurrent.futures import Future
 from types import SimpleNamespace
 
-import made_up
+import fakes
 import pytest
 
 from tf_lottery.errors import PruningError, RunError, StoppedError
@@ -10,7 +10,7 @@ from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.experiment.workers import Workers
-from tf_lottery.topology import ONE_DEVICE, Topology
+from tf_lottery.training.topology import ONE_DEVICE, Topology
 
 
 class Inline:
@@ -74,7 +74,7 @@ def perform(pool, units, run):
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_every_unit_is_done_once_and_after_what_it_needs(tmp_path, jobs):
-    run = made_up.run(tmp_path / "run")
+    run = fakes.run(tmp_path / "run")
     units, needs = plan.units(run.config), plan.needs(run.config)
     done = perform(pool(jobs), units, run)
     assert sorted(done) == sorted(units)
@@ -83,12 +83,12 @@ def test_every_unit_is_done_once_and_after_what_it_needs(tmp_path, jobs):
 
 
 def test_what_was_done_before_is_not_waited_for(tmp_path):
-    run = made_up.run(tmp_path / "run")
+    run = fakes.run(tmp_path / "run")
     assert perform(pool(1), [Unit(1, 2, "reinit")], run) == [Unit(1, 2, "reinit")]
 
 
 def test_a_failure_stops_what_builds_on_it_and_nothing_else(tmp_path):
-    run = made_up.run(tmp_path / "run")
+    run = fakes.run(tmp_path / "run")
     units = plan.units(run.config)
     made = pool(2, failing=[Unit(1, 1)])
     with pytest.raises(PruningError, match="no replicate 1, level 1"):
@@ -99,7 +99,7 @@ def test_a_failure_stops_what_builds_on_it_and_nothing_else(tmp_path):
 
 @pytest.mark.parametrize(("topology", "goes_on"), [(ONE_DEVICE, True), (Topology("mirrored", 2), False)])
 def test_one_of_several_workers_that_cannot_write_leaves_the_others_no_training_to_wait_in(tmp_path, topology, goes_on):
-    run = made_up.run(tmp_path / "run")
+    run = fakes.run(tmp_path / "run")
     made = pool(1, failing=[Unit(1, 0)], error=RunError, topology=topology)
     with pytest.raises(RunError, match="no replicate 1, level 0"):
         perform(made, plan.units(run.config), run)
@@ -108,7 +108,7 @@ def test_one_of_several_workers_that_cannot_write_leaves_the_others_no_training_
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, StoppedError])
 def test_who_is_to_stop_tells_all_trainings_and_waits_for_them(tmp_path, error):
-    run = made_up.run(tmp_path / "run")
+    run = fakes.run(tmp_path / "run")
     made, watcher = pool(1, failing=[Unit(1, 1)], error=error), Done()
     with pytest.raises(error):
         made.perform(run, plan.needs(run.config), watcher)

@@ -7,10 +7,10 @@ import pytest
 import tiny
 from whole_numbers import chain, dense, kept, norm, outputs, values
 
-from tf_lottery import layers, model_masks
 from tf_lottery.errors import ExportError, ModelError
 from tf_lottery.export.compaction import Finding, analyse, compact
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, model_masks
 
 SPARE = "1 idle unit stays: every layer keeps at least one"
 
@@ -328,7 +328,7 @@ def test_a_subclassed_model_is_returned_as_it_is_with_the_reason():
 
 
 def test_masks_are_applied_and_gone():
-    model = layers.make_prunable(tiny.dense())
+    model = conversion.make_prunable(tiny.dense())
     masks = model_masks.get_masks(model)
     masks["dense/kernel"][:, 1:] = False
     model_masks.set_masks(model, masks)
@@ -336,7 +336,9 @@ def test_masks_are_applied_and_gone():
     assert [type(layer).__name__ for layer in smaller.layers] == ["Flatten", "Dense", "Dense"]
     assert smaller.layers[1].units == 1
     assert smaller.layers[1].kernel.constraint is None
-    np.testing.assert_allclose(outputs(smaller, [tiny.X]), outputs(layers.plain(model), [tiny.X]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        outputs(smaller, [tiny.X]), outputs(conversion.plain(model), [tiny.X]), rtol=1e-5, atol=1e-6
+    )
     assert model.layers[1].layer.units == 4
 
 

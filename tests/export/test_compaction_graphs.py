@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from whole_numbers import examples, kept, norm, outputs, spread_numbers
 
-from tf_lottery import layers
 from tf_lottery.export.compaction import compact
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion
 
 L = keras.layers
 
@@ -90,7 +90,7 @@ def doubles():
     keras.backend.clear_session()
 
 
-def laws(data, seed, density):
+def all_properties(data, seed, density):
     model = graph(data.draw)  # not in a strategy: Keras draws random numbers
     spread_numbers(model, np.random.default_rng(seed), density)
     kept(model, seed)
@@ -102,21 +102,21 @@ DRAWN = given(st.data(), st.integers(0, 2**16), st.sampled_from([0.1, 0.3, 0.6, 
 @settings(max_examples=8)
 @DRAWN
 def test_graphs_of_whole_numbers_give_the_same_bits(data, seed, density):
-    laws(data, seed, density)
+    all_properties(data, seed, density)
 
 
 @pytest.mark.slow
 @settings(max_examples=25)
 @DRAWN
 def test_more_graphs_of_whole_numbers_give_the_same_bits(data, seed, density):
-    laws(data, seed, density)
+    all_properties(data, seed, density)
 
 
 @pytest.mark.nightly
 @settings(max_examples=300)
 @DRAWN
 def test_many_graphs_of_whole_numbers_give_the_same_bits(data, seed, density):
-    laws(data, seed, density)
+    all_properties(data, seed, density)
 
 
 @pytest.mark.slow
@@ -130,5 +130,5 @@ def test_graphs_of_any_numbers_give_nearly_the_same(data, seed):
         if "variance" not in variable.name and "seed" not in variable.name:
             variable.assign(np.asarray(variable) * rng.uniform(0.5, 1.5, variable.shape))
     inputs = examples(model, seed)
-    for before, after in zip(outputs(layers.plain(model), inputs), outputs(compact(model), inputs), strict=True):
+    for before, after in zip(outputs(conversion.plain(model), inputs), outputs(compact(model), inputs), strict=True):
         np.testing.assert_allclose(before, after, rtol=1e-9, atol=1e-9 * max(1, np.abs(before).max()))

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 from whole_numbers import chain, dense, examples, kept, norm, outputs, values
 
-from tf_lottery import keras_api, layers
+from tf_lottery import keras_compat
 from tf_lottery.export.compaction import activations, analyse, compact, kinds
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion
 
 CHANNELS = 4  # the first lives; the second is 0; the third is 3; the fourth lives, and nobody reads it
 
@@ -57,7 +58,7 @@ def test_channels_and_constants_pass(name, shape):
     layer = getattr(L, name)(**NEEDED.get(name, {}))
     model = model_around([layer], shape)
     if name in ("ELU", "LeakyReLU", "GlobalAveragePooling1D"):  # no whole numbers
-        model, smaller = layers.plain(model), compact(model)
+        model, smaller = conversion.plain(model), compact(model)
         inputs = examples(model)
         np.testing.assert_allclose(outputs(model, inputs), outputs(smaller, inputs), rtol=1e-6)
         assert smaller.get_layer("first").get_config()["filters" if len(shape) > 1 else "units"] == 1
@@ -194,12 +195,12 @@ def test_what_is_not_known_says_why(make, why):
     assert (found.units, found.kept) == (2, 2)
     assert found.why.endswith(why)
     inputs = examples(model)
-    np.testing.assert_array_equal(outputs(layers.plain(model), inputs), outputs(compact(model), inputs))
+    np.testing.assert_array_equal(outputs(conversion.plain(model), inputs), outputs(compact(model), inputs))
 
 
 def unknown_weights():
     """A layer that is known, with weights that are not."""
-    return L.BatchNormalization(renorm=True) if keras_api.LEGACY else L.Dense(2, lora_rank=1)
+    return L.BatchNormalization(renorm=True) if keras_compat.LEGACY else L.Dense(2, lora_rank=1)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ def test_masks_of_time_steps_are_not_known():
     values(model.get_layer("hidden"), kernel=0)
     assert analyse(model)["hidden"].why.startswith("all stay: it is called with more than tensors")
     inputs = [np.array([[1, 2, 0]], "int32")]
-    np.testing.assert_array_equal(outputs(layers.plain(model), inputs), outputs(compact(model), inputs))
+    np.testing.assert_array_equal(outputs(conversion.plain(model), inputs), outputs(compact(model), inputs))
 
 
 def test_sequences_are_read_by_recurrent_layers_as_a_whole():
@@ -302,7 +303,7 @@ def test_dtypes_and_their_policies_stay(policy):
     values(model.layers[2], kernel=1)
     assert kept(model) == {"dense": 1, "dense_1": 2, "dense_2": 1}
     smaller = compact(model)
-    for before, after in zip(layers.plain(model).layers, smaller.layers, strict=True):
+    for before, after in zip(conversion.plain(model).layers, smaller.layers, strict=True):
         assert before.compute_dtype == after.compute_dtype
         assert [v.dtype for v in before.weights] == [v.dtype for v in after.weights]
 

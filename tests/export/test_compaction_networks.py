@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import keras_api, layers, model_masks, models, tfmot_bridge
+from tf_lottery import keras_compat, models
 from tf_lottery.export.compaction import analyse, compact
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, model_masks, tfmot_bridge
 
 SHAPES = {"lenet_300_100": (28, 28, 1)}
 
@@ -16,9 +17,9 @@ SHAPES = {"lenet_300_100": (28, 28, 1)}
 def trained_a_little(model, seed=0):
     """Biases and statistics like those of trained networks: zeros everywhere would hide what is not folded."""
     rng = np.random.default_rng(seed)
-    for layer in keras_api.all_layers(model):
-        variables = keras_api.own_variables(layer)
-        for name, variable in zip(keras_api.names_in(layer, variables), variables, strict=True):
+    for layer in keras_compat.all_layers(model):
+        variables = keras_compat.own_variables(layer)
+        for name, variable in zip(keras_compat.names_in(layer, variables), variables, strict=True):
             if name in ("gamma", "moving_variance"):
                 variable.assign(rng.uniform(0.5, 1.5, variable.shape))
             elif name in ("bias", "beta", "moving_mean"):
@@ -29,7 +30,7 @@ def trained_a_little(model, seed=0):
 
 
 def pruned(model, density, seed=0):
-    model = layers.make_prunable(trained_a_little(model), exclude=lambda name: "dw" in name or "depthwise" in name)
+    model = conversion.make_prunable(trained_a_little(model), exclude=lambda name: "dw" in name or "depthwise" in name)
     rng = np.random.default_rng(seed)
     masks = {name: rng.random(mask.shape) < density for name, mask in model_masks.get_masks(model).items()}
     model_masks.set_masks(model, masks)
@@ -52,7 +53,7 @@ def parameters_left(model):
     predicts_the_same(model, smaller)
     sizes = {name: finding.kept for name, finding in analyse(model).items()}
     assert sizes == {name: finding.units for name, finding in analyse(smaller).items()}
-    return smaller.count_params() / layers.plain(model).count_params()
+    return smaller.count_params() / conversion.plain(model).count_params()
 
 
 @pytest.mark.slow
@@ -81,7 +82,7 @@ def test_networks_of_keras_applications(name):
     assert parameters_left(pruned(model, 0.3)) < 1
 
 
-@pytest.mark.skipif(not keras_api.LEGACY, reason="tfmot wraps models of legacy Keras only")
+@pytest.mark.skipif(not keras_compat.LEGACY, reason="tfmot wraps models of legacy Keras only")
 def test_models_that_tfmot_wrapped():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tfmot imports distutils
@@ -93,4 +94,4 @@ def test_models_that_tfmot_wrapped():
     smaller = compact(model)
     assert [type(layer).__name__ for layer in smaller.layers] == ["Flatten", "Dense", "Dense"]
     assert smaller.layers[1].units == 2
-    predicts_the_same(layers.plain(model), smaller, 8)
+    predicts_the_same(conversion.plain(model), smaller, 8)

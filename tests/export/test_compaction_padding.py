@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from whole_numbers import chain, outputs, values
 
 from tf_lottery.export.compaction import padding
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 
 def test_the_middle_of_three_taps_never_leaves_the_image():

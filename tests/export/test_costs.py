@@ -5,10 +5,11 @@ import tensorflow as tf
 import tiny
 
 import tf_lottery as tfl
-from tf_lottery import keras_api, layers, model_masks, models
+from tf_lottery import keras_compat, models
 from tf_lottery.errors import ModelError
 from tf_lottery.export.costs import costs, density
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, model_masks
 
 L = keras.layers
 
@@ -105,7 +106,7 @@ def test_zeros_are_told_apart_and_take_the_same_multiplications(build):
     for variable in model.trainable_variables:
         variable.assign(tf.ones(variable.shape))
     before = costs(model)
-    model = layers.make_prunable(model)
+    model = conversion.make_prunable(model)
     model_masks.set_masks(model, masks := tiny.half_masks(model))
     after = costs(model)
     assert before.nonzero - after.nonzero == sum((~mask).sum() for mask in masks.values())
@@ -143,9 +144,9 @@ def test_large_networks_cost_what_is_known_of_them():
 
 
 @pytest.mark.filterwarnings("ignore:distutils")  # which tfmot imports
-@pytest.mark.skipif(not keras_api.LEGACY, reason="tfmot wraps models of legacy Keras only")
+@pytest.mark.skipif(not keras_compat.LEGACY, reason="tfmot wraps models of legacy Keras only")
 def test_a_model_that_tfmot_wrapped_costs_what_it_costs_plain():
-    from tf_lottery.tfmot_bridge import import_tfmot
+    from tf_lottery.masking.tfmot_bridge import import_tfmot
 
     assert costs(import_tfmot().prune_low_magnitude(plain := tiny.convolutional())) == costs(plain)
 

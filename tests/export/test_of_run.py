@@ -1,6 +1,6 @@
 """A ticket of a run, in every form."""
 
-import made_up
+import fakes
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,14 +8,14 @@ import tensorflow as tf
 import tf_lottery as tfl
 from tf_lottery import data
 from tf_lottery.errors import DamageError, ExportError, RunError
-from tf_lottery.experiment import networks, opening
+from tf_lottery.experiment import networks, open_run
 from tf_lottery.experiment.config import Data, Experiment, Prune, Train
 from tf_lottery.experiment.imp import train_unit
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
-from tf_lottery.export import of_run, report
+from tf_lottery.export import comparison, of_run
 from tf_lottery.export.tflite import interpreter
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 TICKET = Unit(1, 1)
 
@@ -24,13 +24,13 @@ TICKET = Unit(1, 1)
 def run(tmp_path_factory):
     config = Experiment(
         replicates=1,
-        data=Data("digits", made_up=True),
+        data=Data("digits", synthetic=True),
         train=Train(steps="4it", evaluate_every="2it", batch_size=8),
         prune=Prune(levels=1, fraction=0.95),
         controls=("random_mask",),
     )
-    made = opening.open_run(tmp_path_factory.mktemp("runs") / "run", config, {})
-    setups = Setups(made_up.settled(config))
+    made = open_run.open_run(tmp_path_factory.mktemp("runs") / "run", config, {})
+    setups = Setups(fakes.settled(config))
     for unit in (Unit(1, 0), TICKET, Unit(1, 1, "random_mask")):
         train_unit(made, setups, unit)
     return made
@@ -42,14 +42,14 @@ def expected(run):
 
 
 def images():
-    return data.load("digits", made_up=True).test.x
+    return data.load("digits", synthetic=True).test.x
 
 
 def test_a_sparse_saved_model_predicts_the_bits_of_the_run(run, expected, tmp_path):
     path = of_run.export(run, TICKET, "saved_model", tmp_path / "model")
     (found,) = tf.saved_model.load(path).signatures["serving_default"](tf.constant(images())).values()
     assert np.array_equal(found, expected)
-    assert report.size(path) < 100_000 < report.size(of_run.export(run, TICKET, "keras"))
+    assert comparison.size(path) < 100_000 < comparison.size(of_run.export(run, TICKET, "keras"))
 
 
 def test_a_keras_file_is_a_plain_model(run, expected, tmp_path):
@@ -88,7 +88,7 @@ def test_a_ticket_file_is_that_of_the_run(run, tmp_path):
         (TICKET, "compact", "replicate_1_level_01_compact.keras"),
         (Unit(2, 11, "random_mask"), "ticket", "replicate_2_random_mask_level_11.tfl"),
         (Unit(1, 3, variant="k=0, low"), "tflite", "replicate_1_k=0,_low_level_03.tflite"),
-        (Unit(1, 3, order=2), "report", "replicate_1_data_order_2_level_03_report.csv"),
+        (Unit(1, 3, shuffle_seed=2), "report", "replicate_1_shuffle_seed_2_level_03_report.csv"),
     ],
 )
 def test_an_export_without_a_place_goes_to_one_that_says_what_it_is(run, unit, form, name):

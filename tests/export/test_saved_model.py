@@ -10,11 +10,12 @@ import tensorflow as tf
 import tiny
 from tiers import always, nightly, slow
 
-from tf_lottery import keras_api, layers, model_masks, models, naming
+from tf_lottery import keras_compat, models
 from tf_lottery.errors import ExportError, ModelError, RunError
 from tf_lottery.export import tracing
 from tf_lottery.export.saved_model import saved_model
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, model_masks, naming
 
 L = keras.layers
 DENSITIES = (1, 0.5, 0.2, 0.1, 0.05, 0.01, 0)
@@ -54,10 +55,10 @@ def masked(model, density=0.5, seed=0):
     """With random masks, and no weight at its initial value."""
     rng = np.random.default_rng(seed)
     for name, variable in naming.named_variables(model).items():
-        if not keras_api.is_random_state(variable):
+        if not keras_compat.is_random_state(variable):
             values = rng.normal(scale=0.1, size=variable.shape)
             variable.assign((values**2 if name.endswith("variance") else values).astype(np.float32))
-    model = layers.make_prunable(model)
+    model = conversion.make_prunable(model)
     masks = {name: rng.random(mask.shape) < density for name, mask in model_masks.get_masks(model).items()}
     model_masks.set_masks(model, masks)
     return model
@@ -68,7 +69,7 @@ def made(shape, *parts, **kwargs):
 
 
 def of_precision(policy):
-    with keras_api.precision(policy):
+    with keras_compat.precision(policy):
         return tiny.convolutional()
 
 
@@ -153,7 +154,7 @@ def read(*paths):
 
 def export(model, path, inputs):
     """Of `model`, to be read by another process from `path`; and of the same, stored densely."""
-    plain = layers.plain(model)
+    plain = conversion.plain(model)
     saved_model(model, path / "model")
     function = tracing.trace(plain)
     tf.saved_model.save(tracing.trackable(function), path / "dense", signatures=function)
@@ -170,7 +171,7 @@ def exported(tmp_path_factory):
         path.mkdir()
         model = masked(make())
         export(model, path, inputs)
-        found[name] = path, predicted(layers.plain(model), inputs)
+        found[name] = path, predicted(conversion.plain(model), inputs)
     read(*(path for path, _ in found.values()))
     return found
 
@@ -189,7 +190,9 @@ def same_bits(found, expected):
 def test_another_process_without_keras_predicts_the_bits_of_the_model(exported, name):
     path, expected = exported[name]
     assert same_bits(*read_back(path, "model", "dense"))
-    if not (name == "mixed_bfloat16" and keras_api.LEGACY):  # whose `predict` rounds otherwise than a dense SavedModel
+    if not (
+        name == "mixed_bfloat16" and keras_compat.LEGACY
+    ):  # whose `predict` rounds otherwise than a dense SavedModel
         assert same_bits(*read_back(path, "model"), expected)
 
 
@@ -277,7 +280,7 @@ def bound(model):
         share = np.mean(masks[name]) if name in masks else 1
         entropy = -sum(p * np.log2(p) for p in (share, 1 - share) if p)
         total += entries * (bits * share + entropy) / 8
-    return 1.05 * total + 20_000 + 4_000 * len(layers.plain(model).layers)
+    return 1.05 * total + 20_000 + 4_000 * len(conversion.plain(model).layers)
 
 
 EVERY = [(dtype, density) for dtype in ("float32", "float16", "bfloat16") for density in DENSITIES]
@@ -286,18 +289,18 @@ ALWAYS = [*(("float32", density) for density in (1, 0.1, 0.01, 0)), ("float16", 
 
 @pytest.mark.parametrize(("dtype", "density"), always(*ALWAYS, among=EVERY))
 def test_it_takes_little_more_than_the_entropy_of_masks_and_kept_weights(tmp_path, dtype, density):
-    with keras_api.precision(dtype):
+    with keras_compat.precision(dtype):
         model = masked(made((300,), L.Dense(400, use_bias=False), L.Dense(100)), density)
     saved_model(model, tmp_path / "model")
     assert size(tmp_path / "model") < bound(model)
     loaded = tf.saved_model.load(tmp_path / "model")
-    assert same_bits(loaded.variables, map(keras_api.tf_variable, layers.plain(model).weights))
+    assert same_bits(loaded.variables, map(keras_compat.tf_variable, conversion.plain(model).weights))
 
 
 @pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional, tiny.nested, tiny.subclassed])
 def test_small_networks_keep_the_bound_too(tmp_path, build):
     saved_model(model := masked(build()), tmp_path / "model")
-    inside = len(naming.named_layers(layers.plain(model))) - len(model.layers)  # of layers made of layers
+    inside = len(naming.named_layers(conversion.plain(model))) - len(model.layers)  # of layers made of layers
     assert size(tmp_path / "model") < bound(model) + 4_000 * inside
 
 
@@ -357,7 +360,7 @@ def test_exporting_changes_neither_the_model_nor_what_becomes_of_it(tmp_path, bu
 def test_a_model_without_masks_and_a_stripped_one_are_exported_as_they_are(tmp_path):
     model = masked(tiny.dense())
     expected = model.predict(tiny.X, verbose=0)
-    saved_model(layers.strip_pruning(model), tmp_path / "model")
+    saved_model(conversion.strip_pruning(model), tmp_path / "model")
     np.testing.assert_array_equal(served(tmp_path / "model", tiny.X), expected)
 
 
@@ -482,7 +485,7 @@ def test_a_full_disk_is_one_error_and_leaves_what_was_there(tmp_path):
     # A limit on the size of files stands in for the disk: the system itself refuses to write on.
     saved_model(old := tiny.dense(), tmp_path / "model")
     code = (
-        "import resource, sys; from tf_lottery.errors import RunError; from tf_lottery.keras_api import keras\n"
+        "import resource, sys; from tf_lottery.errors import RunError; from tf_lottery.keras_compat import keras\n"
         "from tf_lottery.export.saved_model import saved_model\n"
         "model = keras.Sequential([keras.Input((500,)), keras.layers.Dense(500)])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
@@ -510,9 +513,9 @@ def test_the_networks_of_the_papers_keep_the_bound_and_predict_the_same_bits(tmp
     inputs = {"input": normal(2, *shape)}
     export(model, tmp_path, inputs)
     assert size(tmp_path / "model") < bound(model)
-    assert size(tmp_path / "model") < 0.35 * sum(weight.numpy().nbytes for weight in layers.plain(model).weights)
+    assert size(tmp_path / "model") < 0.35 * sum(weight.numpy().nbytes for weight in conversion.plain(model).weights)
     read(tmp_path)
-    expected = predicted(layers.plain(model), inputs)
+    expected = predicted(conversion.plain(model), inputs)
     assert same_bits(*read_back(tmp_path, "model"), expected)
     assert same_bits(*read_back(tmp_path, "model", "dense"))
     assert same_bits(*read_back(tmp_path, "model_v1", "dense_v1"))

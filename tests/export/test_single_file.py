@@ -3,7 +3,7 @@ import tiny
 
 from tf_lottery.errors import ExportError
 from tf_lottery.export import single_file
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 
 def fail():

@@ -9,11 +9,12 @@ import tensorflow as tf
 import tiny
 from tiers import always
 
-from tf_lottery import keras_api, layers, model_masks
+from tf_lottery import keras_compat
 from tf_lottery.errors import ExportError, ModelError
 from tf_lottery.export.tflite import convert, interpreter, tflite
-from tf_lottery.keras_api import keras
-from tf_lottery.tfmot_bridge import import_tfmot
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, model_masks
+from tf_lottery.masking.tfmot_bridge import import_tfmot
 
 L = keras.layers
 
@@ -39,8 +40,8 @@ def pruned(model, density):
     """Weights, biases and statistics drawn anew, and a share of `density` kept."""
     for number, variable in enumerate(model.weights):
         values = normal(*variable.shape, seed=number)
-        variable.assign(np.abs(values) + 0.5 if keras_api.own_name(variable) == "moving_variance" else values)
-    model = layers.make_prunable(model)
+        variable.assign(np.abs(values) + 0.5 if keras_compat.own_name(variable) == "moving_variance" else values)
+    model = conversion.make_prunable(model)
     rng = np.random.default_rng(1)
     masks = {
         name: rng.permuted(np.arange(m.size) < density * m.size) for name, m in model_masks.get_masks(model).items()
@@ -80,7 +81,7 @@ def test_the_file_computes_what_the_model_computes(name, density):
     model = pruned(MODELS[name](), density)
     x = normal(5, *model.inputs[0].shape[1:], seed=9)
     (output,) = run(convert(model), x=x).values()
-    assert_close(output, layers.strip_pruning(model).predict(x, verbose=0))
+    assert_close(output, conversion.strip_pruning(model).predict(x, verbose=0))
 
 
 @pytest.mark.slow
@@ -98,11 +99,11 @@ def test_pruned_weights_are_zeros_in_the_file_whatever_they_were_set_to(build):
     kernel = model_masks.masked_variables(model)["dense/kernel"][0]
     kernel.assign(normal(*kernel.shape))
     (output,) = run(convert(model), **{input_name(model): tiny.X}).values()
-    assert_close(output, layers.plain(model).predict(tiny.X, verbose=0))
+    assert_close(output, conversion.plain(model).predict(tiny.X, verbose=0))
 
 
 @pytest.mark.filterwarnings("ignore:distutils")  # which tfmot imports
-@pytest.mark.skipif(not keras_api.LEGACY, reason="tfmot wraps models of legacy Keras only")
+@pytest.mark.skipif(not keras_compat.LEGACY, reason="tfmot wraps models of legacy Keras only")
 def test_a_model_that_tfmot_wrapped_is_taken_without_its_wrappers():
     wrapped = import_tfmot().prune_low_magnitude(tiny.convolutional())
     model_masks.set_masks(wrapped, tiny.half_masks(wrapped))
@@ -148,7 +149,7 @@ def test_outputs_of_one_layer_are_told_apart():
     assert_close(outputs["both_1"], layer(x[1]))
 
 
-@pytest.mark.skipif(keras_api.LEGACY, reason="legacy Keras gives its Input layers names that count on")
+@pytest.mark.skipif(keras_compat.LEGACY, reason="legacy Keras gives its Input layers names that count on")
 @pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional])
 def test_an_input_without_a_name_is_called_alike_in_every_build_masked_or_not(build):
     for model in (build(), build(), tiny.half_masked(build)):
@@ -290,7 +291,7 @@ from tf_lottery import quiet
 with quiet.stderr():
     import numpy as np, tensorflow as tf
     from tf_lottery.export.tflite import convert, interpreter
-    from tf_lottery.keras_api import keras
+    from tf_lottery.keras_compat import keras
     tf.constant(0) + 1
 model = keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(2)])
 print(list(interpreter(convert(model)).get_signature_runner()(x=np.ones((2, 3), np.float32))))

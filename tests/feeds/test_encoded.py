@@ -104,8 +104,8 @@ def test_records_carry_what_was_stored_and_an_id_of_their_own(dataset):
     assert {int(record["label"]): int(record["id"]) for record in encoded.records(dataset, "train", 3)} == by_label
 
 
-def test_made_up_images_stream_like_stored_ones():
-    made = data.load("imagenet2012", made_up=True)
+def test_synthetic_images_stream_like_stored_ones():
+    made = data.load("imagenet2012", synthetic=True)
     for split, count in {"train": 64, "validation": 24, "test": 24}.items():
         assert labels(made, split) == list(range(count))
         assert sorted(labels(made, split, seed=1)) == list(range(count))
@@ -117,8 +117,8 @@ def test_made_up_images_stream_like_stored_ones():
     assert len(set(ids)) == 112
 
 
-def test_made_up_classes_can_be_told_apart():
-    made = data.load("imagenet2012", made_up=True)
+def test_synthetic_classes_can_be_told_apart():
+    made = data.load("imagenet2012", synthetic=True)
     train, test = (
         np.stack([images.test_image(record, 8).numpy().mean((0, 1)) for record in encoded.records(made, split)])
         for split in ("train", "test")

@@ -17,6 +17,6 @@ LAWS = (
 
 
 @pytest.mark.slow
-def test_laws_on_two_replicas():
+def test_properties_on_two_replicas():
     outcomes = replicas.outcomes_of(Path(__file__).with_name("feeds_on_two_replicas.py"))
     assert outcomes == dict.fromkeys(LAWS, "done")

@@ -12,7 +12,7 @@ NAMES = {"signals": "mnist1d", "images in memory": "cifar10", "JPEG files": "ima
 
 
 def make(name, augment):
-    dataset = data.load(name, made_up=True)
+    dataset = data.load(name, synthetic=True)
     return make_feed(dataset, augment=augment, batch_size=4, longest=3, steps=9, image_size=8, threads=1)
 
 
@@ -50,6 +50,6 @@ def test_augmentations_change_training_images(name, augment):
 
 def test_no_augmentation_of_files_is_the_centre_that_evaluations_see():
     x, y = next(make("imagenet2012", "none").segment(1, 1, 0, 1)[0])
-    made = data.load("imagenet2012", made_up=True)
+    made = data.load("imagenet2012", synthetic=True)
     centres = {int(record["label"]): images.test_image(record, 8).numpy() for record in encoded.records(made, "train")}
     assert all((image == centres[int(label)]).all() for image, label in zip(x.numpy(), y.numpy(), strict=True))

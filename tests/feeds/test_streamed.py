@@ -8,18 +8,19 @@ import tensorflow as tf
 import tiny
 from tiers import slow
 
-from tf_lottery import data, layers, model_masks, state
+from tf_lottery import data
 from tf_lottery.data import imagenet
 from tf_lottery.errors import DataError
 from tf_lottery.feeds import encoded, images
 from tf_lottery.feeds.resident import NO_EXAMPLE
 from tf_lottery.feeds.streamed import Streamed
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, model_masks, state
 from tf_lottery.training.optimizers import LearningRate
 from tf_lottery.training.trainer import Trainer
 
 MADE_UP = data.load(
-    "imagenet2012", made_up=True
+    "imagenet2012", synthetic=True
 )  # 64 training images, of class 0 … 63; 24 of class 0 … 23 in the others
 BATCH, T = 12, 20  # 3.75 epochs
 SIZE = 4
@@ -182,14 +183,14 @@ def trainer(feed, *, batch_norm=False, **changes):
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *parts, keras.layers.Flatten(), keras.layers.Dense(1000)])
     optimizer = keras.optimizers.SGD(LearningRate(0.1, drops=(11,)), momentum=0.9)
     settings = {"optimizer": optimizer, "steps": T, "evaluate_every": 8, **changes}
-    return Trainer(layers.make_prunable(model), feed, **settings)
+    return Trainer(conversion.make_prunable(model), feed, **settings)
 
 
 @pytest.mark.parametrize("jit_compile", [False, slow(True)])
 def test_levels_of_any_length_share_one_trace(jit_compile):
     made = trainer(feed(), jit_compile=jit_compile)
     for start in (0, 3, 7):
-        outcome = made.train(start, T, order_seed=start % 2, snapshots_at=[start + 1])
+        outcome = made.train(start, T, shuffle_seed=start % 2, snapshots_at=[start + 1])
         model_masks.set_masks(made.model, tiny.half_masks(made.model, seed=start))
         assert all(np.isfinite(row["train_loss"]) for row in outcome.history)
     made.evaluate("test")
@@ -205,19 +206,19 @@ def test_a_feed_knows_how_many_examples_it_has():
 @pytest.mark.parametrize("moved", [False, True])
 def test_training_from_the_snapshot_ends_with_the_bytes_of_the_dense_run(moved):
     made = trainer(feed(), batch_norm=True)
-    dense, k = made.train(0, T, order_seed=1, snapshots_at=[7]), 7
+    dense, k = made.train(0, T, shuffle_seed=1, snapshots_at=[7]), 7
     end = made.capture()
     if moved:
         batches(made.feed, seed=2, start=6, stop=7)
         batches(made.feed, seed=1, start=4, stop=6)
     state.restore(dense.snapshots[k], made.model, made.optimizer)
-    again = made.train(k, T, order_seed=1)
+    again = made.train(k, T, shuffle_seed=1)
     rewound = made.capture()
     assert all(end[group][name].tobytes() == rewound[group][name].tobytes() for group in end for name in end[group])
     assert again.history[1:] == dense.history[1:]
     assert again.history[0]["validation_loss"] == dense.history[0]["validation_loss"]
     state.restore(dense.snapshots[k], made.model, made.optimizer)
-    made.train(k, T, order_seed=2)
+    made.train(k, T, shuffle_seed=2)
     assert any(made.capture()["weights"][name].tobytes() != end["weights"][name].tobytes() for name in end["weights"])
 
 
@@ -250,7 +251,7 @@ def test_files_are_streamed_as_what_is_in_memory(archive):
         assert same(batches(feed(dataset, batch_size=5), start=start), part(whole, start))
     y = np.concatenate([y for _, y in feed(dataset, batch_size=5).held_out("test")])
     assert sorted(y) == sorted(int(record["label"]) for record in encoded.records(dataset, "test"))
-    measured = trainer(feed(dataset, batch_size=5)).train(0, 6, order_seed=1)
+    measured = trainer(feed(dataset, batch_size=5)).train(0, 6, shuffle_seed=1)
     assert [row["step"] for row in measured.history] == [6]
 
 
@@ -258,7 +259,7 @@ def test_files_are_streamed_as_what_is_in_memory(archive):
 def test_damaged_files_are_one_line_in_trainings_and_in_evaluations(archive, jit_compile):
     made = trainer(feed(imagenet.load(str(archive.parents[1])), batch_size=5), jit_compile=jit_compile)
     for split, measure in (
-        ("train", lambda: made.train(0, T, order_seed=1)),
+        ("train", lambda: made.train(0, T, shuffle_seed=1)),
         ("train", lambda: made.evaluate("validation")),
         ("validation", lambda: made.evaluate("test")),
     ):
@@ -270,4 +271,4 @@ def test_damaged_files_are_one_line_in_trainings_and_in_evaluations(archive, jit
         ):
             measure()
         file.write_bytes(content)
-    assert made.train(0, 2, order_seed=1).history
+    assert made.train(0, 2, shuffle_seed=1).history

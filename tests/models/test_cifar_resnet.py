@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 import tf_lottery as tfl
-from tf_lottery import models, naming
-from tf_lottery.keras_api import keras
+from tf_lottery import models
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import naming
 
 EPSILON = 1e-5
 

@@ -8,9 +8,10 @@ import pytest
 from tiers import slow
 
 import tf_lottery as tfl
-from tf_lottery import layers, model_masks, models, naming
+from tf_lottery import models
 from tf_lottery.errors import ModelError
-from tf_lottery.keras_api import all_layers, keras
+from tf_lottery.keras_compat import all_layers, keras
+from tf_lottery.masking import conversion, model_masks, naming
 
 # The smallest examples that each network takes, or nearly.
 SMALL = {
@@ -137,7 +138,7 @@ def test_masks_hold_through_a_file_and_come_off(name, shape, tmp_path):
     loaded = tfl.load_model(tmp_path / "model.keras")
     for weight, mask in tfl.get_masks(loaded).items():
         assert np.array_equal(mask, tfl.get_masks(model)[weight])
-    for other in (loaded, layers.strip_pruning(model)):
+    for other in (loaded, conversion.strip_pruning(model)):
         assert all(map(np.array_equal, logits(other, images(shape)), expected))
     assert 0.4 < tfl.density(loaded) < 0.6
     assert not model_masks.prunable_weights(loaded)["output/kernel"][~tfl.get_masks(loaded)["output/kernel"]].any()

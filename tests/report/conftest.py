@@ -1,4 +1,4 @@
-import made_up
+import fakes
 import pytest
 
 from tf_lottery.report.figures import look
@@ -6,8 +6,8 @@ from tf_lottery.report.figures import look
 
 @pytest.fixture(scope="session")
 def sweep(tmp_path_factory):
-    """A whole run of `made_up.sweep`, only to be read."""
-    return made_up.sweep(tmp_path_factory.mktemp("sweep") / "run")
+    """A whole run of `fakes.sweep`, only to be read."""
+    return fakes.sweep(tmp_path_factory.mktemp("sweep") / "run")
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 import shutil
 
-import made_up
+import fakes
 import pandas as pd
 import pytest
 
-from tf_lottery.experiment import drift, generations, opening
+from tf_lottery.experiment import environment, generations, open_run
 from tf_lottery.experiment.config import Prune
 from tf_lottery.report import analysis
 
@@ -13,8 +13,8 @@ DENSE = (0.90, 100)
 
 def verdict(tmp_path, *tickets):
     """The verdict on level 1 when its replicates reach these (accuracy, step), and every dense network DENSE."""
-    config = made_up.experiment(replicates=len(tickets))
-    run = made_up.run(tmp_path / "run", config, lambda unit: tickets[unit.replicate - 1] if unit.level == 1 else DENSE)
+    config = fakes.experiment(replicates=len(tickets))
+    run = fakes.run(tmp_path / "run", config, lambda unit: tickets[unit.replicate - 1] if unit.level == 1 else DENSE)
     return analysis.verdicts(analysis.rows(run))[1]
 
 
@@ -37,12 +37,12 @@ def test_a_verdict_needs_every_replicate_and_at_least_three(tmp_path, tickets, e
 
 def test_each_ticket_is_compared_with_the_dense_network_of_its_own_replicate(tmp_path):
     accuracies = {1: 0.8, 2: 0.9, 3: 1.0}
-    run = made_up.run(tmp_path / "run", results=lambda unit: (accuracies[unit.replicate], 100))
+    run = fakes.run(tmp_path / "run", results=lambda unit: (accuracies[unit.replicate], 100))
     assert analysis.verdicts(analysis.rows(run)).tolist() == ["winning", "winning"]
 
 
 def test_there_is_a_row_a_training_with_a_column_a_weight(tmp_path):
-    frame = analysis.rows(made_up.run(tmp_path / "run"))
+    frame = analysis.rows(fakes.run(tmp_path / "run"))
     assert len(frame) == 3 * 3 + 3 * 2 * 2
     assert frame.branch.value_counts().to_dict() == {"ticket": 9, "random_mask": 6, "reinit": 6}
     last = frame[(frame.branch == "ticket") & (frame.level == 2)].iloc[0]
@@ -51,21 +51,21 @@ def test_there_is_a_row_a_training_with_a_column_a_weight(tmp_path):
 
 
 def test_rows_of_an_unfinished_run_are_those_that_are_done(tmp_path):
-    run = opening.open_run(tmp_path / "run", made_up.experiment(), {})
+    run = open_run.open_run(tmp_path / "run", fakes.experiment(), {})
     assert analysis.rows(run).empty
-    made_up.save(run, made_up.unit(2, 0))
+    fakes.save(run, fakes.unit(2, 0))
     assert analysis.rows(run)[["replicate", "level"]].to_numpy().tolist() == [[2, 0]]
 
 
 def test_a_replicate_whose_dense_network_is_missing_gives_no_verdict(tmp_path):
-    run = opening.open_run(tmp_path / "run", made_up.experiment(), {})
+    run = open_run.open_run(tmp_path / "run", fakes.experiment(), {})
     for replicate, level in [(1, 0), (1, 1), (2, 0)]:
-        made_up.save(run, made_up.unit(replicate, level))
+        fakes.save(run, fakes.unit(replicate, level))
     assert analysis.verdicts(analysis.rows(run)).to_dict() == {1: "not shown"}
 
 
 def test_what_has_lost_its_dense_network_or_its_ticket_is_left_out(tmp_path):
-    run = made_up.run(tmp_path / "run")
+    run = fakes.run(tmp_path / "run")
     shutil.rmtree(run.path / "replicate_2/level_00")
     shutil.rmtree(run.path / "replicate_1/level_01")
     frame = analysis.rows(run)
@@ -76,7 +76,7 @@ def test_what_has_lost_its_dense_network_or_its_ticket_is_left_out(tmp_path):
 
 def test_the_spread_is_mean_min_max_and_count(tmp_path):
     accuracies = {1: 0.8, 2: 0.9, 3: 1.0}
-    run = made_up.run(tmp_path / "run", results=lambda unit: (accuracies[unit.replicate], 100 * unit.replicate))
+    run = fakes.run(tmp_path / "run", results=lambda unit: (accuracies[unit.replicate], 100 * unit.replicate))
     summary = analysis.spread(analysis.rows(run))
     assert summary.loc[("reinit", 2), "early_stop_test_accuracy"].round(6).tolist() == [0.9, 0.8, 1.0, 3]
     assert summary.loc[("ticket", 0), ("early_stop_step", "max")] == 300
@@ -84,16 +84,16 @@ def test_the_spread_is_mean_min_max_and_count(tmp_path):
 
 
 def test_the_environments_of_a_run_are_known_or_damaged(tmp_path):
-    run = made_up.run(tmp_path / "run")
-    assert analysis.environments(run) == [made_up.ENVIRONMENT]
+    run = fakes.run(tmp_path / "run")
+    assert analysis.environments(run) == [fakes.ENVIRONMENT]
     for path in generations.paths(run.path, "environment"):
         path.write_text("{}")
-    assert analysis.environments(run) == [drift.DAMAGED]
+    assert analysis.environments(run) == [environment.DAMAGED]
 
 
 def steps(tmp_path, *texts, prune=None, **changes):
-    config = made_up.sweep_of(texts, replicates=1, **({"prune": prune} if prune else {}), **changes)
-    run = made_up.sweep(tmp_path / "run", config)
+    config = fakes.sweep_of(texts, replicates=1, **({"prune": prune} if prune else {}), **changes)
+    run = fakes.sweep(tmp_path / "run", config)
     return analysis.rewind_steps(config, analysis.rows(run))
 
 
@@ -106,12 +106,12 @@ def test_variants_that_differ_in_the_rewind_step_alone_are_drawn_against_it(tmp_
 
 def test_without_two_rewind_steps_nothing_is_drawn_against_them(tmp_path):
     assert steps(tmp_path, "fast:", "slow: train.learning_rate=0.1; prune.rewind_to=9it").empty
-    assert steps(tmp_path / "dense", *made_up.SWEEP, prune=Prune(levels=0)).empty
-    plain = made_up.run(tmp_path / "plain")
+    assert steps(tmp_path / "dense", *fakes.SWEEP, prune=Prune(levels=0)).empty
+    plain = fakes.run(tmp_path / "plain")
     assert analysis.rewind_steps(plain.config, analysis.rows(plain)).empty
 
 
 def test_k_is_compared_between_variants_whatever_their_controls_are(tmp_path):
     texts = ("k=0:", "k=9: prune.rewind_to=9it; controls=()", "low: train.learning_rate=0.1")
-    run = made_up.sweep(tmp_path / "run", made_up.sweep_of(texts))
+    run = fakes.sweep(tmp_path / "run", fakes.sweep_of(texts))
     assert analysis.rewind_steps(run.config, analysis.rows(run)).k.to_dict() == {"k=0": 0, "k=9": 9}

@@ -1,6 +1,6 @@
-"""Claims of made-up runs, against SciPy on the numbers of which they are made."""
+"""Claims of synthetic runs, against SciPy on the numbers of which they are made."""
 
-import made_up
+import fakes
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,7 +32,7 @@ def claim(found, statement, **place):
 
 
 def numbers(run, variant, level, control="", measure="test_accuracy"):
-    return np.array([run.metrics(made_up.unit(r, level, control, variant))[measure] for r in (1, 2, 3)])
+    return np.array([run.metrics(fakes.unit(r, level, control, variant))[measure] for r in (1, 2, 3)])
 
 
 def agrees(row, first, second):
@@ -78,9 +78,9 @@ def test_a_ticket_is_compared_with_its_dense_network_within_the_margin_that_the_
 def test_a_ticket_within_the_margin_is_as_good_as_dense_and_fewer_than_three_replicates_show_nothing(
     tmp_path, differences, verdict
 ):
-    config = made_up.experiment(replicates=len(differences), prune=Prune(levels=1))
+    config = fakes.experiment(replicates=len(differences), prune=Prune(levels=1))
     accuracy = {unit: 0.9 + differences[unit - 1] for unit in range(1, len(differences) + 1)}
-    run = made_up.run(tmp_path / "run", config, lambda unit: (accuracy[unit.replicate] if unit.level else 0.9, 100))
+    run = fakes.run(tmp_path / "run", config, lambda unit: (accuracy[unit.replicate] if unit.level else 0.9, 100))
     assert claim(comparisons(run), "no less accurate").verdict == verdict
 
 
@@ -110,9 +110,9 @@ def test_the_stability_of_variants_is_compared_too(sweep, found, kind, measure):
 
 def test_a_variant_is_compared_with_the_first_of_the_same_dense_network_too(tmp_path):
     labels = ("low, k=0", "low, k=60", "high, k=0", "high, k=60")
-    sweep = made_up.sweep(
+    sweep = fakes.sweep(
         tmp_path / "run",
-        made_up.sweep_of(
+        fakes.sweep_of(
             tuple(
                 f"{label}: prune.rewind_to={label.partition('k=')[2]}it; train.learning_rate={rate}"
                 for label, rate in zip(labels, (0.1, 0.1, 0.2, 0.2), strict=True)
@@ -130,8 +130,8 @@ def test_a_variant_is_compared_with_the_first_of_the_same_dense_network_too(tmp_
 
 
 def test_variants_of_other_networks_or_data_are_not_compared(tmp_path):
-    texts = ("first:", "noise: data.made_up=True", "conv: model.name=conv_2", "third: prune.rewind_to=60it")
-    found = comparisons(made_up.sweep(tmp_path / "run", made_up.sweep_of(texts)))
+    texts = ("first:", "noise: data.synthetic=True", "conv: model.name=conv_2", "third: prune.rewind_to=60it")
+    found = comparisons(fakes.sweep(tmp_path / "run", fakes.sweep_of(texts)))
     found = found[found.statement.str.contains("that of ")]
     assert set(found.variant) == {"third"}
     assert found.statement.str.contains("that of first").all()
@@ -139,7 +139,7 @@ def test_variants_of_other_networks_or_data_are_not_compared(tmp_path):
 
 def test_trained_weights_are_not_said_to_be_early(tmp_path):
     texts = ("weights:", "rate: prune.rewind=learning_rate", "none: prune.rewind=none")
-    found = comparisons(made_up.sweep(tmp_path / "run", made_up.sweep_of(texts)))
+    found = comparisons(fakes.sweep(tmp_path / "run", fakes.sweep_of(texts)))
     assert set(found.variant[found.measure == "early_stop_step"]) == {"weights"}
 
 
@@ -233,6 +233,6 @@ def test_every_claim_is_a_sentence_of_its_own_in_its_variant(found):
 
 
 def test_nothing_done_is_nothing_claimed(tmp_path):
-    config = made_up.experiment(prune=Prune(levels=0), stability=Stability())
-    assert comparisons(made_up.run(tmp_path / "run", config)).empty
+    config = fakes.experiment(prune=Prune(levels=0), stability=Stability())
+    assert comparisons(fakes.run(tmp_path / "run", config)).empty
     assert claims.comparisons(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), {}).empty

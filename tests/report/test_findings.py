@@ -1,10 +1,10 @@
 import shutil
 
-import made_up
+import fakes
 import pytest
 
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import opening
+from tf_lottery.experiment import open_run
 from tf_lottery.report import findings
 
 
@@ -22,12 +22,12 @@ def test_samples_are_every_pair_and_every_line_of_all_weights_together(sweep):
 
 
 def test_a_run_without_measurements_has_no_samples(tmp_path):
-    assert findings.read(made_up.run(tmp_path / "run")).samples.empty
+    assert findings.read(fakes.run(tmp_path / "run")).samples.empty
 
 
 def test_what_belongs_to_a_ticket_without_its_dense_network_is_left_out(tmp_path):
-    run = made_up.sweep(tmp_path / "run", made_up.sweep_of(made_up.SWEEP[:1]))
-    shutil.rmtree(run.folder(made_up.unit(2, 0, "", "k=0")))
+    run = fakes.sweep(tmp_path / "run", fakes.sweep_of(fakes.SWEEP[:1]))
+    shutil.rmtree(run.folder(fakes.unit(2, 0, "", "k=0")))
     found = findings.read(run)
     for frame in (found.trainings, found.stability, found.lines, found.barriers):
         assert set(frame.replicate) == {1, 3}
@@ -35,4 +35,4 @@ def test_what_belongs_to_a_ticket_without_its_dense_network_is_left_out(tmp_path
 
 def test_a_run_with_nothing_done_has_nothing_to_report(tmp_path):
     with pytest.raises(RunError, match="no finished training yet"):
-        findings.read(opening.open_run(tmp_path / "run", made_up.experiment(), {}))
+        findings.read(open_run.open_run(tmp_path / "run", fakes.experiment(), {}))

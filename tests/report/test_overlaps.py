@@ -1,11 +1,11 @@
-"""Overlaps of made-up masks, against sets of positions."""
+"""Overlaps of synthetic masks, against sets of positions."""
 
-import made_up
+import fakes
 import numpy as np
 import pytest
 
 from tf_lottery.core import masks as masks_lib
-from tf_lottery.experiment import opening, variants
+from tf_lottery.experiment import open_run, variants
 from tf_lottery.experiment.config import Prune
 from tf_lottery.report import overlaps
 
@@ -25,7 +25,7 @@ def jaccard(first, second):
 
 
 def ticket(run, replicate, level, variant="k=0"):
-    return run.ticket(made_up.unit(replicate, level, "", variant))
+    return run.ticket(fakes.unit(replicate, level, "", variant))
 
 
 def test_each_pair_of_replicates_of_a_variant_is_compared_at_each_level(sweep, found):
@@ -49,19 +49,19 @@ def test_each_pair_of_variants_is_compared_within_replicates(sweep, found):
 
 
 def test_variants_are_compared_where_they_keep_as_many_weights(tmp_path):
-    config = made_up.experiment(
+    config = fakes.experiment(
         replicates=1,
         prune=Prune(levels=2, fraction=0.5),
         controls=(),
         variants=("iterative:", "one-shot: prune.levels=1; prune.fraction=0.75"),
     )
-    run = opening.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
+    run = open_run.open_run(tmp_path / "run", config, fakes.ENVIRONMENT)
     keeps = {("iterative", 1): 200, ("iterative", 2): 100, ("one-shot", 1): 101}
     for label in ("iterative", "one-shot"):
         for level in range(3 if label == "iterative" else 2):
             mask = {"w": np.arange(400) < keeps.get((label, level), 400)}
-            ticket = made_up.Ticket(mask, {"final": masks_lib.apply({"w": np.ones(400)}, mask)})
-            made_up.save(run, made_up.unit(1, level, "", label), ticket=ticket)
+            ticket = fakes.Ticket(mask, {"final": masks_lib.apply({"w": np.ones(400)}, mask)})
+            fakes.save(run, fakes.unit(1, level, "", label), ticket=ticket)
     rows = overlaps.rows(run)
     (row,) = rows[rows.kind == "variants"].itertuples()
     assert (row.variant, row.level, row.other, row.overlap) == ("iterative", 2, "one-shot", 100 / 101)
@@ -80,13 +80,13 @@ def test_a_ticket_is_compared_with_the_largest_weights_of_its_dense_network(swee
 
 
 def test_magnitude_pruning_of_the_dense_network_keeps_its_largest_weights(tmp_path):
-    config = made_up.experiment(replicates=1, prune=Prune(levels=1), controls=())
-    run = opening.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
+    config = fakes.experiment(replicates=1, prune=Prune(levels=1), controls=())
+    run = open_run.open_run(tmp_path / "run", config, fakes.ENVIRONMENT)
     weight = np.array([0.1, -3.0, 2.0, 0.2])
     for level, mask in enumerate(([1, 1, 1, 1], [0, 1, 1, 0])):
         mask = {"w": np.array(mask, bool)}
-        content = made_up.Ticket(mask, {"final": masks_lib.apply({"w": weight}, mask)})
-        made_up.save(run, made_up.unit(1, level), ticket=content)
+        content = fakes.Ticket(mask, {"final": masks_lib.apply({"w": weight}, mask)})
+        fakes.save(run, fakes.unit(1, level), ticket=content)
     row = overlaps.rows(run).iloc[0]
     assert (row.kind, row.overlap, row.chance) == ("largest_at_the_end", 1, pytest.approx(1 / 3))
 
@@ -106,22 +106,22 @@ def test_masks_that_keep_nothing_are_equal_by_chance_too():
 
 
 def test_what_is_not_done_is_no_row_and_a_ticket_needs_no_dense_network(tmp_path):
-    config = made_up.sweep_of()
-    assert overlaps.rows(opening.open_run(tmp_path / "empty", config, made_up.ENVIRONMENT)).empty
-    units = [made_up.unit(replicate, 1, "", "k=0") for replicate in (1, 3)]
-    rows = overlaps.rows(made_up.sweep(tmp_path / "run", config, units))
+    config = fakes.sweep_of()
+    assert overlaps.rows(open_run.open_run(tmp_path / "empty", config, fakes.ENVIRONMENT)).empty
+    units = [fakes.unit(replicate, 1, "", "k=0") for replicate in (1, 3)]
+    rows = overlaps.rows(fakes.sweep(tmp_path / "run", config, units))
     assert rows[["kind", "replicate", "other"]].to_numpy().tolist() == [["replicates", 1, "3"]]
 
 
 def test_variants_that_are_other_networks_have_no_overlap(tmp_path, monkeypatch):
-    masks = made_up.sweep_masks
-    config = made_up.sweep_of(variants=("a:", "b: model.name=conv_2"))
+    masks = fakes.sweep_masks
+    config = fakes.sweep_of(variants=("a:", "b: model.name=conv_2"))
     assert variants.labels(config) == ["a", "b"]
     monkeypatch.setattr(
-        made_up,
+        fakes,
         "sweep_masks",
         lambda unit: {name: mask for name, mask in masks(unit).items() if unit.variant == "a" or name[0] == "d"},
     )
-    rows = overlaps.rows(made_up.sweep(tmp_path / "run", config))
+    rows = overlaps.rows(fakes.sweep(tmp_path / "run", config))
     assert "variants" not in set(rows.kind)
     assert "replicates" in set(rows.kind)

@@ -3,11 +3,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import made_up
+import fakes
 import pytest
 
 from tf_lottery.errors import DamageError
-from tf_lottery.experiment import generations, locks, opening, plan
+from tf_lottery.experiment import generations, locks, open_run, plan
 from tf_lottery.experiment.config import Prune, Train
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import overview
@@ -15,28 +15,26 @@ from tf_lottery.report import overview
 TESTS = Path(__file__).parents[1]
 # A process that trains in no time: it holds the lock, keeps states, and finishes one training after another.
 GOING_ON = """
-import sys, made_up
+import sys, fakes
 from tf_lottery.experiment import locks, plan
 from tf_lottery.experiment.storage import Run
 run = Run.load(sys.argv[1])
 with locks.hold(run.lock_path(1), "it"):
     for unit in plan.units(run.config):
         for step in range(1, 6):
-            run.save_state(unit, step, made_up.TICKET)
-        made_up.save(run, unit)
+            run.save_state(unit, step, fakes.TICKET)
+        fakes.save(run, unit)
         print(unit, flush=True)
 """
 
 
 def begin(path, **changes):
     """A run of one replicate and no controls, in which nothing is done."""
-    return opening.open_run(
-        path, made_up.experiment(**{"replicates": 1, "controls": (), **changes}), made_up.ENVIRONMENT
-    )
+    return open_run.open_run(path, fakes.experiment(**{"replicates": 1, "controls": (), **changes}), fakes.ENVIRONMENT)
 
 
 def done(run, unit, from_step=0, to_step=200, **changes):
-    made_up.save(run, unit, metrics=made_up.metrics(unit) | {"from_step": from_step, "to_step": to_step}, **changes)
+    fakes.save(run, unit, metrics=fakes.metrics(unit) | {"from_step": from_step, "to_step": to_step}, **changes)
 
 
 def seen(run):
@@ -83,14 +81,14 @@ def test_a_training_waits_is_under_way_and_is_done(tmp_path):
     run = begin(tmp_path)
     assert states(run) == ["waiting"] * 3
     for step in (100, 150):
-        run.save_state(made_up.unit(), step, made_up.TICKET)
+        run.save_state(fakes.unit(), step, fakes.TICKET)
     assert states(run) == ["under way at step 150", "waiting", "waiting"]
-    done(run, made_up.unit())
+    done(run, fakes.unit())
     assert states(run) == ["done", "waiting", "waiting"]
 
 
 def test_a_finished_run_has_all_its_steps_and_no_time_left(tmp_path):
-    run = seen(made_up.run(tmp_path))
+    run = seen(fakes.run(tmp_path))
     assert (run.done, run.state, run.steps, run.seconds_left) == (21, "finished", (4200, 4200), 0)
 
 
@@ -104,10 +102,10 @@ def test_who_works_on_a_run_is_named_once(tmp_path):
 
 def test_steps_and_time_count_what_kept_states_have_done_since_step_k(tmp_path):
     run = begin(tmp_path, prune=Prune(levels=2, rewind_to="1ep"), controls=("reinit",))
-    done(run, made_up.unit(level=0), 0, 200, seconds=20)
-    done(run, made_up.unit(level=1), 50, 200, seconds=15)
-    run.save_state(made_up.unit(level=2), 100, made_up.TICKET)
-    run.save_state(made_up.unit(level=1, control="reinit"), 100, made_up.TICKET)
+    done(run, fakes.unit(level=0), 0, 200, seconds=20)
+    done(run, fakes.unit(level=1), 50, 200, seconds=15)
+    run.save_state(fakes.unit(level=2), 100, fakes.TICKET)
+    run.save_state(fakes.unit(level=1, control="reinit"), 100, fakes.TICKET)
     all_steps = 200 + 150 + 150 + 200 + 200
     assert seen(run).steps == (200 + 150 + 50 + 100, all_steps)
     assert seen(run).seconds_left == pytest.approx(0.1 * (100 + 100 + 200))
@@ -116,7 +114,7 @@ def test_steps_and_time_count_what_kept_states_have_done_since_step_k(tmp_path):
 def test_the_pace_is_the_median_so_that_a_training_that_was_resumed_decides_nothing(tmp_path):
     run = begin(tmp_path, prune=Prune(levels=3))
     for level, seconds in enumerate((20.0, 0.5, 22.0)):
-        done(run, made_up.unit(level=level), seconds=seconds)
+        done(run, fakes.unit(level=level), seconds=seconds)
     assert seen(run).seconds_left == pytest.approx(20)
 
 
@@ -130,15 +128,15 @@ def test_lengths_in_steps_are_known_before_anything_is_done_and_times_are_not(tm
 def test_lengths_in_epochs_are_unknown_until_a_training_tells(tmp_path, steps, rewind_to):
     run = begin(tmp_path, train=Train(steps=steps), prune=Prune(levels=1, rewind_to=rewind_to))
     assert seen(run).steps is None
-    done(run, made_up.unit(level=1), 50, 200, seconds=15)
+    done(run, fakes.unit(level=1), 50, 200, seconds=15)
     assert seen(run).steps == (150, 350)
     assert seen(run).seconds_left == pytest.approx(20)
 
 
 def test_a_reinit_control_which_starts_at_0_does_not_tell_step_k(tmp_path):
     run = begin(tmp_path, prune=Prune(levels=1, rewind_to="1ep"), controls=("reinit",))
-    done(run, made_up.unit(level=0), 0, 200)
-    done(run, made_up.unit(level=1, control="reinit"), 0, 200)
+    done(run, fakes.unit(level=0), 0, 200)
+    done(run, fakes.unit(level=1, control="reinit"), 0, 200)
     assert seen(run).steps is None
     assert seen(run).seconds_left is None
 
@@ -146,15 +144,15 @@ def test_a_reinit_control_which_starts_at_0_does_not_tell_step_k(tmp_path):
 @pytest.mark.parametrize("timing", ["{", '{"seconds": null}'])
 def test_without_a_known_time_there_is_no_time_left(tmp_path, timing):
     run = begin(tmp_path)
-    done(run, made_up.unit())
-    (run.folder(made_up.unit()) / "timing.json").write_text(timing)
+    done(run, fakes.unit())
+    (run.folder(fakes.unit()) / "timing.json").write_text(timing)
     assert seen(run).steps == (200, 600)
     assert seen(run).seconds_left is None
 
 
 def test_damaged_results_are_a_fault_that_stops_nothing(tmp_path):
-    run = made_up.run(tmp_path)
-    flip(run.folder(made_up.unit(2, 1)) / "metrics.json")
+    run = fakes.run(tmp_path)
+    flip(run.folder(fakes.unit(2, 1)) / "metrics.json")
     (fault,) = seen(run).faults
     assert "replicate_2/level_01/metrics.json is damaged" in fault
     assert states(run).count("done") == 20
@@ -162,9 +160,9 @@ def test_damaged_results_are_a_fault_that_stops_nothing(tmp_path):
 
 
 def test_every_file_of_a_whole_run_is_counted_and_whole(tmp_path):
-    run = made_up.run(tmp_path, optimizer={"rewind": {}})
-    unfinished = opening.open_run(run.path, made_up.experiment(prune=Prune(levels=3)), made_up.ENVIRONMENT)
-    unfinished.save_state(made_up.unit(1, 3), 100, made_up.TICKET)
+    run = fakes.run(tmp_path, optimizer={"rewind": {}})
+    unfinished = open_run.open_run(run.path, fakes.experiment(prune=Prune(levels=3)), fakes.ENVIRONMENT)
+    unfinished.save_state(fakes.unit(1, 3), 100, fakes.TICKET)
     assert damaged(run) == {}
     written = {path for path in run.path.rglob("*") if path.is_file() and path.name != "timing.json"}
     assert set(verified(run)) == written
@@ -172,9 +170,9 @@ def test_every_file_of_a_whole_run_is_counted_and_whole(tmp_path):
 
 
 def test_a_flipped_bit_is_found_in_every_file_and_the_way_out_is_named(tmp_path):
-    run = made_up.run(tmp_path, made_up.experiment(replicates=1, controls=()))
-    opening.open_run(run.path, made_up.experiment(replicates=2, controls=()), made_up.ENVIRONMENT)
-    run.save_state(made_up.unit(2), 100, made_up.TICKET)
+    run = fakes.run(tmp_path, fakes.experiment(replicates=1, controls=()))
+    open_run.open_run(run.path, fakes.experiment(replicates=2, controls=()), fakes.ENVIRONMENT)
+    run.save_state(fakes.unit(2), 100, fakes.TICKET)
     for path in verified(run):
         whole = path.read_bytes()
         flip(path)
@@ -188,8 +186,8 @@ def test_a_flipped_bit_is_found_in_every_file_and_the_way_out_is_named(tmp_path)
 
 
 def test_a_file_that_is_gone_is_damage(tmp_path):
-    run = made_up.run(tmp_path)
-    (run.folder(made_up.unit()) / "ticket.tfl").unlink()
+    run = fakes.run(tmp_path)
+    (run.folder(fakes.unit()) / "ticket.tfl").unlink()
     (run.path / "environment.json").unlink()
     assert list(damaged(run)) == ["environment.json", "replicate_1/level_00/ticket.tfl"]
 
@@ -200,7 +198,7 @@ def test_both_generations_of_a_record_damaged_have_another_way_out(tmp_path):
         flip(path)
     assert list(damaged(run)) == ["environment.json", "environment.backup.json"]
     for fault in damaged(run).values():
-        assert fault.endswith("restore one from a copy, or go on with --allow_drift, not bit-exact.")
+        assert fault.endswith("restore one from a copy, or go on with --any_environment, not bit-exact.")
 
 
 def test_without_a_config_there_is_no_run_to_verify(tmp_path):
@@ -215,7 +213,7 @@ def test_what_a_killed_process_leaves_is_no_damage(tmp_path):
     run = begin(tmp_path)
     (run.path / "config.backup.json").unlink()
     (run.path / ".config.backup.json.tmp").write_text("{")
-    folder = run.folder(made_up.unit())
+    folder = run.folder(fakes.unit())
     folder.mkdir(parents=True)
     for name in ("ticket.tfl", ".manifest.json.tmp", ".state_0000000100.tfl.tmp"):
         (folder / name).write_text("")
@@ -225,22 +223,22 @@ def test_what_a_killed_process_leaves_is_no_damage(tmp_path):
 
 def test_a_state_that_a_newer_one_replaces_meanwhile_is_no_damage(tmp_path, monkeypatch):
     run = begin(tmp_path)
-    run.save_state(made_up.unit(), 300, made_up.TICKET)
+    run.save_state(fakes.unit(), 300, fakes.TICKET)
     steps = Run.steps
-    monkeypatch.setattr(Run, "steps", lambda run, unit: [*steps(run, unit), *([100] if unit == made_up.unit() else [])])
+    monkeypatch.setattr(Run, "steps", lambda run, unit: [*steps(run, unit), *([100] if unit == fakes.unit() else [])])
     assert damaged(run) == {}
     assert states(run)[0] == "under way at step 300"
 
 
 def test_a_training_that_finishes_meanwhile_is_done(tmp_path, monkeypatch):
     run = begin(tmp_path)
-    run.save_state(made_up.unit(), 100, made_up.TICKET)
+    run.save_state(fakes.unit(), 100, fakes.TICKET)
     steps = Run.steps
 
     def finishes(run, unit):
         found = steps(run, unit)
-        if unit == made_up.unit() and not run.is_done(unit):
-            made_up.save(run, unit)
+        if unit == fakes.unit() and not run.is_done(unit):
+            fakes.save(run, unit)
         return found
 
     monkeypatch.setattr(Run, "steps", finishes)
@@ -265,10 +263,10 @@ def test_a_run_can_be_looked_at_while_it_goes_on(tmp_path):
 
 
 def test_looking_writes_nothing(tmp_path):
-    run = made_up.run(tmp_path / "run")
-    opening.open_run(run.path, made_up.experiment(replicates=4), made_up.ENVIRONMENT)
-    run.save_state(made_up.unit(4), 100, made_up.TICKET)
-    flip(run.folder(made_up.unit()) / "metrics.json")
+    run = fakes.run(tmp_path / "run")
+    open_run.open_run(run.path, fakes.experiment(replicates=4), fakes.ENVIRONMENT)
+    run.save_state(fakes.unit(4), 100, fakes.TICKET)
+    flip(run.folder(fakes.unit()) / "metrics.json")
     flip(run.path / "config.json")
     before = footprint(tmp_path)
     assert list(overview.find(tmp_path)) == [run.path]

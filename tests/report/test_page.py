@@ -5,12 +5,12 @@ import re
 import zlib
 from html.parser import HTMLParser
 
-import made_up
+import fakes
 import pandas as pd
 import pytest
 
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import generations, opening, plan, stability
+from tf_lottery.experiment import generations, open_run, plan, stability
 from tf_lottery.experiment.config import Data, Experiment, Prune, Stability
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import findings, markdown, overlaps, page
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 @pytest.fixture(scope="module")
 def page_of_sweep(tmp_path_factory):
-    return page.write(made_up.sweep(tmp_path_factory.mktemp("page") / "run"))
+    return page.write(fakes.sweep(tmp_path_factory.mktemp("page") / "run"))
 
 
 def headings(html):
@@ -30,7 +30,7 @@ def headings(html):
 
 
 def test_the_report_of_a_plain_run_is_a_page_its_figures_and_its_tables(tmp_path):
-    path = page.write(made_up.run(tmp_path / "run"))
+    path = page.write(fakes.run(tmp_path / "run"))
     assert sorted(file.name for file in path.parent.iterdir()) == sorted(
         [
             *(f"{name}.png" for name in (*FIGURES, "overlap")),
@@ -54,7 +54,7 @@ def test_a_page_holds_its_figures_links_its_tables_and_asks_no_network(page_of_s
 
 
 def test_a_plain_page_begins_with_the_headline_and_the_figures_of_levels(tmp_path):
-    html = page.write(made_up.run(tmp_path / "run")).read_text()
+    html = page.write(fakes.run(tmp_path / "run")).read_text()
     assert html.index("winning tickets keep 64.0%") < html.index("<figure>")
     assert re.findall(r'alt="([^"]*)"', html)[:4] == [
         f"Figure: {name.replace('_', ' ')}. Its numbers are in tickets.csv." for name in FIGURES
@@ -90,20 +90,22 @@ def test_the_tables_beside_the_page_hold_what_was_found(page_of_sweep):
 
 @pytest.mark.parametrize("levels", [0, 1])
 def test_one_replicate_and_few_levels_are_enough_for_a_page(tmp_path, levels):
-    stability = Stability(levels=(1,), orders=1, points=3)
-    config = made_up.experiment(replicates=1, prune=Prune(levels=levels), stability=stability)
-    html = page.write(made_up.sweep(tmp_path / "run", config)).read_text()
+    stability = Stability(levels=(1,), shuffle_seeds=1, points=3)
+    config = fakes.experiment(replicates=1, prune=Prune(levels=levels), stability=stability)
+    html = page.write(fakes.sweep(tmp_path / "run", config)).read_text()
     assert "✓" not in re.sub("(?s)<p>.*?</p>|<script>.*</script>", "", html)
     assert ("Claims" in headings(html)) == (levels > 0)
 
 
 @pytest.mark.slow
 def test_an_unfinished_sweep_has_a_page_at_any_moment(tmp_path):
-    config = made_up.sweep_of(replicates=1, stability=Stability(levels=(1,), orders=1, points=3), prune=Prune(levels=1))
+    config = fakes.sweep_of(
+        replicates=1, stability=Stability(levels=(1,), shuffle_seeds=1, points=3), prune=Prune(levels=1)
+    )
     units = plan.units(config)
-    run = opening.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
+    run = open_run.open_run(tmp_path / "run", config, fakes.ENVIRONMENT)
     for start in range(0, len(units), 4):
-        made_up.sweep(run.path, config, units[start : start + 4])
+        fakes.sweep(run.path, config, units[start : start + 4])
         assert ("Unfinished" in page.write(run).read_text()) == (start + 4 < len(units))
 
 
@@ -117,7 +119,7 @@ def test_the_page_is_well_formed(tmp_path, page_of_sweep):
             assert open_tags.pop() == tag
 
     open_tags = []
-    for path in (page.write(made_up.run(tmp_path / "run")), page_of_sweep):
+    for path in (page.write(fakes.run(tmp_path / "run")), page_of_sweep):
         Checker().feed(path.read_text())
         assert open_tags == []
 
@@ -126,37 +128,37 @@ def test_only_winning_levels_are_marked_as_such(tmp_path):
     def results(unit):
         return (0.9 if unit.level < 2 else 0.8), 100
 
-    html = page.write(made_up.run(tmp_path / "run", results=results)).read_text()
+    html = page.write(fakes.run(tmp_path / "run", results=results)).read_text()
     assert re.findall(r'<tr class="([^"]*)">', html) == ["groups", "dense", "winning", "less-accurate"]
 
 
 def test_what_a_config_says_cannot_break_the_page(tmp_path):
     config = Experiment(replicates=3, data=Data("<script>alert(1)</script>"))
-    run = opening.open_run(tmp_path / "run", config, made_up.ENVIRONMENT)
-    made_up.save(run, made_up.unit(1, 0))
+    run = open_run.open_run(tmp_path / "run", config, fakes.ENVIRONMENT)
+    fakes.save(run, fakes.unit(1, 0))
     html = page.write(run).read_text()
     assert html.count("<script>") == 1  # the page's own
     assert "&lt;script&gt;alert" in html
 
 
 def test_what_an_environment_says_cannot_break_the_page(tmp_path):
-    run = made_up.run(tmp_path / "run")
-    opening.open_run(run.path, run.config, {"switches": {"XLA_FLAGS": "<script>"}}, allow_drift=True)
+    run = fakes.run(tmp_path / "run")
+    open_run.open_run(run.path, run.config, {"switches": {"XLA_FLAGS": "<script>"}}, any_environment=True)
     html = page.write(run).read_text()
     assert html.count("<script>") == 1  # the page's own
     assert html.count("&lt;script&gt;") == 2  # in the sentence and among the definitions
 
 
 def test_a_bit_exact_run_has_one_environment_and_no_warning(tmp_path):
-    html = page.write(made_up.run(tmp_path / "run")).read_text()
+    html = page.write(fakes.run(tmp_path / "run")).read_text()
     assert "bit-exact" not in html
     assert headings(html) == ["Levels", "Claims", "Files", "Experiment", "Environment"]
     assert "<dl><dt>python</dt><dd>3.x</dd><dt>packages.keras</dt><dd>3.x</dd></dl>" in html
 
 
 def test_a_run_that_went_on_in_another_environment_says_so_and_shows_both(tmp_path):
-    run = made_up.run(tmp_path / "run")
-    opening.open_run(run.path, run.config, {"python": "3.x", "packages": {"keras": "4.x"}}, allow_drift=True)
+    run = fakes.run(tmp_path / "run")
+    open_run.open_run(run.path, run.config, {"python": "3.x", "packages": {"keras": "4.x"}}, any_environment=True)
     html = page.write(run).read_text()
     assert (
         '<p class="warning">Not bit-exact: the run went on in another environment: packages.keras=3.x, then 4.x.</p>'
@@ -166,7 +168,7 @@ def test_a_run_that_went_on_in_another_environment_says_so_and_shows_both(tmp_pa
 
 
 def test_a_damaged_record_of_the_environment_stops_no_report(tmp_path):
-    run = made_up.run(tmp_path / "run")
+    run = fakes.run(tmp_path / "run")
     for path in generations.paths(run.path, "environment"):
         path.write_text("{}")
     html = page.write(run).read_text()
@@ -176,21 +178,21 @@ def test_a_damaged_record_of_the_environment_stops_no_report(tmp_path):
 
 def test_the_same_run_gives_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.undo()  # figures are drawn
-    first = page.write(made_up.run(tmp_path / "a")).parent
-    second = page.write(made_up.run(tmp_path / "b")).parent
+    first = page.write(fakes.run(tmp_path / "a")).parent
+    second = page.write(fakes.run(tmp_path / "b")).parent
     for file in set(first.iterdir()) - {first / "report.lock"}:
         assert file.read_bytes() == (second / file.name).read_bytes()
 
 
 def test_a_run_with_nothing_done_has_nothing_to_report(tmp_path):
-    run = opening.open_run(tmp_path / "run", made_up.experiment(), {})
+    run = open_run.open_run(tmp_path / "run", fakes.experiment(), {})
     with pytest.raises(RunError, match="no finished training yet"):
         page.write(run)
 
 
 def test_a_sweep_of_dense_networks_alone_is_a_table_to_choose_by_validation(tmp_path):
-    config = made_up.sweep_of(("low: train.learning_rate=0.01", "high: train.learning_rate=0.1"), prune=Prune(levels=0))
-    html = page.write(made_up.run(tmp_path / "run", config)).read_text()
+    config = fakes.sweep_of(("low: train.learning_rate=0.01", "high: train.learning_rate=0.1"), prune=Prune(levels=0))
+    html = page.write(fakes.run(tmp_path / "run", config)).read_text()
     assert headings(html)[0] == "Dense networks"
     assert "high</td><td>90.00 [90.00–90.00]</td>" in html
     assert "<figure>" not in html
@@ -218,7 +220,7 @@ def test_the_numbers_of_the_levels_are_in_the_file_that_is_named(tmp_path):
     def results(unit):
         return 0.9 + 0.001 * (zlib.crc32(str(unit).encode()) % 50), 100 + zlib.crc32(str(unit).encode()) % 90
 
-    path = page.write(made_up.run(tmp_path / "run", results=results))
+    path = page.write(fakes.run(tmp_path / "run", results=results))
     (levels, files), *_ = tables(path.read_text())
     assert files == ["tickets.csv"]
     with path.with_name("tickets.csv").open() as file:

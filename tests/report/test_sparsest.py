@@ -1,6 +1,6 @@
 """The one table of a sweep, against its CSVs."""
 
-import made_up
+import fakes
 import pytest
 
 from tf_lottery.experiment.config import Stability
@@ -35,8 +35,8 @@ def test_stability_is_that_of_the_ticket_and_in_brackets_of_the_random_mask(foun
 
 
 def test_what_was_not_measured_has_no_column(tmp_path):
-    config = made_up.experiment(replicates=1, stability=Stability(), controls=("reinit",))
-    table = sparsest.table(findings.read(made_up.sweep(tmp_path / "run", config)))
+    config = fakes.experiment(replicates=1, stability=Stability(), controls=("reinit",))
+    table = sparsest.table(findings.read(fakes.sweep(tmp_path / "run", config)))
     assert set(table) <= {"variant", "density", "dense", "ticket", "reinit"}
     assert "random mask" not in table
 

@@ -1,4 +1,4 @@
-import made_up
+import fakes
 import pandas as pd
 import pytest
 
@@ -52,8 +52,8 @@ def test_what_diverged_is_a_dash_and_no_mean_without_it(sweep, found):
 
 
 def test_a_run_without_measurements_has_no_table_of_stability(tmp_path):
-    config = made_up.experiment(replicates=1, stability=Stability())
-    assert tables.stability(findings.read(made_up.sweep(tmp_path / "run", config))).empty
+    config = fakes.experiment(replicates=1, stability=Stability())
+    assert tables.stability(findings.read(fakes.sweep(tmp_path / "run", config))).empty
 
 
 def test_claims_are_laid_out_by_level_with_verdict_and_mean_difference(found):
@@ -85,7 +85,7 @@ def test_claims_in_full_hold_all_numbers_each_in_its_unit(found):
 
 
 def test_a_run_without_variants_has_no_column_for_them_and_one_replicate_dashes(tmp_path):
-    found = findings.read(made_up.sweep(tmp_path / "run", made_up.experiment(replicates=1)))
+    found = findings.read(fakes.sweep(tmp_path / "run", fakes.experiment(replicates=1)))
     table = tables.claims_in_full(found.comparisons)
     assert "variant" not in table
     assert "variant" not in tables.claims_by_level(found)

@@ -1,11 +1,11 @@
 import io
 
-import made_up
+import fakes
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from tf_lottery.experiment import opening
+from tf_lottery.experiment import open_run
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.controls import CONTROLS
 from tf_lottery.report import page, terminal
@@ -21,7 +21,7 @@ def output(monkeypatch, **settings):
 
 def test_a_path_is_shown_as_it_is(monkeypatch, tmp_path):
     stream = output(monkeypatch)
-    run = made_up.run(tmp_path / "x[/y]")
+    run = fakes.run(tmp_path / "x[/y]")
     terminal.show(run, page.write(run))
     terminal.say("a[b]c")
     assert "x[/y]" in stream.getvalue()
@@ -30,7 +30,7 @@ def test_a_path_is_shown_as_it_is(monkeypatch, tmp_path):
 
 def test_the_table_the_headline_and_the_page_are_shown(monkeypatch, tmp_path):
     stream = output(monkeypatch)
-    run = made_up.run(tmp_path / "run")
+    run = fakes.run(tmp_path / "run")
     terminal.show(run, page.write(run))
     shown = stream.getvalue()
     assert "winning" in shown
@@ -41,15 +41,15 @@ def test_the_table_the_headline_and_the_page_are_shown(monkeypatch, tmp_path):
 
 def test_a_run_that_is_not_bit_exact_says_so(monkeypatch, tmp_path):
     stream = output(monkeypatch)
-    run = made_up.run(tmp_path / "run")
-    opening.open_run(run.path, run.config, {"python": "4.x", "packages": {"keras": "3.x"}}, allow_drift=True)
+    run = fakes.run(tmp_path / "run")
+    open_run.open_run(run.path, run.config, {"python": "4.x", "packages": {"keras": "3.x"}}, any_environment=True)
     terminal.show(run, page.write(run))
     assert "Not bit-exact: the run went on in another environment: python=3.x, then 4.x." in stream.getvalue()
 
 
 def test_what_is_shown_or_contradicted_is_printed_after_the_tables(monkeypatch, tmp_path):
     stream = output(monkeypatch)
-    run = made_up.sweep(tmp_path / "run")
+    run = fakes.sweep(tmp_path / "run")
     terminal.show(run, page.write(run))
     lines = stream.getvalue().splitlines()
     start = lines.index("Claims, compared in pairs over replicates; p-values are not corrected for their number:")
@@ -60,7 +60,7 @@ def test_what_is_shown_or_contradicted_is_printed_after_the_tables(monkeypatch, 
 def test_conclusions_fill_no_more_than_a_screen(monkeypatch, tmp_path):
     stream = output(monkeypatch)
     monkeypatch.setattr(terminal.tables, "conclusions", lambda comparisons: ["line"] * 40)
-    run = made_up.run(tmp_path / "run")
+    run = fakes.run(tmp_path / "run")
     terminal.show(run, page.write(run))
     assert stream.getvalue().count("line\n") == 16
     assert "… and 24 more, on the page." in stream.getvalue()
@@ -68,8 +68,8 @@ def test_conclusions_fill_no_more_than_a_screen(monkeypatch, tmp_path):
 
 def test_a_search_among_dense_networks_is_one_short_table(monkeypatch, tmp_path):
     stream = output(monkeypatch)
-    config = made_up.sweep_of(("low: train.learning_rate=0.01", "high: train.learning_rate=0.1"), prune=Prune(levels=0))
-    run = made_up.run(tmp_path / "run", config)
+    config = fakes.sweep_of(("low: train.learning_rate=0.01", "high: train.learning_rate=0.1"), prune=Prune(levels=0))
+    run = fakes.run(tmp_path / "run", config)
     terminal.show(run, page.write(run))
     shown = stream.getvalue()
     assert "validation accuracy (%)" in shown
@@ -80,7 +80,7 @@ def test_a_search_among_dense_networks_is_one_short_table(monkeypatch, tmp_path)
 
 def test_no_cell_is_cut_however_many_controls_there_are(monkeypatch, tmp_path):
     stream = output(monkeypatch)
-    run = made_up.run(tmp_path / "run", made_up.experiment(replicates=3, controls=CONTROLS))
+    run = fakes.run(tmp_path / "run", fakes.experiment(replicates=3, controls=CONTROLS))
     terminal.show(run, page.write(run))
     assert "…" not in stream.getvalue()
 

@@ -1,13 +1,13 @@
-import made_up
+import fakes
 import pandas as pd
 import pytest
 
-from tf_lottery.experiment import drift, opening
+from tf_lottery.experiment import environment, open_run
 from tf_lottery.report import analysis, text
 
 
 def frame(tmp_path, **settings):
-    return analysis.rows(made_up.run(tmp_path / "run", **settings))
+    return analysis.rows(fakes.run(tmp_path / "run", **settings))
 
 
 def test_the_table_has_a_line_a_level_with_mean_and_range(tmp_path):
@@ -22,7 +22,7 @@ def test_the_table_has_a_line_a_level_with_mean_and_range(tmp_path):
 
 
 def test_a_run_without_controls_has_no_columns_for_them(tmp_path):
-    table = text.table(frame(tmp_path, config=made_up.experiment(controls=())))
+    table = text.table(frame(tmp_path, config=fakes.experiment(controls=())))
     assert [name for _, name in table] == ["level", "density", "verdict", "ticket", "ticket"]
 
 
@@ -38,27 +38,27 @@ def test_the_headline_names_the_sparsest_winning_level_beside_the_controls(tmp_p
 
 
 def test_no_winning_level_is_said_too(tmp_path):
-    assert text.headline(frame(tmp_path, config=made_up.experiment(replicates=2))) == (
+    assert text.headline(frame(tmp_path, config=fakes.experiment(replicates=2))) == (
         "No level is shown to be a winning ticket (2 replicates)."
     )
 
 
 def test_one_finished_dense_network_is_enough_for_a_table(tmp_path):
-    run = opening.open_run(tmp_path / "run", made_up.experiment(), {})
-    made_up.save(run, made_up.unit(1, 0))
+    run = open_run.open_run(tmp_path / "run", fakes.experiment(), {})
+    fakes.save(run, fakes.unit(1, 0))
     rows = analysis.rows(run)
     assert text.table(rows)["", "verdict"].tolist() == ["dense"]
     assert "No level" in text.headline(rows)
 
 
 def test_the_description_says_what_was_run():
-    assert text.description(made_up.experiment()) == (
+    assert text.description(fakes.experiment()) == (
         "lenet_300_100 on digits: 3 replicates, 2 levels of 20% (global, magnitude), "
         "10000it a training, rewound to 0it."
     )
-    config = made_up.experiment(replicates=1)
-    config.data.made_up = True
-    sweep = made_up.experiment(variants=("k=0:", "k=60: prune.rewind_to=60it"))
+    config = fakes.experiment(replicates=1)
+    config.data.synthetic = True
+    sweep = fakes.experiment(variants=("k=0:", "k=60: prune.rewind_to=60it"))
     assert text.description(sweep) == (
         "lenet_300_100 on digits: 3 replicates, 2 levels of 20% (global, magnitude), 10000it a training. "
         "Variants: k=0:; k=60: prune.rewind_to=60it."
@@ -85,15 +85,15 @@ THIRD = {"python": "3.13", "packages": {"numpy": "2.0"}, "switches": {"XLA_FLAGS
             "packages.numpy=1.0, then 2.0; switches.XLA_FLAGS=not set, then --fast.",
         ),
         (
-            [drift.DAMAGED],
+            [environment.DAMAGED],
             "Perhaps not bit-exact: the record of the environment that the run was made in is damaged.",
         ),
         (
-            [drift.DAMAGED, FIRST],
+            [environment.DAMAGED, FIRST],
             "Not bit-exact: the run went on in another environment: the record of the one before is damaged.",
         ),
         (
-            [drift.DAMAGED, FIRST, SECOND],
+            [environment.DAMAGED, FIRST, SECOND],
             "Not bit-exact: the run went on in another environment: the record of the one before is damaged; "
             "packages.numpy=1.0, then 2.0.",
         ),

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import keras_api, layers, naming, state
-from tf_lottery.core import order
-from tf_lottery.keras_api import keras
+from tf_lottery import keras_compat
+from tf_lottery.core import shuffling
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, naming, state
 from tf_lottery.training.connectivity import Connectivity, between
 
 SEEDS = (3, 4)
@@ -15,9 +16,9 @@ SEEDS = (3, 4)
 def two_ends(trainer):
     """The weights after training in two data orders."""
     start, ends = trainer.capture(), []
-    for order_seed in (1, 2):
+    for shuffle_seed in (1, 2):
         state.restore(start, trainer.model, trainer.optimizer)
-        trainer.train(0, 12, order_seed)
+        trainer.train(0, 12, shuffle_seed)
         ends.append(state.weights(trainer.model))
     return ends
 
@@ -55,13 +56,13 @@ def normalised():
 
 def test_fresh_statistics_are_the_means_over_training_batches_whatever_those_of_the_ends_are(monkeypatch):
     monkeypatch.setattr("tf_lottery.training.connectivity._EXAMPLES", 18)  # three batches of 6
-    trainer = tiny.trainer(layers.make_prunable(normalised()))
+    trainer = tiny.trainer(conversion.make_prunable(normalised()))
     first, second = two_ends(trainer)
     first["batch_normalization/moving_mean"] += 100
     (row, _) = Connectivity(trainer).along(first, second, points=2, fresh_statistics=True, seeds=SEEDS)
     x = tiny.DATASET.train.x.reshape(16, -1).astype(np.float64)
     norm, made = {part: first[f"batch_normalization/{part}"] for part in ("gamma", "beta")}, []
-    for rows in order.batches(SEEDS[0], 16, 6, 0, 3):
+    for rows in shuffling.batches(SEEDS[0], 16, 6, 0, 3):
         hidden = x[rows] @ first["dense/kernel"] + first["dense/bias"]
         made.append((hidden.mean(axis=0), hidden.var(axis=0)))
     mean, variance = np.mean(made, axis=0)
@@ -73,7 +74,7 @@ def test_fresh_statistics_are_the_means_over_training_batches_whatever_those_of_
 
 
 def test_without_fresh_statistics_those_of_the_ends_are_interpolated():
-    trainer = tiny.trainer(layers.make_prunable(normalised()))
+    trainer = tiny.trainer(conversion.make_prunable(normalised()))
     first, second = two_ends(trainer)
     along = Connectivity(trainer).along
     rows = list(along(first, second, points=3, fresh_statistics=False, seeds=SEEDS))
@@ -91,7 +92,7 @@ def test_between_a_network_and_itself_nothing_changes():
 
 def test_points_that_are_left_out_change_nothing_in_the_others():
     keras.utils.set_random_seed(0)
-    trainer = tiny.trainer(layers.make_prunable(tiny.convolutional()))
+    trainer = tiny.trainer(conversion.make_prunable(tiny.convolutional()))
     first, second = two_ends(trainer)
     along = Connectivity(trainer).along
     whole = list(along(first, second, points=5, fresh_statistics=True, seeds=SEEDS))
@@ -111,8 +112,8 @@ def test_the_line_starts_and_ends_at_the_very_weights_of_both():
 
 def test_measuring_a_line_leaves_no_trace_in_the_trainings_after_it():
     keras.utils.set_random_seed(0)
-    keras_api.make_randomness_restorable()
-    trainer = tiny.trainer(layers.make_prunable(tiny.convolutional()))
+    keras_compat.make_randomness_restorable()
+    trainer = tiny.trainer(conversion.make_prunable(tiny.convolutional()))
     start = trainer.capture()
     first, second = two_ends(trainer)
     list(Connectivity(trainer).along(first, second, points=3, fresh_statistics=True, seeds=SEEDS))

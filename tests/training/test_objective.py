@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from tf_lottery import layers, prunable, state
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, prunable, state
 from tf_lottery.training.objective import CROSS_ENTROPY, Objective, cross_entropy
 from tf_lottery.training.optimizers import LearningRate
 
@@ -64,13 +64,13 @@ def test_weight_decay_is_the_kernel_regularizer_of_half_its_size():
 
     regularizers = keras.regularizers.L2(0.05), None, None
     objectives = CROSS_ENTROPY, CROSS_ENTROPY, Objective(weight_decay=0.1)
-    regularized, plain, decayed = models = [layers.make_prunable(built(each)) for each in regularizers]
+    regularized, plain, decayed = models = [conversion.make_prunable(built(each)) for each in regularizers]
     weights = state.weights(plain)
     for model, objective in zip(models, objectives, strict=True):
         state.set_weights(weights, model)
         kernels = list(prunable.prunable_weights(model).values())
         optimizer = keras.optimizers.SGD(LearningRate(0.5))
-        tiny.trainer(model, optimizer, objective=objective, decayed=kernels).train(0, 1, order_seed=0)
+        tiny.trainer(model, optimizer, objective=objective, decayed=kernels).train(0, 1, shuffle_seed=0)
     for name, array in state.weights(decayed).items():
         np.testing.assert_allclose(array, state.weights(regularized)[name], rtol=0, atol=1e-6)
         decay = 0.5 * 0.1 * weights[name] if name.endswith("kernel") else 0

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery import layers, state
-from tf_lottery.core import order
-from tf_lottery.keras_api import keras
+from tf_lottery.core import shuffling
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, state
 from tf_lottery.training import optimizers
 from tf_lottery.training.optimizers import OPTIMIZERS, LearningRate, Settings
 
@@ -77,24 +77,24 @@ def rmsprop(g, slots, t, rate):
 )
 def test_three_steps_equal_numpy(name, settings, by_hand):
     model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
-    model = layers.make_prunable(model)
+    model = conversion.make_prunable(model)
     trainer = tiny.trainer(model, optimizers.make(name, LearningRate(0.01, drops=(2,)), settings))
     kernel, slots = state.weights(model)["dense/kernel"].astype(np.float64), {"m": 0.0, "v": 0.0}
-    for step, rows in enumerate(order.batches(5, 16, 6, 0, 3)):
+    for step, rows in enumerate(shuffling.batches(5, 16, 6, 0, 3)):
         g = gradient(state.weights(model), rows)
         kernel -= by_hand(g, slots, step + 1, rate=0.01 if step < 2 else 0.001)
-        trainer.train(step, step + 1, order_seed=5)
+        trainer.train(step, step + 1, shuffle_seed=5)
     np.testing.assert_allclose(state.weights(model)["dense/kernel"], kernel, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_averages_weights_and_scales_losses_if_asked(name):
-    model = layers.make_prunable(tiny.dense())
+    model = conversion.make_prunable(tiny.dense())
     before = state.weights(model)["dense/kernel"]
     optimizer = optimizers.make(name, LearningRate(0.1), Settings(average=0.5), scale_loss=True)
     assert isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
     trainer = tiny.trainer(model, optimizer)
-    trainer.train(0, 4, order_seed=0)
+    trainer.train(0, 4, shuffle_seed=0)
     averages = {id(weight): average.numpy() for weight, average in trainer.averages}
     kernel = next(weight for weight in model.trainable_variables if tuple(weight.shape) == before.shape)
     assert np.isfinite(kernel.numpy()).all()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_lottery import ticket
+from tf_lottery.masking import ticket
 from tf_lottery.training import progress as progress_lib
 from tf_lottery.training.progress import Progress
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_training, layers, model_masks, state, tfmot_bridge
+from tf_lottery import keras_compat
 from tf_lottery.core import masks as masks_lib, seeds
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ConfigError, ModelError
-from tf_lottery.ticket import Ticket
+from tf_lottery.masking import conversion, model_masks, state, tfmot_bridge
+from tf_lottery.masking.ticket import Ticket
 
 KINDS = ("random_mask", "reinit")
 
@@ -17,7 +18,7 @@ KINDS = ("random_mask", "reinit")
 def control(
     kind: str, model: Any, ticket: Ticket, rewind: Mapping[str, Arrays], level: int, seed: int, new: Any = None
 ) -> Any:
-    """A compiled model with the masks and weights that the control of a level starts from; see LotteryTicket.control.
+    """Return a compiled model with the masks and weights that the control of a level starts from; see LotteryTicket.control.
 
     Args:
         kind: `"random_mask"` or `"reinit"`.
@@ -34,7 +35,7 @@ def control(
     if kind not in KINDS:
         raise ConfigError(f"A control is one of {', '.join(KINDS)}. Received: {kind!r}")
     if new is None:
-        new = layers.copy(model)
+        new = conversion.copy(model)
         _compile_like(new, model)
         if kind == "reinit":
             _check_randomness(model)
@@ -44,12 +45,12 @@ def control(
         return new
     rng = np.random.default_rng(seeds.derive(seed, "random_mask", level))
     masks = masks_lib.shuffle(ticket.masks, rng)
-    state.restore(rewind, new, keras_training.build_optimizer(new), masks)  # dense: the ticket's weights are mostly 0
+    state.restore(rewind, new, keras_compat.build_optimizer(new), masks)  # dense: the ticket's weights are mostly 0
     return new
 
 
 def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str | None, mode: str | None) -> int:
-    """The last level whose metric is at most `within` worse than level 0's; see LotteryTicket.best."""
+    """Return the last level whose metric is at most `within` worse than level 0's; see LotteryTicket.best."""
     dense = records[0]["metrics"]
     monitor = _main_metric({name for record in records for name in record["metrics"]}) if monitor is None else monitor
     if monitor is None or monitor not in dense:
@@ -88,6 +89,6 @@ def _compile_like(new: Any, model: Any) -> None:
 
 def _check_randomness(model: Any) -> None:
     """Two new models must differ, or nothing is initialised anew."""
-    first, second = (model_masks.prunable_weights(layers.copy(model)) for _ in range(2))
+    first, second = (model_masks.prunable_weights(conversion.copy(model)) for _ in range(2))
     if fixed := [name for name, weight in first.items() if np.ptp(weight) and np.array_equal(weight, second[name])]:
         raise ModelError(f"{', '.join(fixed)} always start with the same weights: their initializers have fixed seeds.")

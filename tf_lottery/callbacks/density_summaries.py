@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import model_masks
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import model_masks
 
 # `tf.summary.scalar` writes the same, but works only where TensorBoard is installed, which TensorFlow does not ask for.
 _SCALAR = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"})

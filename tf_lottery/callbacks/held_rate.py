@@ -4,8 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_lottery import keras_training
-from tf_lottery.keras_api import keras
+from tf_lottery import keras_compat
+from tf_lottery.keras_compat import keras
 
 
 @keras.saving.register_keras_serializable(package="tf_lottery")
@@ -39,7 +39,7 @@ class HeldRate(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def make_holdable(model: Any) -> HeldRate | None:
-    """Puts a HeldRate in place of the schedule of a model's optimizer; None if its rate is no schedule.
+    """Put a HeldRate in place of the schedule of a model's optimizer; None if its rate is no schedule.
 
     Call it from a running `fit`, before its first step.
     """
@@ -50,5 +50,5 @@ def make_holdable(model: Any) -> HeldRate | None:
     if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return None
     optimizer.learning_rate = held = HeldRate(schedule)
-    keras_training.retrace_training(model)
+    keras_compat.retrace_training(model)
     return held

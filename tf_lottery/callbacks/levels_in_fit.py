@@ -1,15 +1,96 @@
 """When things happen: several trainings, one after the other, inside one `fit`."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tf_lottery import keras_training
-from tf_lottery.callbacks.level import ENDED, Level
-from tf_lottery.core.steps import to_steps
-from tf_lottery.core.timetable import Timetable
-from tf_lottery.keras_api import keras
+from tf_lottery import keras_compat
+from tf_lottery.core.steps import Timetable, to_steps
+from tf_lottery.keras_compat import keras
 
 _NEVER = 10**15  # no batch has this number, and no epoch so many batches
+
+
+class _Ended:
+    """A `stop_training` that ends a level, or an epoch of it; anyone else's True ends the whole `fit`."""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __or__(self, other: Any) -> Any:
+        return other or self
+
+    __ror__ = __or__
+
+
+ENDED = _Ended()
+_BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+
+
+class Level:
+    """A level that is being trained.
+
+    Args:
+        number: 0 is dense.
+        model: The model that `fit` trains.
+        callbacks: Keras callbacks; they see the epochs of this training, and may end it with `stop_training`.
+        epochs: The numbers of its epochs.
+
+    Attributes:
+        epoch: The epoch that is next, or being trained.
+        stopped: Whether one of the callbacks ended the level.
+        is_restored: Whether, at its end, the weights of an earlier epoch came back.
+        wants_batches: Whether one of the callbacks wants to know of every batch.
+    """
+
+    def __init__(self, number: int, model: Any, callbacks: Sequence[Any], epochs: range):
+        self.number, self.model, self.epoch, self._end = number, model, epochs.start, epochs.stop
+        self.stopped = self.is_restored = False
+        self.wants_batches = any(_wants_batches(callback) for callback in callbacks)
+        self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs.stop, verbose=0)
+        self._logs: dict[int, dict[str, Any]] = {}
+
+    @property
+    def is_over(self) -> bool:
+        return self.stopped or self.epoch >= self._end
+
+    @property
+    def epochs_trained(self) -> int:
+        return len(self._logs)
+
+    def begin(self) -> None:
+        self._callbacks.on_train_begin()
+
+    def begin_epoch(self) -> None:
+        self._callbacks.on_epoch_begin(self.epoch)
+
+    def begin_batch(self, batch: int, logs: Any = None) -> None:
+        self._callbacks.on_train_batch_begin(batch, logs)
+
+    def end_batch(self, batch: int, logs: Any = None) -> None:
+        with self._noticing_a_stop():
+            self._callbacks.on_train_batch_end(batch, logs)
+
+    def end_epoch(self, logs: dict[str, Any]) -> None:
+        with self._noticing_a_stop():
+            self._callbacks.on_epoch_end(self.epoch, logs)
+        self._logs[self.epoch] = dict(logs)
+        self.epoch += 1
+
+    def end(self) -> dict[str, Any]:
+        """End the callbacks; returns the logs of the epoch whose weights the model now has."""
+        last = self._logs.get(self.epoch - 1, {})
+        self._callbacks.on_train_end(last)
+        restored = [keras_compat.restored_epoch(callback) for callback in self._callbacks.callbacks]
+        self.is_restored = any(epoch in self._logs for epoch in restored)
+        return next((self._logs[epoch] for epoch in restored if epoch in self._logs), last)
+
+    @contextlib.contextmanager
+    def _noticing_a_stop(self) -> Iterator[None]:
+        before = self.model.stop_training
+        yield
+        if self.model.stop_training and not before:
+            self.stopped, self.model.stop_training = True, ENDED
 
 
 class LevelsInFit(keras.callbacks.Callback):
@@ -32,11 +113,11 @@ class LevelsInFit(keras.callbacks.Callback):
         self._counts_on = counts_on
 
     def _next_level(self) -> int | None:
-        """The number of the level to train next; None if all are done."""
+        """Return the number of the level to train next; None if all are done."""
         raise NotImplementedError
 
     def _begin_level(self, number: int) -> None:
-        """Puts the model where the level starts."""
+        """Put the model where the level starts."""
         raise NotImplementedError
 
     def _reach_rewind_step(self) -> None:
@@ -48,8 +129,8 @@ class LevelsInFit(keras.callbacks.Callback):
         raise NotImplementedError
 
     def _plan(self, steps_per_epoch: int) -> None:
-        """Settles the epoch's length; raises ConfigError where step k does not fit it."""
-        spe = keras_training.steps_per_execution(self.model)
+        """Settle the epoch's length; raises ConfigError where step k does not fit it."""
+        spe = keras_compat.steps_per_execution(self.model)
         self.table = Timetable.plan(steps_per_epoch, self.epochs_per_level, self.rewind_to, spe)
         self._is_planned = True
 
@@ -136,3 +217,10 @@ class LevelsInFit(keras.callbacks.Callback):
         self._batches = batch + 1
         LevelsInFit.on_train_batch_end(self, batch, logs)
         self._level.end_batch(batch, logs)
+
+
+def _wants_batches(callback: Any) -> bool:
+    return any(
+        event in vars(callback) or getattr(type(callback), event) is not getattr(keras.callbacks.Callback, event)
+        for event in _BATCH_EVENTS
+    )

@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tf_lottery import keras_training, model_masks, model_tickets, state, tfmot_bridge
-from tf_lottery.callbacks import controls, fellows, held_rate
-from tf_lottery.callbacks.ledger import Ledger
-from tf_lottery.callbacks.level import Level
-from tf_lottery.callbacks.levels_in_fit import LevelsInFit
+from tf_lottery import keras_compat
+from tf_lottery.callbacks import controls, held_rate, other_callbacks
+from tf_lottery.callbacks.level_store import LevelStore
+from tf_lottery.callbacks.levels_in_fit import Level, LevelsInFit
 from tf_lottery.callbacks.rewinding import REWINDS, Start
 from tf_lottery.callbacks.settings import Settings
 from tf_lottery.core import masks as masks_lib, schedules, seeds
 from tf_lottery.core.criteria import Criterion
-from tf_lottery.core.level import next_masks
 from tf_lottery.core.masks import Arrays
-from tf_lottery.core.pruning import Share
+from tf_lottery.core.pruning import Share, next_masks
 from tf_lottery.errors import ConfigError, ExhaustedError, RunError
-from tf_lottery.keras_api import keras
-from tf_lottery.ticket import Ticket
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import model_masks, model_tickets, state, tfmot_bridge
+from tf_lottery.masking.ticket import Ticket
 
 
 class LotteryTicket(LevelsInFit):
@@ -123,13 +122,13 @@ class LotteryTicket(LevelsInFit):
             seed,
         )
         self.directory = directory
-        self._ledger = Ledger(directory)
+        self._store = LevelStore(directory)
         self._has_found_all = False
 
     @property
     def records(self) -> list[dict[str, Any]]:
         """The finished levels, copies."""
-        return copy.deepcopy(self._ledger.records)
+        return copy.deepcopy(self._store.records)
 
     @property
     def total_epochs(self) -> int:
@@ -137,13 +136,13 @@ class LotteryTicket(LevelsInFit):
         return (self.settings.levels + 1) * self.epochs_per_level
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a finished level: level, density, epochs, step, and its metrics; see `records`."""
+        """Return one row a finished level: level, density, epochs, step, and its metrics; see `records`."""
         columns = ("level", "density", "epochs", "step")
         rows = [{name: record[name] for name in columns} | record["metrics"] for record in self.records]
         return pd.DataFrame(rows, columns=None if rows else columns)
 
     def ticket(self, level: int) -> Ticket:
-        """The ticket of a finished level: its masks, and the weights `"rewind"` (it started with) and `"final"`.
+        """Return the ticket of a finished level: its masks, and the weights `"rewind"` (it started with) and `"final"`.
 
         Level 0's `"rewind"` weights are W_k, those of the dense network at step k.
 
@@ -157,7 +156,7 @@ class LotteryTicket(LevelsInFit):
         return self._done().ticket(level)
 
     def restore(self, model: Any, level: int, weights: str = "final") -> Any:
-        """Gives `model` the masks and weights of a finished level; see `tfl.restore_ticket`.
+        """Give `model` the masks and weights of a finished level; see `tfl.restore_ticket`.
 
         Args:
             model: The model of `fit`, or another prunable one of its architecture.
@@ -170,7 +169,7 @@ class LotteryTicket(LevelsInFit):
         return model_tickets.restore_ticket(model, self.ticket(level), weights)
 
     def best(self, within: float = 0.0, monitor: str | None = None, mode: str | None = None) -> int:
-        """The sparsest level that is as good as the dense network.
+        """Return the sparsest level that is as good as the dense network.
 
         Args:
             within: How much worse than level 0 it may be, at least 0, in the metric's own unit: 0.01 is one percent
@@ -189,7 +188,7 @@ class LotteryTicket(LevelsInFit):
         return controls.best_level(self.records, within, monitor, mode)
 
     def control(self, kind: str, level: int, model: Any = None) -> Any:
-        """A model ready to `fit` that a winning ticket has to beat; see the README for the comparison.
+        """Return a model ready to `fit` that a winning ticket has to beat; see the README for the comparison.
 
         Args:
             kind: `"random_mask"`: as many weights in each layer, chosen at random, with the dense network's weights and
@@ -210,13 +209,13 @@ class LotteryTicket(LevelsInFit):
             Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), section 3; Frankle, Carbin 2019 (arXiv 1803.03635),
             section 2.
         """
-        ledger = self._done()
+        store = self._done()
         if self.model is None and model is None:
             raise ConfigError(
                 "There was no `fit` yet in this process: give `control(…, model=…)` a new prunable model."
             )
-        rewind = ledger.read("rewind").weights
-        return controls.control(kind, self.model, ledger.ticket(level), rewind, level, self.settings.seed, model)
+        rewind = store.read("rewind").weights
+        return controls.control(kind, self.model, store.ticket(level), rewind, level, self.settings.seed, model)
 
     def on_level_end(self, level: int, record: dict[str, Any]) -> None:
         """Called when a level is trained and kept, before the next one; for subclasses.
@@ -231,11 +230,11 @@ class LotteryTicket(LevelsInFit):
             raise ConfigError("This LotteryTicket has found all its levels: make a new one for another `fit`.")
         tfmot_bridge.adopt(self.model)
         masks = model_masks.get_masks(self.model)
-        fellows.check(keras_training.fellow_callbacks(), self.callbacks)
+        other_callbacks.check(keras_compat.other_callbacks(), self.callbacks)
         fraction_at = self.settings.schedule(masks)
-        optimizer = keras_training.build_optimizer(self.model)
+        optimizer = keras_compat.build_optimizer(self.model)
         super().on_train_begin(logs)
-        self._ledger.open(self.settings.as_json(masks) | {"optimizer": type(optimizer).__name__})
+        self._store.open(self.settings.as_json(masks) | {"optimizer": type(optimizer).__name__})
         self._fraction_at, self._optimizer = fraction_at, optimizer
         self._held = held_rate.make_holdable(self.model) if self.settings.rewind == "none" else None
         self._masks: Arrays | None = masks
@@ -245,30 +244,30 @@ class LotteryTicket(LevelsInFit):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._has_room is None:
-            self._has_room = fellows.has_room(self.params["epochs"] - epoch, self._epochs_needed())
+            self._has_room = other_callbacks.has_room(self.params["epochs"] - epoch, self._epochs_needed())
         super().on_epoch_begin(epoch, logs)
 
     def _next_level(self) -> int | None:
-        return None if self._masks is None else len(self._ledger.records)
+        return None if self._masks is None else len(self._store.records)
 
     def _begin_level(self, number: int) -> None:
         if number:
-            rewind, before = self._ledger.read("rewind").weights, self._ledger.ticket(number - 1)
-            optimizer = self._ledger.optimizer(number - 1) if self.settings.rewind == "none" else {}
+            rewind, before = self._store.read("rewind").weights, self._store.ticket(number - 1)
+            optimizer = self._store.optimizer(number - 1) if self.settings.rewind == "none" else {}
             start = Start(self._masks, rewind, before.weights["final"], optimizer, self.settings.reset_optimizer)
             self._start = REWINDS[self.settings.rewind](self.model, self._optimizer, start)
         else:
-            self._ledger.forget("rewind")  # of a fit that was broken off
+            self._store.forget("rewind")  # of a fit that was broken off
             self._start = state.weights(self.model)
 
     def _reach_rewind_step(self) -> None:
         snapshot = state.capture(self.model, self._optimizer)
         self._start = snapshot["weights"]
-        self._ledger.write("rewind", Ticket({}, snapshot, {"steps_per_epoch": self.table.steps_per_epoch}))
-        self._state_at_k = self._ledger.digest("rewind")
+        self._store.write("rewind", Ticket({}, snapshot, {"steps_per_epoch": self.table.steps_per_epoch}))
+        self._state_at_k = self._store.digest("rewind")
 
     def _end_level(self, level: Level, metrics: dict[str, Any]) -> None:
-        if not self._ledger.has("rewind"):
+        if not self._store.has("rewind"):
             raise ConfigError(
                 f"Level 0 was ended after {level.epochs_trained} epochs, before step {self.table.rewind} that levels "
                 "rewind to. Choose an earlier `rewind_to`, or stop later."
@@ -279,7 +278,7 @@ class LotteryTicket(LevelsInFit):
             "density": masks_lib.density(self._masks),
             "density_by_weight": masks_lib.density_by_weight(self._masks),
             "epochs": level.epochs_trained,
-            "step": keras_training.batches_trained(self._optimizer),
+            "step": keras_compat.batches_trained(self._optimizer),
             "metrics": {name: float(value) for name, value in metrics.items() if np.ndim(value) == 0},
         }
         origin = {
@@ -290,7 +289,7 @@ class LotteryTicket(LevelsInFit):
         }
         ticket = Ticket(self._masks, {"rewind": self._start, "final": final}, origin)
         goes_on = self.settings.rewind == "none"
-        self._ledger.add(record, ticket, state.capture(self.model, self._optimizer)["optimizer"] if goes_on else None)
+        self._store.add(record, ticket, state.capture(self.model, self._optimizer)["optimizer"] if goes_on else None)
         if self._held is not None:
             self._held.hold(record["step"] - 1)
         self.on_level_end(level.number, record)
@@ -306,14 +305,14 @@ class LotteryTicket(LevelsInFit):
     def on_train_end(self, logs: Any = None) -> None:
         super().on_train_end(logs)
         if self._masks is not None and self._has_room and not self.model.stop_training:
-            keras_training.warn(f"`fit` ended before level {len(self.records)} was done: did its data run out?")
+            keras_compat.warn(f"`fit` ended before level {len(self.records)} was done: did its data run out?")
         if self._masks is None:  # what came after the last level's end (a fit that had nothing to do) is undone
             self.restore(self.model, len(self.records) - 1)
             self._has_found_all = True
 
     def _masks_after(self, ticket: Ticket) -> dict[str, np.ndarray] | None:
-        """The masks of the level after a ticket's; None if there is to be none."""
-        level = len(self._ledger.records)
+        """Return the masks of the level after a ticket's; None if there is to be none."""
+        level = len(self._store.records)
         if level > self.settings.levels:
             return None
         rng = np.random.default_rng(seeds.derive(self.settings.seed, "criterion", level))
@@ -329,12 +328,12 @@ class LotteryTicket(LevelsInFit):
                 min_density=self.settings.min_density or 0,
             )
         except ExhaustedError as error:
-            keras_training.warn(f"The run ends with level {level - 1}: level {level} {error}")
+            keras_compat.warn(f"The run ends with level {level - 1}: level {level} {error}")
             return None
 
     def _resume(self) -> None:
-        """Goes on after the last level of the directory."""
-        length = self._ledger.read("rewind").metadata["steps_per_epoch"]
+        """Go on after the last level of the directory."""
+        length = self._store.read("rewind").metadata["steps_per_epoch"]
         if self._is_planned and length != self.table.steps_per_epoch:
             raise RunError(
                 f"{self.directory} was made with epochs of {length} steps; this fit has {self.table.steps_per_epoch}. "
@@ -343,14 +342,14 @@ class LotteryTicket(LevelsInFit):
         self._plan(length)
         if self._held is not None:
             self._held.hold(self.records[0]["step"] - 1)
-        last = self._ledger.ticket(len(self.records) - 1)
+        last = self._store.ticket(len(self.records) - 1)
         self._state_at_k = last.metadata["state_at_k"]
         self._masks = self._masks_after(last)
 
-    def _done(self) -> Ledger:
+    def _done(self) -> LevelStore:
         if not self.records:
             raise ConfigError("No level is done yet: call `model.fit(…, callbacks=[tickets])` first.")
-        return self._ledger
+        return self._store
 
     def _epochs_needed(self) -> int:
         if self._masks is None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tf_lottery import state
 from tf_lottery.core.masks import Arrays
-from tf_lottery.state import State
+from tf_lottery.masking import state
+from tf_lottery.masking.state import State
 
 
 @dataclass(frozen=True)

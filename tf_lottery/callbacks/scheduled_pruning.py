@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras_training, model_masks, tfmot_bridge
+from tf_lottery import keras_compat
 from tf_lottery.core import masks as masks_lib, pruning
 from tf_lottery.core.criteria import Criterion
-from tf_lottery.core.level import criterion_named
 from tf_lottery.core.masks import Arrays
+from tf_lottery.core.pruning import criterion_named
 from tf_lottery.errors import PruningError
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import model_masks, tfmot_bridge
 
 Schedule = Callable[[Any], tuple[Any, Any]]
 
@@ -86,7 +87,7 @@ class ScheduledPruning(keras.callbacks.Callback):
         self._done = -1
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._start = keras_training.batches_trained(self.model.optimizer)
+        self._start = keras_compat.batches_trained(self.model.optimizer)
         if self._start != self._done:  # the first epoch, or someone has restored a state
             self._planned: dict[int, np.float32] = {}
             self._planned_to = self._start
@@ -102,7 +103,7 @@ class ScheduledPruning(keras.callbacks.Callback):
             logs["density"] = model_masks.density(self.model)
 
     def _catch_up(self, done: int) -> None:
-        """Prunes as far as all steps up to `done` ask for, and finds out at which step there is more to do."""
+        """Prune as far as all steps up to `done` ask for, and finds out at which step there is more to do."""
         while self._planned_to <= done:
             self._planned |= self._look_ahead(self._planned_to)
             self._planned_to += _LOOK_AHEAD
@@ -124,7 +125,7 @@ class ScheduledPruning(keras.callbacks.Callback):
 
 
 def _share_to_remove(masks: Arrays, sparsity: Fraction) -> Fraction:
-    """The share of the kept weights whose removal brings all to `sparsity`; 0 if they are there already."""
+    """Return the share of the kept weights whose removal brings all to `sparsity`; 0 if they are there already."""
     size, kept = sum(mask.size for mask in masks.values()), masks_lib.kept(masks)
     target = max(round(size * (1 - sparsity)), 1)
     return Fraction(kept - target, kept) if kept > target else Fraction(0)
@@ -137,7 +138,7 @@ def _exact(sparsity: np.float32) -> Fraction:
 
 
 def _look_ahead(schedule: Schedule) -> Callable[[int], Mapping[int, np.float32]]:
-    """A function from a step to the steps, from it on, at which to prune, and their sparsities."""
+    """Return a function from a step to the steps, from it on, at which to prune, and their sparsities."""
     try:
         ask = _ask_at_once(schedule)
     except Exception:  # It does with the step what a tensor cannot; an error of its own comes again with plain numbers.

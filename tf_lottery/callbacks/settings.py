@@ -8,9 +8,8 @@ from typing import Any
 from tf_lottery.callbacks.rewinding import REWINDS
 from tf_lottery.core import pruning, schedules, steps
 from tf_lottery.core.criteria import Criterion
-from tf_lottery.core.level import criterion_named
 from tf_lottery.core.masks import Arrays
-from tf_lottery.core.pruning import Share
+from tf_lottery.core.pruning import Share, criterion_named
 from tf_lottery.errors import ConfigError, PruningError
 
 
@@ -58,7 +57,7 @@ class Settings:
             )
 
     def schedule(self, masks: Arrays) -> schedules.Schedule:
-        """The share to remove at each level, for a model with these masks.
+        """Return the share to remove at each level, for a model with these masks.
 
         Raises:
             PruningError: a rate names no weight, or layerwise pruning would leave nothing of one.

@@ -15,7 +15,7 @@ def ones(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
 
 
 def validate(masks: Arrays, like: Arrays) -> dict[str, np.ndarray]:
-    """Checks that `masks` fit the arrays `like` and returns them as boolean arrays.
+    """Check that `masks` fit the arrays `like` and returns them as boolean arrays.
 
     Args:
         masks: Arrays of 0/1 by weight name, of any numeric dtype.
@@ -44,7 +44,7 @@ def validate(masks: Arrays, like: Arrays) -> dict[str, np.ndarray]:
 
 
 def apply(arrays: Arrays, masks: Arrays) -> dict[str, np.ndarray]:
-    """Sets the pruned entries of `arrays` to +0.0; arrays without a mask are passed on as they are.
+    """Set the pruned entries of `arrays` to +0.0; arrays without a mask are passed on as they are.
 
     >>> apply({"w": np.array([-1.0, 2.0])}, {"w": np.array([False, True])})["w"]
     array([0., 2.])

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery.core import masks as masks_lib
+from tf_lottery.core import masks as masks_lib, pruning
+from tf_lottery.core.criteria import CRITERIA, Criterion
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ExhaustedError, PruningError
 
@@ -19,7 +20,7 @@ Share = float | int | str | Decimal | Fraction
 
 
 def exact(fraction: Share) -> Fraction:
-    """The decimal as it is written: 0.2 becomes 1/5, not the nearest binary number.
+    """Return the decimal as it is written: 0.2 becomes 1/5, not the nearest binary number.
 
     Raises:
         PruningError: not a number in [0, 1).
@@ -39,14 +40,14 @@ def exact(fraction: Share) -> Fraction:
 
 
 def _short(written: str) -> str:
-    """Refuses what takes for ever to write out: "1e-1000000000" has as many digits."""
+    """Refuse what takes for ever to write out: "1e-1000000000" has as many digits."""
     if len(written.lower().partition("e")[2]) > _LONGEST_EXPONENT:
         raise ValueError(written)
     return written
 
 
 def first_emptied(masks: Arrays, fraction_at: Callable[[int], Any], levels: int) -> tuple[int, str] | None:
-    """The first level of layerwise pruning that would leave nothing of a weight, and that weight's name."""
+    """Return the first level of layerwise pruning that would leave nothing of a weight, and that weight's name."""
     kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
     for level in range(1, levels + 1):
         fractions = _fraction_for_each(masks, fraction_at(level))
@@ -70,7 +71,7 @@ def prune(
     scope: str = "global",
     min_density: Share = 0,
 ) -> dict[str, np.ndarray]:
-    """Removes the lowest-scoring `fraction` of the weights that `masks` still keep.
+    """Remove the lowest-scoring `fraction` of the weights that `masks` still keep.
 
     Exactly `round(fraction * kept)` weights go; equal scores go in index order, first key first.
 
@@ -115,7 +116,7 @@ def prune(
 
 
 def _may_hold_nan(scores: np.ndarray) -> bool:
-    """Whether it is worth asking each: the least is NaN if any is, and found in half the time."""
+    """Return whether it is worth asking each: the least is NaN if any is, and found in half the time."""
     with np.errstate(invalid="ignore"):  # bfloat16 warns of the NaN
         return bool(scores.size and np.isnan(np.min(scores)))
 
@@ -129,7 +130,7 @@ def _fraction_for_each(masks: Arrays, fraction: Share | Mapping[str, Share]) -> 
 
 
 def _protected(scores: Arrays, masks: Arrays, min_density: Fraction) -> dict[str, np.ndarray] | None:
-    """The best weights of each array, as many as `min_density` of its size, or all that are kept if those are fewer."""
+    """Return the best weights of each array, as many as `min_density` of its size, or all that are kept if those are fewer."""
     if not min_density:
         return None
     protected = {}
@@ -153,7 +154,7 @@ def _prune_together(
 
 
 def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray]:
-    """The masks without the `remove` lowest-scoring of all weights they keep. By rank, in linear time.
+    """Return the masks without the `remove` lowest-scoring of all weights they keep. By rank, in linear time.
 
     What scores below the bracket goes, what scores above it stays, and only the few in between are put in order.
     """
@@ -174,7 +175,7 @@ def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray
 
 
 def _bracket(scores: Arrays, masks: Arrays, remove: int) -> tuple[Any, Any] | None:
-    """Two scores between which the last one to go lies almost surely, by the ranks of a sample (Floyd and Rivest 1975).
+    """Return two scores between which the last one to go lies almost surely, by the ranks of a sample (Floyd and Rivest 1975).
 
     None where there are too few weights to sample, or the rank is too close to an end.
     """
@@ -195,7 +196,7 @@ def _bracket(scores: Arrays, masks: Arrays, remove: int) -> tuple[Any, Any] | No
 def _split(
     scores: Arrays, masks: Arrays, bracket: tuple[Any, Any] | None
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The masks of what scores in `bracket` or above it, and the flat indices of what lies in it. None: all do."""
+    """Return the masks of what scores in `bracket` or above it, and the flat indices of what lies in it. None: all do."""
     if bracket is None:
         return {name: mask.copy() for name, mask in masks.items()}, _indices(masks)
     low, high = bracket
@@ -213,8 +214,68 @@ def _indices(masks: Arrays) -> dict[str, np.ndarray]:
 
 
 def _lowest(scores: np.ndarray, number: int) -> np.ndarray:
-    """Which of a flat array are its `number` lowest. Of equal ones the first (test_equal_scores_go_in_index_order)."""
+    """Return which of a flat array are its `number` lowest. Of equal ones the first (test_equal_scores_go_in_index_order)."""
     threshold = np.partition(scores, number - 1)[number - 1]
     lowest = scores < threshold
     lowest[np.flatnonzero(scores == threshold)[: number - np.count_nonzero(lowest)]] = True
     return lowest
+
+
+def criterion_named(criterion: str | Criterion) -> Criterion:
+    """Return a criterion by its name, or a function as it is.
+
+    Raises:
+        PruningError: there is none of that name.
+    """
+    if callable(criterion):
+        return criterion
+    if criterion not in CRITERIA:
+        raise PruningError(
+            f"`criterion` must be one of {', '.join(CRITERIA)}, or a function of (initial, trained, rng). "
+            f"Received: criterion={criterion!r}"
+        )
+    return CRITERIA[criterion]
+
+
+def next_masks(
+    initial: Arrays,
+    trained: Arrays,
+    masks: Arrays,
+    *,
+    criterion: str | Criterion,
+    fraction: Any,
+    scope: str,
+    rng: np.random.Generator,
+    min_density: Share = 0,
+) -> dict[str, np.ndarray]:
+    """Return the masks of the next level.
+
+    Args:
+        initial, trained: The weights that a level started from and ended with; at least those that `masks` names.
+        masks: Its masks.
+        criterion: A name in `criteria.CRITERIA` or a function like those.
+        fraction, scope, min_density: See `pruning.prune`.
+        rng: For criteria that draw.
+
+    Raises:
+        ExhaustedError: nothing would be left of a weight.
+        PruningError: a weight is NaN or infinite, a function scores other weights than it got, or see `prune`.
+    """
+    initial, trained = ({name: weights[name] for name in masks} for weights in (initial, trained))
+    for name, weight in trained.items():
+        if not np.isfinite(weight).all():
+            raise PruningError(f"{name!r} holds NaN or infinite weights: training diverged. Lower the learning rate.")
+    scores = criterion_named(criterion)(initial, trained, rng)
+    if not isinstance(scores, Mapping):
+        raise PruningError(f"The criterion must return scores by weight name. Received: {type(scores).__name__}")
+    wrong = [name for name in {**masks, **scores} if _shape(scores, name) != _shape(masks, name)]
+    if wrong:
+        raise PruningError(f"The criterion must score each of {list(masks)} in its shape. Wrong: {', '.join(wrong)}")
+    pruned = pruning.prune(scores, masks, fraction, scope=scope, min_density=min_density)
+    if empty := [name for name, mask in pruned.items() if not mask.any()]:
+        raise ExhaustedError(f"would remove all of {', '.join(map(repr, empty))}.")
+    return pruned
+
+
+def _shape(arrays: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
+    return np.shape(arrays[name]) if name in arrays else None

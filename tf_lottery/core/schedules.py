@@ -16,7 +16,7 @@ Schedule = Callable[[int], Share | dict[str, Share]]
 
 
 def constant(fraction: Share) -> Schedule:
-    """The same share at every level; density after n levels is (1 - fraction)^n.
+    """Return the same share at every level; density after n levels is (1 - fraction)^n.
 
     Args:
         fraction: Share of the kept weights that a level removes, in [0, 1); counts as the decimal that is written.
@@ -39,7 +39,7 @@ def constant(fraction: Share) -> Schedule:
 
 
 def with_rates(fraction: Share, rates: Sequence[str], weight_names: Iterable[str]) -> Schedule:
-    """The same share for all weights except those that a rate names (needs scope "layerwise").
+    """Return the same share for all weights except those that a rate names (needs scope "layerwise").
 
     Args:
         fraction: Share for the weights that no rate names.
@@ -71,7 +71,7 @@ def with_rates(fraction: Share, rates: Sequence[str], weight_names: Iterable[str
 
 
 def parse_rate(rate: str) -> tuple[re.Pattern[str], Fraction]:
-    """Splits a rate.
+    """Split a rate.
 
     Args:
         rate: `"regex=share"`.
@@ -93,7 +93,7 @@ def parse_rate(rate: str) -> tuple[re.Pattern[str], Fraction]:
 
 
 def parse_regex(regex: str) -> re.Pattern[str]:
-    """Compiles a regex.
+    """Compile a regex.
 
     Args:
         regex: As Python writes it; searched in weight names, so `^` is needed for "begins with".

@@ -4,7 +4,7 @@ import hashlib
 
 
 def derive(seed: int, *path: str | int) -> int:
-    """A 32-bit seed for one purpose, such as `derive(0, "replicate", 2, "data_order")`.
+    """Return a 32-bit seed for one purpose, such as `derive(0, "replicate", 2, "data_order")`.
 
     Derived by name, so that a new purpose changes none of the others.
     """

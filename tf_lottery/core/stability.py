@@ -40,7 +40,7 @@ def distance(first: Arrays, second: Arrays, masks: Arrays) -> float:
 
 
 def angle(first: Arrays, second: Arrays, masks: Arrays) -> float:
-    """The angle between m * first and m * second as vectors, in degrees, 0-180, over all weights that have a mask.
+    """Return the angle between m * first and m * second as vectors, in degrees, 0-180, over all weights that have a mask.
 
     By Kahan's formula 2 atan2(|u - v|, |u + v|) of the unit vectors, which is as exact for nearly parallel and opposite
     vectors as for others; the arc cosine of their cosine similarity tells no angle below 1e-6 degrees from 0.
@@ -68,7 +68,7 @@ def angle(first: Arrays, second: Arrays, masks: Arrays) -> float:
 
 
 def by_weight(measure: Measure, first: Arrays, second: Arrays, masks: Arrays) -> dict[str, float]:
-    """A measure of all weights with a mask together, under `"all"`, then of each alone, under its name.
+    """Return a measure of all weights with a mask together, under `"all"`, then of each alone, under its name.
 
     Args:
         measure: `distance` or `angle`.
@@ -83,7 +83,7 @@ def by_weight(measure: Measure, first: Arrays, second: Arrays, masks: Arrays) ->
 
 
 def barrier(values: Sequence[float]) -> float:
-    """How much worse the worst point between two networks is than the two: max(values) - mean of both ends.
+    """Return how much worse the worst point between two networks is than the two: max(values) - mean of both ends.
 
     Frankle et al. 2020 call a network stable where the barrier of the error between two of its copies is below 2%.
 
@@ -106,7 +106,7 @@ def barrier(values: Sequence[float]) -> float:
 
 
 def _kept(arrays: Arrays, masks: Arrays) -> np.ndarray:
-    """The kept weights in one float64 vector: what is pruned adds nothing to a norm."""
+    """Return the kept weights in one float64 vector: what is pruned adds nothing to a norm."""
     masks = masks_lib.validate(masks, like={name: arrays[name] for name in masks if name in arrays})
     return np.concatenate([np.empty(0), *(arrays[name][mask] for name, mask in masks.items())], dtype=np.float64)
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 
 from tf_lottery.errors import ConfigError
@@ -32,7 +33,7 @@ def to_steps(length: int | str, steps_per_epoch: int | Fraction) -> int:
 
 
 def parse(length: int | str) -> tuple[int, str]:
-    """Splits `"2ep"` into 2 and "ep"; raises ConfigError where it is not written like that."""
+    """Split `"2ep"` into 2 and "ep"; raises ConfigError where it is not written like that."""
     written = _WRITTEN.fullmatch(length) if isinstance(length, str) else None
     if written is None:
         raise ConfigError(
@@ -40,3 +41,60 @@ def parse(length: int | str) -> tuple[int, str]:
             f"Received: {length!r}"
         )
     return int(written[1]), written[2]
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """Levels in whole epochs, as `fit` counts them.
+
+    Level 0 trains all epochs. The others begin in the middle of the epoch that holds step k: their first epoch has only
+    the steps that were left of it, so that from then on epoch and step of every level are those of level 0.
+
+    Attributes:
+        steps_per_epoch: Batches an epoch.
+        epochs: Epochs of level 0.
+        rewind: Step k.
+    """
+
+    steps_per_epoch: int
+    epochs: int
+    rewind: int
+
+    @classmethod
+    def plan(cls, steps_per_epoch: int, epochs: int, rewind_to: int | str, steps_per_execution: int) -> "Timetable":
+        """Return the timetable, checked.
+
+        Raises:
+            ConfigError: step k is not before the end of a level; or k, or the end of the epoch it is in, falls into
+                the middle of an execution of several steps.
+        """
+        table = cls(steps_per_epoch, epochs, to_steps(rewind_to, steps_per_epoch))
+        if table.rewind >= epochs * steps_per_epoch:
+            raise ConfigError(
+                f"`rewind_to` must lie before the end of a level ({epochs} epochs of {steps_per_epoch} steps = "
+                f"{epochs * steps_per_epoch} steps). Received: rewind_to={rewind_to!r}, which is step {table.rewind}"
+            )
+        for position in (table.rewind % steps_per_epoch, table.first_length):
+            if position % steps_per_execution and position != steps_per_epoch:
+                raise ConfigError(
+                    f"`steps_per_execution={steps_per_execution}` runs past step k: `rewind_to={rewind_to!r}` is "
+                    f"batch {table.rewind % steps_per_epoch} of an epoch of {steps_per_epoch}. It must divide that and "
+                    "what is left of the epoch."
+                )
+        return table
+
+    @property
+    def first_epoch(self) -> int:
+        """The epoch in which step k lies, where the levels after 0 begin."""
+        return self.rewind // self.steps_per_epoch
+
+    @property
+    def first_length(self) -> int:
+        """Steps in the first epoch of the levels after 0."""
+        return self.steps_per_epoch - self.rewind % self.steps_per_epoch
+
+    def epochs_of(self, level: int, counts_on: bool = False) -> range:
+        """Return the epochs of a level, numbered as in level 0; or on from the level before, if it `counts_on`."""
+        length = self.epochs - self.first_epoch
+        offset = (level - 1) * length + self.epochs - self.first_epoch if counts_on and level else 0
+        return range(self.first_epoch + offset, self.epochs + offset) if level else range(self.epochs)

@@ -31,12 +31,12 @@ PREPARE: dict[str, Callable[[], str]] = {
 }
 
 
-def load(name: str, made_up: bool = False) -> Dataset | Encoded:
-    """Loads a dataset, one of `SOURCES`: into memory, or, for ImageNet, what is needed to stream it.
+def load(name: str, synthetic: bool = False) -> Dataset | Encoded:
+    """Load a dataset, one of `SOURCES`: into memory, or, for ImageNet, what is needed to stream it.
 
     Args:
         name: Which dataset.
-        made_up: A little noise of the same shape and classes instead, which needs no files and no network.
+        synthetic: A little noise of the same shape and classes instead, which needs no files and no network.
 
     Returns:
         A `Dataset`; for ImageNet, whose images stay on disk, an `Encoded`.
@@ -52,11 +52,11 @@ def load(name: str, made_up: bool = False) -> Dataset | Encoded:
     """
     if name not in SOURCES:
         raise DataError(f"Unknown dataset {name!r}. Known: {', '.join(SOURCES)}")
-    return noise.load(name) if made_up else SOURCES[name]()
+    return noise.load(name) if synthetic else SOURCES[name]()
 
 
 def sizes(name: str, image_size: int) -> tuple[tuple[int, ...], int]:
-    """The shape of one example, as a network gets it, and the number of classes; reads the data only where it must.
+    """Return the shape of one example, as a network gets it, and the number of classes; reads the data only where it must.
 
     Args:
         name: Which dataset.
@@ -82,7 +82,7 @@ def sizes(name: str, image_size: int) -> tuple[tuple[int, ...], int]:
 
 
 def prepare(name: str) -> str:
-    """Makes a dataset ready for `load`, once.
+    """Make a dataset ready for `load`, once.
 
     Args:
         name: Which dataset, one of `PREPARE`.

@@ -12,7 +12,7 @@ AUGMENTATIONS: dict[str, tuple[str, ...]] = {
 
 
 def check(augment: str, dataset: str) -> None:
-    """Checks that an augmentation is known and fits a dataset, both given by name; reads no data.
+    """Check that an augmentation is known and fits a dataset, both given by name; reads no data.
 
     Raises:
         ConfigError: it is unknown or fits only other kinds of datasets.

@@ -26,7 +26,7 @@ _ORIGINAL_TIMES = {
 
 
 def place_fashion_mnist(manual_dir: Path, url_infos: Mapping[str, Any]) -> bool:
-    """Puts the four genuine files where tensorflow-datasets looks for them.
+    """Put the four genuine files where tensorflow-datasets looks for them.
 
     Args:
         manual_dir: The builder's folder of manual downloads.
@@ -55,7 +55,7 @@ def place_fashion_mnist(manual_dir: Path, url_infos: Mapping[str, Any]) -> bool:
 
 
 def restore_header(content: bytes, name: str, time: int) -> bytes:
-    """A gzip file with the header it would have had if `name` (without `.gz`) was packed at `time` (Unix seconds)."""
+    """Return a gzip file with the header it would have had if `name` (without `.gz`) was packed at `time` (Unix seconds)."""
     if content[3] & 0x08:  # it has a file name already
         return content
     stem = name.removesuffix(".gz").encode() + b"\0"
@@ -63,7 +63,7 @@ def restore_header(content: bytes, name: str, time: int) -> bytes:
 
 
 def fetch(scratch: Path) -> Path | None:
-    """Downloads and unpacks the package without installing it, which needs no root."""
+    """Download and unpacks the package without installing it, which needs no root."""
     try:
         subprocess.run(["apt-get", "download", PACKAGE], cwd=scratch, check=True, capture_output=True, timeout=300)
         package = next(scratch.glob("*.deb"))

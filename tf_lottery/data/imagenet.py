@@ -42,7 +42,7 @@ def load(data_dir: str | None = None) -> Encoded:
 
 
 def held_out(examples: int) -> int:
-    """How many of the official training images are for validation: 10,000 of all, as large a share of fewer."""
+    """Return how many of the official training images are for validation: 10,000 of all, as large a share of fewer."""
     return max(1, round(examples * 10_000 / 1_281_167))
 
 

@@ -33,7 +33,7 @@ def load(name: str) -> Dataset | Encoded:
     if name == imagenet.NAME:
         return _imagenet()
     if name not in SHAPES:
-        raise DataError(f"{name} cannot be made up: enter the shape of its examples in `data.noise.SHAPES`.")
+        raise DataError(f"{name} cannot be synthetic: enter the shape of its examples in `data.noise.SHAPES`.")
     return _arrays(*SHAPES[name])
 
 

@@ -13,7 +13,7 @@ from tf_lottery.errors import DataError
 
 
 def open_prepared(name: str, data_dir: str | None = None) -> Any:
-    """The TFDS builder of a dataset that is ready to be read. Touches no network.
+    """Return the TFDS builder of a dataset that is ready to be read. Touches no network.
 
     Args:
         name: The dataset's name in TFDS.
@@ -33,7 +33,7 @@ def open_prepared(name: str, data_dir: str | None = None) -> Any:
 
 
 def arrays(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """All images of a split, as uint8, and their labels, in stored order.
+    """Return all images of a split, as uint8, and their labels, in stored order.
 
     Raises:
         DataError: a file is damaged or missing.
@@ -55,7 +55,7 @@ def prepare(
     place: Callable[[Any, Mapping[str, Any]], bool] = lambda manual_dir, url_infos: False,
     way_out: str = "",
 ) -> str:
-    """Makes a dataset ready for `open_prepared`, with or without a network.
+    """Make a dataset ready for `open_prepared`, with or without a network.
 
     Takes the first that is there: data prepared before, archives in `<data_dir>/downloads/manual`, what `place` finds,
     a download by TFDS. TFDS checks each file against the SHA-256 that it has registered, if it has one.
@@ -116,7 +116,7 @@ def _damage(name: str, folder: Any) -> Iterator[None]:
 
 
 def damaged(name: str, folder: Any, reason: str) -> str:
-    """The message for prepared data that cannot be read."""
+    """Return the message for prepared data that cannot be read."""
     return (
         f"The data of {name} in {folder} is damaged: {reason}. Delete that folder and prepare it again: "
         f"python scripts/prepare_data.py {name}"

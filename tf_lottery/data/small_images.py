@@ -130,7 +130,7 @@ def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sums(whole_numbers: np.ndarray) -> tuple[int, int, int]:
-    """How many there are, their sum, and the sum of their squares."""
+    """Return how many there are, their sum, and the sum of their squares."""
     count = np.bincount(whole_numbers.ravel().astype(np.uint16))
     value = np.arange(len(count))
     return int(count.sum()), int(count @ value), int(count @ value**2)

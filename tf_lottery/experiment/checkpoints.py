@@ -1,16 +1,50 @@
 """The state of a training under way: when it is kept, and how the training goes on from it."""
 
+import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from tf_lottery.errors import DamageError, ModelError, StoppedError, TicketError
-from tf_lottery.experiment.cadence import NEVER, Cadence
+from tf_lottery.errors import ConfigError, DamageError, ModelError, StoppedError, TicketError
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.ticket import Ticket
+from tf_lottery.masking.ticket import Ticket
 from tf_lottery.training.pauses import Pauses
 from tf_lottery.training.progress import Progress, brought_up_to_date
+
+_WRITTEN = re.compile(r"([0-9]{1,9})(it|min)")
+
+
+@dataclass(frozen=True)
+class CheckpointInterval:
+    """When to keep the state of a training under way. No choice of it changes a bit of any result.
+
+    Attributes:
+        steps: At the multiples of so many optimizer steps; 0: not by steps.
+        seconds: After so many seconds.
+    """
+
+    steps: int = 0
+    seconds: float = float("inf")
+
+    @classmethod
+    def parse(cls, every: str) -> "CheckpointInterval":
+        """From `"500it"` (optimizer steps) or `"10min"` (minutes).
+
+        Raises:
+            ConfigError: it is written otherwise, or is 0.
+        """
+        written = _WRITTEN.fullmatch(every) if isinstance(every, str) else None
+        if written is None or not int(written[1]):
+            raise ConfigError(
+                f'`checkpoint_every` is written "500it" (optimizer steps) or "10min" (minutes). Received: {every!r}'
+            )
+        number = int(written[1])
+        return cls(steps=number) if written[2] == "it" else cls(seconds=60.0 * number)
+
+
+NEVER = CheckpointInterval()
+EVERY_TEN_MINUTES = CheckpointInterval(seconds=600.0)
 
 
 @dataclass(frozen=True)
@@ -18,7 +52,7 @@ class Checkpoints:
     """What the process around a training wants of it.
 
     Attributes:
-        cadence: When to keep its state.
+        interval: When to keep its state.
         is_told_to_stop: Whether it is to keep its state now and end.
         on_steps: Called with the number of steps done since the last call; at first those done by earlier processes.
         on_accuracy: Called with the newest accuracy on the validation set, 0-1, once there is one.
@@ -26,7 +60,7 @@ class Checkpoints:
         stores: Whether this process is the one that writes.
     """
 
-    cadence: Cadence = NEVER
+    interval: CheckpointInterval = NEVER
     is_told_to_stop: Callable[[], bool] = lambda: False
     on_steps: Callable[[int], None] = lambda steps: None
     on_accuracy: Callable[[float], None] = lambda accuracy: None
@@ -55,7 +89,7 @@ class Keeper(Pauses):
         self._seconds_before, self._started = 0.0, self._kept_at
 
     def restored(self) -> Progress | None:
-        """Sets model and optimizer to the newest state that is whole; None if there is none."""
+        """Set model and optimizer to the newest state that is whole; None if there is none."""
         shapes = self._trainer.shapes(self._snapshots_at)
         for step in self._run.steps(self._unit):
             try:
@@ -80,7 +114,7 @@ class Keeper(Pauses):
         return self._seconds_before + time.monotonic() - self._started
 
     def most_steps(self, step: int) -> int:
-        every = self._checkpoints.cadence.steps
+        every = self._checkpoints.interval.steps
         return every - step % every if every else super().most_steps(step)
 
     def on_pause(self, progress: Progress) -> None:
@@ -93,7 +127,7 @@ class Keeper(Pauses):
         self._keep(progress, lambda: brought_up_to_date(at_end, progress))
 
     def _keep(self, progress: Progress, state: Callable[[], Ticket]) -> None:
-        """Keeps the state if that is due; if told to stop, ends the training with it."""
+        """Keep the state if that is due; if told to stop, ends the training with it."""
         # All workers must do the same: what one of them wants is done.
         wanted = self._trainer.replicas.mean([self._checkpoints.is_told_to_stop(), self._is_due(progress.step)])
         is_stopped, is_due = (share > 0 for share in wanted)
@@ -115,9 +149,9 @@ class Keeper(Pauses):
             raise TicketError(f"it does not hold step {missing[0]}, which was asked for since")
 
     def _is_due(self, step: int) -> bool:
-        cadence = self._checkpoints.cadence
-        by_steps = cadence.steps and step % cadence.steps == 0
-        return bool(by_steps) or time.monotonic() - self._kept_at >= cadence.seconds
+        interval = self._checkpoints.interval
+        by_steps = interval.steps and step % interval.steps == 0
+        return bool(by_steps) or time.monotonic() - self._kept_at >= interval.seconds
 
     def _report(self, progress: Progress) -> None:
         self._checkpoints.on_steps(progress.step - self._reported)

@@ -13,7 +13,7 @@ from typing import Any
 from tf_lottery.errors import ConfigError
 
 # What can be added to a run.
-EXTENDABLE = ("replicates", "prune.levels", "controls", "variants", "stability.levels", "stability.orders")
+EXTENDABLE = ("replicates", "prune.levels", "controls", "variants", "stability.levels", "stability.shuffle_seeds")
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Data:
         name: One of `tfl.data.SOURCES`.
         augment: `"none"`, `"flip_and_crop"` (of images in memory) or `"inception"` (of ImageNet).
         image_size: Pixels a side that ImageNet is cropped to; other images keep their size.
-        made_up: Noise instead of the data, for trying things out.
+        synthetic: Noise instead of the data, for trying things out.
 
     Examples:
         >>> Data("cifar10", augment="flip_and_crop").image_size
@@ -49,7 +49,7 @@ class Data:
     name: str = "digits"
     augment: str = "none"
     image_size: int = 224
-    made_up: bool = False
+    synthetic: bool = False
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ class Stability:
 
     Attributes:
         levels: Tickets and random masks of these, and the dense network from step k; `()` for none.
-        orders: How many further data orders.
+        shuffle_seeds: How many further data orders.
         points: At which error and loss are measured on the line between two ends; 0 for none.
         fresh_statistics: Whether BatchNorm statistics are recomputed at each point of the line.
 
@@ -155,12 +155,12 @@ class Stability:
         Carbin 2020 (arXiv 1912.05671), for the error on the line between two networks.
 
     Examples:
-        >>> Stability(levels=(9,), orders=2).points
+        >>> Stability(levels=(9,), shuffle_seeds=2).points
         30
     """
 
     levels: tuple[int, ...] = ()
-    orders: int = 2
+    shuffle_seeds: int = 2
     points: int = 30
     fresh_statistics: bool = True
 
@@ -178,7 +178,7 @@ class Experiment:
         prune: What a level removes and where it restarts.
         controls: What each ticket is compared with: `"random_mask"`, `"reinit"`, and those of Zhou et al. 2019 in
             controls.py.
-        data_order: `"replay"`: every level sees the batches of the dense training; or `"fresh"`.
+        shuffle: `"replay"`: every level sees the batches of the dense training; or `"fresh"`.
         stability: Which networks are trained again in other data orders.
         variants: What a sweep compares: `("k=0: prune.rewind_to=0it", "k=60: prune.rewind_to=60it")`.
 
@@ -195,13 +195,13 @@ class Experiment:
     train: Train = field(default_factory=Train)
     prune: Prune = field(default_factory=Prune)
     controls: tuple[str, ...] = ("random_mask", "reinit")
-    data_order: str = "replay"
+    shuffle: str = "replay"
     stability: Stability = field(default_factory=Stability)
     variants: tuple[str, ...] = ()
 
 
 def fields(config: Any, prefix: str = "") -> dict[str, Any]:
-    """All fields by dotted name: `{"seed": 0, …, "prune.fraction": 0.2, …}`; tuples as lists, as JSON has them."""
+    """Return all fields by dotted name: `{"seed": 0, …, "prune.fraction": 0.2, …}`; tuples as lists, as JSON has them."""
     flat: dict[str, Any] = {}
     for entry in dataclasses.fields(config):
         value = getattr(config, entry.name)
@@ -213,14 +213,14 @@ def fields(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def fingerprint(config: Experiment) -> str:
-    """A checksum of all that decides a result: the same for a run and for its extensions."""
+    """Return a checksum of all that decides a result: the same for a run and for its extensions."""
     without = {*EXTENDABLE, "train.steps_per_execution"}
     deciding = {name: value for name, value in fields(config).items() if name not in without}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def from_fields(flat: dict[str, Any]) -> Experiment:
-    """The experiment that `fields` described; raises ConfigError where a field is unknown or missing.
+    """Return the experiment that `fields` described; raises ConfigError where a field is unknown or missing.
 
     Fields that need no value may be missing: there are older runs.
     """

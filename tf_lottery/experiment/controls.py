@@ -19,7 +19,7 @@ _SIGNS = "_signs"
 
 
 def random_mask(masks: Arrays, seed: int) -> dict[str, np.ndarray]:
-    """A random mask with the layerwise counts of the ticket's; it is trained from the *dense* weights at step k.
+    """Return a random mask with the layerwise counts of the ticket's; it is trained from the *dense* weights at step k.
 
     Started from the ticket's own weights, most of what it keeps would be zero and the control would be crippled.
     """
@@ -29,7 +29,7 @@ def random_mask(masks: Arrays, seed: int) -> dict[str, np.ndarray]:
 def treated(
     control: str, weights: Arrays, masks: Arrays, seed: int, drawn: Arrays | None = None
 ) -> dict[str, np.ndarray]:
-    """The weights that a control starts from, before its mask is applied.
+    """Return the weights that a control starts from, before its mask is applied.
 
     Args:
         control: One of `CONTROLS`.

@@ -1,15 +1,13 @@
-"""What a training runs on, as far as it can change results."""
+"""The environment of a run: what can change its results besides the config, described and compared."""
 
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 import tf_lottery
-from tf_lottery import keras_api
 
 _PACKAGES = ("tensorflow", "keras", "tf-keras", "numpy", "ml-dtypes")
 _SWITCHES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "TF_XLA_FLAGS", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE")
@@ -21,13 +19,17 @@ def describe(strategy: str) -> dict[str, Any]:
 
     What is described in the same words is taken for the same.
     """
+    import tensorflow as tf  # here, because environments are also compared where TensorFlow is not imported
+
+    from tf_lottery import keras_compat
+
     return {
         "tf_lottery": tf_lottery.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "vector_extensions": _vector_extensions(),
-        "keras_flavour": "legacy" if keras_api.LEGACY else "keras 3",
-        "devices": [_kind(device) for device in tf.config.list_physical_devices()],
+        "keras_flavour": "legacy" if keras_compat.LEGACY else "keras 3",
+        "devices": [_kind(device, tf) for device in tf.config.list_physical_devices()],
         "strategy": strategy,
         "replicas": tf.distribute.get_strategy().num_replicas_in_sync,
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
@@ -35,7 +37,7 @@ def describe(strategy: str) -> dict[str, Any]:
     }
 
 
-def _kind(device: Any) -> str:
+def _kind(device: Any, tf: Any) -> str:
     """`"CPU"`, or a GPU with its model."""
     details = tf.config.experimental.get_device_details(device) if device.device_type == "GPU" else {}
     return f"{device.device_type} {details.get('device_name', '')}".strip()
@@ -48,3 +50,31 @@ def _vector_extensions() -> str:
     except OSError:
         return ""
     return " ".join(name for name in _EXTENSIONS if name in flags)
+
+
+DAMAGED = {"record": "damaged"}  # stands for an environment that is not known any more
+_MISSING = "not set"
+
+
+def flat(environment: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return all fields by dotted name.
+
+    >>> flat({"python": "3.12", "packages": {"numpy": "2.0"}})
+    {'python': '3.12', 'packages.numpy': '2.0'}
+    """
+    fields: dict[str, Any] = {}
+    for name, value in environment.items():
+        fields |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return fields
+
+
+def differences(environments: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the fields in which environments differ, each with its value in all of them, in their order.
+
+    >>> differences([{"python": "3.12", "strategy": "default"}, {"python": "3.13", "strategy": "default"}])
+    {'python': ['3.12', '3.13']}
+    """
+    described = [flat(environment) for environment in environments]
+    names = dict.fromkeys(name for fields in described for name in fields)
+    values = {name: [fields.get(name, _MISSING) for fields in described] for name in names}
+    return {name: found for name, found in values.items() if any(value != found[0] for value in found)}

@@ -26,7 +26,7 @@ _MEASURED = {("CPU", "default", _DENSE): Execution(1, True, 500)}
 
 
 def chosen(device: str, strategy: str, kinds: Collection[str]) -> Execution:
-    """How to execute trainings; nothing is timed.
+    """Return how to execute trainings; nothing is timed.
 
     Args:
         device: Kind of the device that trains: `"CPU"`, `"GPU"` or `"TPU"`.
@@ -45,7 +45,7 @@ def layer_kinds(config: Experiment) -> set[str]:
 
 
 def settled(config: Experiment, execution: Execution) -> Experiment:
-    """The experiment with `execution` wherever it leaves the choice."""
+    """Return the experiment with `execution` wherever it leaves the choice."""
     open_fields = {
         name: value for name, value in dataclasses.asdict(execution).items() if getattr(config.train, name) is None
     }

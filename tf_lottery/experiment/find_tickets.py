@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_lottery.errors import ConfigError, DamageError
-from tf_lottery.experiment import execution, locks, opening, plan as plan_lib, validation
-from tf_lottery.experiment.cadence import Cadence
+from tf_lottery.experiment import execution, locks, open_run, plan as plan_lib, validation
+from tf_lottery.experiment.checkpoints import CheckpointInterval
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.watcher import NOBODY, Watcher
 from tf_lottery.experiment.workers import Workers
-from tf_lottery.topology import ONE_DEVICE, Topology
+from tf_lottery.training.topology import ONE_DEVICE, Topology
 
 
 def find_tickets(
@@ -23,7 +23,7 @@ def find_tickets(
     topology: Topology = ONE_DEVICE,
     checkpoint_every: str = "10min",
     only_replicates: Sequence[int] = (),
-    allow_drift: bool = False,
+    any_environment: bool = False,
     watcher: Watcher = NOBODY,
 ) -> Run:
     """Iterative magnitude pruning with rewinding, for every replicate, with its controls.
@@ -44,7 +44,7 @@ def find_tickets(
         checkpoint_every: How often the state of a training under way is kept: `"500it"` (optimizer steps) or `"10min"`
             (minutes). Results are the same for any.
         only_replicates: Which replicates to train; another call can train the others at the same time. Default: all.
-        allow_drift: Whether a run may go on with other versions or devices than it was begun with. Then it is not
+        any_environment: Whether a run may go on with other versions or devices than it was begun with. Then it is not
             bit-exact, and says so.
         watcher: Told what is planned, trained and done.
 
@@ -69,11 +69,11 @@ def find_tickets(
     """
     validation.check(config)
     topology.check()
-    cadence = Cadence.parse(checkpoint_every)
+    interval = CheckpointInterval.parse(checkpoint_every)
     if jobs < 1 or (jobs > 1 and not topology.is_alone):
         most = "at least 1" if topology.is_alone else f"1: strategy {topology.strategy!r} uses all devices for each"
         raise ConfigError(f"`jobs` must be {most}. Received: {jobs}")
-    found = opening.existing_run(run_dir, config)
+    found = open_run.existing_run(run_dir, config)
     config = found.config if found else config  # with all that the run has or is to have
     mine = _mine(config, only_replicates)
     is_done = found and all(map(found.is_done, mine))
@@ -81,22 +81,22 @@ def find_tickets(
         if found and topology.is_chief:
             held.enter_context(_held(found, mine))  # refused at once, not when TensorFlow is there
             if is_done:
-                _open(run_dir, config, allow_drift=allow_drift)
+                _open(run_dir, config, any_environment=any_environment)
         if is_done:
             return found
         left = plan_lib.trainings(
             {unit for unit in mine if not (found and found.is_done(unit))}, plan_lib.needs(config)
         )
-        with Workers(config, min(jobs, plan_lib.width(left)), topology, cadence) as workers:
+        with Workers(config, min(jobs, plan_lib.width(left)), topology, interval) as workers:
             plan = workers.plan()
             if topology.is_chief:
-                run = _open(run_dir, execution.settled(config, plan.execution), plan.environment, allow_drift)
+                run = _open(run_dir, execution.settled(config, plan.execution), plan.environment, any_environment)
                 if not found:
                     held.enter_context(_held(run, mine))
             if not topology.is_alone:
                 workers.meet()
             if not topology.is_chief:
-                run = opening.opened_by_chief(run_dir, config)
+                run = open_run.opened_by_chief(run_dir, config)
             todo = {unit for unit in mine if not run.is_done(unit)}
             trainings = plan_lib.trainings(todo, plan_lib.needs(run.config))
             watcher.on_plan(plan.work(trainings), [unit for unit in mine if unit not in todo], plan)
@@ -108,14 +108,14 @@ def _open(
     run_dir: str | os.PathLike[str],
     config: Experiment,
     environment: Mapping[str, Any] | None = None,
-    allow_drift: bool = False,
+    any_environment: bool = False,
 ) -> Run:
-    with opening.lock(run_dir):
-        return opening.open_run(run_dir, config, environment, allow_drift=allow_drift)
+    with open_run.lock(run_dir):
+        return open_run.open_run(run_dir, config, environment, any_environment=any_environment)
 
 
 def _mine(config: Experiment, only_replicates: Sequence[int]) -> list[Unit]:
-    """The trainings that this call is for."""
+    """Return the trainings that this call is for."""
     if unknown := set(only_replicates) - set(range(1, config.replicates + 1)):
         raise ConfigError(
             f"`only_replicates` must be among 1 to {config.replicates}. Received: {', '.join(map(str, unknown))}"
@@ -125,7 +125,7 @@ def _mine(config: Experiment, only_replicates: Sequence[int]) -> list[Unit]:
 
 @contextlib.contextmanager
 def _held(run: Run, mine: Sequence[Unit]) -> Iterator[None]:
-    """Keeps other processes from the replicates, cleared of leftovers and found whole.
+    """Keep other processes from the replicates, cleared of leftovers and found whole.
 
     Raises:
         RunError: another process trains one of them.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tf_lottery import files, sealed
+from tf_lottery import files
 from tf_lottery.errors import DamageError
 
 
@@ -14,24 +14,24 @@ def paths(folder: Path, name: str) -> list[Path]:
 
 
 def exists(folder: Path, name: str) -> bool:
-    """Whether there is at least one of them; raises OSError where that cannot be found out."""
+    """Return whether there is at least one of them; raises OSError where that cannot be found out."""
     return any(path.exists() for path in paths(folder, name))
 
 
 def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
-    """Writes both, one after the other, so that one is whole at any moment; leaves alone what is right already.
+    """Write both, one after the other, so that one is whole at any moment; leaves alone what is right already.
 
     Raises:
         RunError: one cannot be written; the other is as it was.
     """
-    data = sealed.seal(content)
+    data = files.seal(content)
     for path in paths(folder, name):
         if _data(path) != data:
             files.write(path, data, name)
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
-    """The content of the first that is whole.
+    """Return the content of the first that is whole.
 
     Raises:
         DamageError: none is; the message says what is wrong with the first.
@@ -57,7 +57,7 @@ def fault(path: Path) -> str:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        return sealed.unseal(files.read(path, sealed.MAX_BYTES))
+        return files.unseal(files.read(path, files.MAX_BYTES))
     except OSError as error:
         raise DamageError(f"it cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -66,6 +66,6 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _data(path: Path) -> bytes | None:
     try:
-        return files.read(path, sealed.MAX_BYTES)
+        return files.read(path, files.MAX_BYTES)
     except (OSError, ValueError):
         return None

@@ -11,22 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import state
 from tf_lottery.core import masks as masks_lib
-from tf_lottery.core.level import next_masks
 from tf_lottery.core.masks import Arrays
+from tf_lottery.core.pruning import next_masks
 from tf_lottery.errors import PruningError
 from tf_lottery.experiment import controls, plan, seeding, starts
 from tf_lottery.experiment.checkpoints import NO_CHECKPOINTS, Checkpoints, Keeper
 from tf_lottery.experiment.setups import Setup, Setups
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.ticket import Ticket
+from tf_lottery.masking import state
+from tf_lottery.masking.ticket import Ticket
 from tf_lottery.training.progress import Progress
 from tf_lottery.training.trainer import Trainer
 
 
 def train_unit(run: Run, setups: Setups, unit: Unit, checkpoints: Checkpoints = NO_CHECKPOINTS) -> None:
-    """Does one training of the experiment and stores it; does nothing if it is done.
+    """Do one training of the experiment and stores it; does nothing if it is done.
 
     A training that was stopped or killed goes on from its newest state. With several workers each does this, and only
     the chief of them stores. A dense network is stored for all variants that have it.
@@ -47,7 +47,7 @@ def train_unit(run: Run, setups: Setups, unit: Unit, checkpoints: Checkpoints = 
     progress = trainer.train(
         pauses.restored() or from_step,
         setup.lengths.total,
-        seeds["data_order"],
+        seeds["shuffle"],
         seeds["augmentation"],
         snapshots_at=rewind_steps,
         pauses=pauses,
@@ -56,7 +56,7 @@ def train_unit(run: Run, setups: Setups, unit: Unit, checkpoints: Checkpoints = 
     at_end = trainer.keep(progress)  # what follows leaves the model with other weights
     final, optimizer = at_end.weights["weights"], at_end.weights["optimizer"]
     metrics = _metrics(masks, from_step, trainer, progress) | {"seeds": seeds}
-    if unit.order and setup.config.stability.points:
+    if unit.shuffle_seed and setup.config.stability.points:
         _measure_line(run, setup, unit, seeds, progress, at_end, pauses)
     result: dict[str, Any] = {
         "history": progress.history,
@@ -68,7 +68,7 @@ def train_unit(run: Run, setups: Setups, unit: Unit, checkpoints: Checkpoints = 
         if plan.is_dense(unit):
             _save_dense(run, setups, unit, Ticket(masks, {"final": final}), optimizer, progress.snapshots, result)
         else:
-            goes_on = setup.config.prune.rewind == "none" and not unit.control and not unit.order
+            goes_on = setup.config.prune.rewind == "none" and not unit.control and not unit.shuffle_seed
             kept = {"final": optimizer} if goes_on else {}
             ticket = Ticket(masks, {"rewind": start, "final": final}, _origin(setup, unit))
             run.save(unit, ticket=ticket, optimizer=kept, **result)
@@ -84,7 +84,7 @@ def _save_dense(
     snapshots: Mapping[int, Mapping[str, Arrays]],
     result: Mapping[str, Any],
 ) -> None:
-    """Stores a dense network for each variant that has it and misses it, with the state of its own step k."""
+    """Store a dense network for each variant that has it and misses it, with the state of its own step k."""
     # The training is under way until that of `unit` is stored, so it comes last.
     for label in sorted(setups.alike(unit.variant), key=lambda label: label == unit.variant):
         setup, place = setups.of(label), dataclasses.replace(unit, variant=label)
@@ -107,14 +107,14 @@ def _measure_line(
     at_end: Ticket,
     pauses: Keeper,
 ) -> None:
-    """Adds to the progress, point by point, the line from the weights that the first data order ended with to these."""
+    """Add to the progress, point by point, the line from the weights that the first data order ended with to these."""
     stability = setup.config.stability
     points = setup.connectivity.along(
-        run.ticket(dataclasses.replace(unit, order=0), setup.shapes).weights["final"],
+        run.ticket(dataclasses.replace(unit, shuffle_seed=0), setup.shapes).weights["final"],
         at_end.weights["weights"],
         points=stability.points,
         fresh_statistics=stability.fresh_statistics,
-        seeds=(seeds["data_order"], seeds["augmentation"]),
+        seeds=(seeds["shuffle"], seeds["augmentation"]),
         measured=len(progress.line),
     )
     for point in points:
@@ -124,17 +124,17 @@ def _measure_line(
 
 
 def _masks(run: Run, setup: Setup, unit: Unit, seeds: Mapping[str, int]) -> Arrays:
-    """The masks of a training: those of a level are made of the ticket before it."""
+    """Return the masks of a training: those of a level are made of the ticket before it."""
     if not unit.level:
         return masks_lib.ones(setup.shapes["masks"])
-    if unit.order:
-        return run.ticket(dataclasses.replace(unit, order=0), setup.shapes).masks
+    if unit.shuffle_seed:
+        return run.ticket(dataclasses.replace(unit, shuffle_seed=0), setup.shapes).masks
     masks = _prune(run, setup, unit, seeds)
     return controls.random_mask(masks, seeds["random_mask"]) if unit.control == "random_mask" else masks
 
 
 def _prune(run: Run, setup: Setup, unit: Unit, seeds: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """The masks of a level, from the ticket of the level before."""
+    """Return the masks of a level, from the ticket of the level before."""
     prune = setup.config.prune
     before = run.ticket(Unit(unit.replicate, unit.level - 1, variant=unit.variant), setup.shapes)
     try:
@@ -152,7 +152,7 @@ def _prune(run: Run, setup: Setup, unit: Unit, seeds: Mapping[str, int]) -> dict
 
 
 def _rewind(run: Run, setup: Setup, unit: Unit, masks: Arrays, seeds: Mapping[str, int]) -> tuple[int, Arrays]:
-    """Puts model and optimizer where the unit's training starts; returns the step and the weights it starts with."""
+    """Put model and optimizer where the unit's training starts; returns the step and the weights it starts with."""
     trainer, start = setup.trainer, starts.of(unit, setup.config.prune, setup.lengths.rewind)
     new = setup.initial_weights(seeds["initialisation"], seeds["dropout"]) if plan.starts_at_zero(unit) else {}
     weights = run.ticket(start.source, setup.shapes).weights[start.group] if start.source else new
@@ -172,7 +172,7 @@ def _start_anew(trainer: Trainer, weights: Arrays, masks: Arrays, step: int) -> 
 
 
 def _metrics(masks: Arrays, from_step: int, trainer: Trainer, progress: Progress) -> dict[str, Any]:
-    """The record of a training, which it needs the model for: afterwards that has the early-stopping weights.
+    """Return the record of a training, which it needs the model for: afterwards that has the early-stopping weights.
 
     Accuracies are shares, 0-1; "early_stop" is the step of lowest validation loss.
     """

@@ -24,7 +24,7 @@ class Lengths:
 
 
 def lengths(config: Experiment, examples: int) -> Lengths:
-    """Resolves `"2ep"` and the like, now that the number of training examples is known.
+    """Resolve `"2ep"` and the like, now that the number of training examples is known.
 
     Raises:
         ConfigError: a length that cannot be read, or a rewind step after the end.
@@ -54,7 +54,7 @@ def lengths(config: Experiment, examples: int) -> Lengths:
 
 
 def drop_steps(drop: str, epoch: Fraction | int, total: int) -> list[int]:
-    """The steps that `"20000it"` or `"every 3ep"` names, the latter as far as training goes."""
+    """Return the steps that `"20000it"` or `"every 3ep"` names, the latter as far as training goes."""
     if not drop.startswith(EVERY):
         return [steps.to_steps(drop, epoch)]
     number, unit = steps.parse(drop.removeprefix(EVERY))

@@ -16,7 +16,7 @@ _POLL_SECONDS = 0.05
 
 @contextlib.contextmanager
 def hold(path: Path, what: str, patience: float = 0.3) -> Iterator[None]:
-    """Holds a lock file for this process, and makes it, with its folder, if it is not there.
+    """Hold a lock file for this process, and makes it, with its folder, if it is not there.
 
     Args:
         path: The lock file. Another process can hold it only when this one lets go or is dead.

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tf_lottery import files, sealed
+from tf_lottery import files
 from tf_lottery.errors import DamageError, RunError
 
 
@@ -32,12 +32,12 @@ class Folder:
         return self.manifest_path.exists()
 
     def finish(self, contents: Mapping[str, bytes]) -> None:
-        """Writes the manifest of files that are there; afterwards `is_final()`."""
+        """Write the manifest of files that are there; afterwards `is_final()`."""
         manifest = {**self.identity, "files": {name: _entry(content) for name, content in contents.items()}}
-        files.write(self.manifest_path, sealed.seal(manifest), "manifest")
+        files.write(self.manifest_path, files.seal(manifest), "manifest")
 
     def read(self, name: str, parse: Callable[[bytes], Any] = bytes) -> Any:
-        """A file's content, parsed, if it is what the manifest says.
+        """Return a file's content, parsed, if it is what the manifest says.
 
         Raises:
             DamageError: it or the manifest is damaged.
@@ -61,7 +61,7 @@ class Folder:
             DamageError: it is damaged.
         """
         with reading(self.manifest_path, self._way_out):
-            content = sealed.unseal(files.read(self.manifest_path, sealed.MAX_BYTES))
+            content = files.unseal(files.read(self.manifest_path, files.MAX_BYTES))
             check_identity(self.identity, content)
             for name, entry in content["files"].items():
                 if set(entry) != {"bytes", "sha256"} or Path(name).name != name:
@@ -81,14 +81,14 @@ class Folder:
 
 
 def check_identity(identity: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    """Raises ValueError where a file says that it belongs to another training."""
+    """Raise ValueError where a file says that it belongs to another training."""
     if any(content.get(name) != value for name, value in identity.items()):
         raise ValueError("it belongs to another training")
 
 
 @contextlib.contextmanager
 def reading(path: Path, way_out: str = "") -> Iterator[None]:
-    """Raises DamageError in the place of what reading a damaged file gives, RunError where it cannot be read."""
+    """Raise DamageError in the place of what reading a damaged file gives, RunError where it cannot be read."""
     try:
         yield
     except FileNotFoundError as error:

@@ -3,16 +3,17 @@
 import os
 from typing import Any
 
-from tf_lottery import data, keras_api, layers, model_tickets, models
+from tf_lottery import data, keras_compat, models
 from tf_lottery.core import schedules
 from tf_lottery.errors import RunError
 from tf_lottery.experiment import plan, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.masking import conversion, model_tickets
 
 
 def load_network(run: Run | str | os.PathLike[str], unit: Unit, weights: str = "final") -> Any:
-    """The network of a finished training, with its masks and weights. Neither data nor optimizer are needed.
+    """Return the network of a finished training, with its masks and weights. Neither data nor optimizer are needed.
 
     Args:
         run: The run, or its directory.
@@ -40,7 +41,7 @@ def load_network(run: Run | str | os.PathLike[str], unit: Unit, weights: str = "
 
 
 def check_done(run: Run, unit: Unit) -> None:
-    """Raises RunError, with what there is, where a training is not of the run or not done."""
+    """Raise RunError, with what there is, where a training is not of the run or not done."""
     if not isinstance(unit, Unit):
         raise RunError(f"A training is named by a Unit, as in Unit(replicate=1, level=5). Received: {unit!r}")
     units = plan.units(run.config)
@@ -57,11 +58,11 @@ def check_done(run: Run, unit: Unit) -> None:
 
 
 def _but_for_level(unit: Unit) -> tuple[Any, ...]:
-    return unit.replicate, unit.control, unit.variant, unit.order
+    return unit.replicate, unit.control, unit.variant, unit.shuffle_seed
 
 
 def _build(config: Experiment) -> Any:
-    """The prunable network that a training of `config` has, with new weights."""
-    with keras_api.precision(config.train.precision):
+    """Return the prunable network that a training of `config` has, with new weights."""
+    with keras_compat.precision(config.train.precision):
         plain = models.build(config.model.name, *data.sizes(config.data.name, config.data.image_size))
-        return layers.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in config.prune.exclude])
+        return conversion.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in config.prune.exclude])

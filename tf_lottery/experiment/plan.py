@@ -48,17 +48,17 @@ class Plan:
 
 
 def is_dense(unit: Unit) -> bool:
-    """Whether it is the first training of all, that the others start from."""
-    return unit.level == 0 and not unit.order
+    """Return whether it is the first training of all, that the others start from."""
+    return unit.level == 0 and not unit.shuffle_seed
 
 
 def starts_at_zero(unit: Unit) -> bool:
-    """Whether a training starts at step 0 whatever k is."""
+    """Return whether a training starts at step 0 whatever k is."""
     return unit.control in REINITIALISED or is_dense(unit)
 
 
 def needs(config: Experiment) -> dict[Unit, Unit | None]:
-    """All trainings of an experiment, tickets first, each with the one that must be done before it.
+    """Return all trainings of an experiment, tickets first, each with the one that must be done before it.
 
     A level needs the ticket of the level before; a further data order the training in the first one. Of variants that
     share a dense network, each has it from the one before, or trains it for all that come after.
@@ -74,13 +74,13 @@ def needs(config: Experiment) -> dict[Unit, Unit | None]:
     places = {label: place for place, label in enumerate(members)}
 
     def urgency(unit: Unit) -> tuple[Any, ...]:
-        return unit.order > 0, unit.control != "", unit.level, places[unit.variant], unit.replicate
+        return unit.shuffle_seed > 0, unit.control != "", unit.level, places[unit.variant], unit.replicate
 
     return {unit: every[unit] for unit in sorted(every, key=urgency)}
 
 
 def trainings(todo: Collection[Unit], needs: Needs) -> Needs:
-    """The trainings behind the units `todo`, each with the one it waits for: what variants share is trained once.
+    """Return the trainings behind the units `todo`, each with the one it waits for: what variants share is trained once.
 
     Args:
         todo: What is not done yet.
@@ -97,7 +97,7 @@ def trainings(todo: Collection[Unit], needs: Needs) -> Needs:
 
 
 def width(trainings: Needs) -> int:
-    """The most of the trainings, from `trainings`, that could run side by side: those equally far from the first."""
+    """Return the most of the trainings, from `trainings`, that could run side by side: those equally far from the first."""
     place: dict[Unit, int] = {}
     for unit, needed in trainings.items():  # what is needed comes first
         place[unit] = place[needed] + 1 if needed in place else 0
@@ -105,23 +105,23 @@ def width(trainings: Needs) -> int:
 
 
 def units(config: Experiment) -> list[Unit]:
-    """All trainings, tickets first: they are what the others wait for."""
+    """Return all trainings, tickets first: they are what the others wait for."""
     return list(needs(config))
 
 
 def _units(label: str, member: Experiment) -> Iterator[Unit]:
     measured = {level for level in member.stability.levels if level <= member.prune.levels}
-    orders = range(1, member.stability.orders + 1) if measured else ()
+    orders = range(1, member.stability.shuffle_seeds + 1) if measured else ()
     for replicate in range(1, member.replicates + 1):
         for level in range(member.prune.levels + 1):
             for control in ("", *member.controls) if level else ("",):
                 unit = Unit(replicate, level, control, label)
                 yield unit
                 if not level or (level in measured and control in ("", "random_mask")):
-                    yield from (dataclasses.replace(unit, order=order) for order in orders)
+                    yield from (dataclasses.replace(unit, shuffle_seed=order) for order in orders)
 
 
 def _needed(unit: Unit) -> Unit | None:
-    if unit.order:
-        return dataclasses.replace(unit, order=0)
+    if unit.shuffle_seed:
+        return dataclasses.replace(unit, shuffle_seed=0)
     return Unit(unit.replicate, unit.level - 1, variant=unit.variant) if unit.level else None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import data, distribution, keras_api, layers, model_masks, models, naming, prunable, state
+from tf_lottery import data, keras_compat, models
 from tf_lottery.core import pruning, schedules
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ConfigError, LotteryError
@@ -15,9 +15,10 @@ from tf_lottery.experiment import lengths as lengths_lib, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.lengths import Lengths
 from tf_lottery.feeds.make import make_feed
-from tf_lottery.keras_api import keras
-from tf_lottery.ticket import Shapes
-from tf_lottery.training import optimizers
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, model_masks, naming, prunable, state
+from tf_lottery.masking.ticket import Shapes
+from tf_lottery.training import distribution, optimizers
 from tf_lottery.training.connectivity import Connectivity
 from tf_lottery.training.objective import Objective
 from tf_lottery.training.optimizers import LearningRate
@@ -42,7 +43,7 @@ class Setup:
         return {"masks": of_state["masks"], "rewind": everything, "final": everything}
 
     def initial_weights(self, initialisation: int, dropout: int) -> dict[str, np.ndarray]:
-        """The weights of a new model when the process is seeded with one, its random states when with the other."""
+        """Return the weights of a new model when the process is seeded with one, its random states when with the other."""
         weights, random_states = self._new_variables(initialisation), self._random_states()
         drawn = self._new_variables(dropout) if random_states else {}
         return weights | {name: drawn[name] for name in random_states}
@@ -54,7 +55,7 @@ class Setup:
 
     def _random_states(self) -> list[str]:
         variables = naming.named_variables(self.trainer.model)
-        return [name for name, variable in variables.items() if keras_api.is_random_state(variable)]
+        return [name for name, variable in variables.items() if keras_compat.is_random_state(variable)]
 
 
 class Setups:
@@ -70,7 +71,7 @@ class Setups:
         self._made: dict[str, Setup] = {}
 
     def of(self, label: str) -> Setup:
-        """The setup of a variant; of the experiment for `""`.
+        """Return the setup of a variant; of the experiment for `""`.
 
         Raises:
             LotteryError: data, model, devices and config do not fit each other.
@@ -84,16 +85,16 @@ class Setups:
         return self._made[label]
 
     def alike(self, label: str) -> list[str]:
-        """The variants that have the dense network of this one, itself among them."""
+        """Return the variants that have the dense network of this one, itself among them."""
         return [other for other, dense in self._dense.items() if dense == self._dense[label]]
 
 
 def _set_up(config: Experiment) -> Setup:
-    """Loads the data, builds model and optimizer, and checks what can only be checked with them."""
+    """Load the data, builds model and optimizer, and checks what can only be checked with them."""
     train, prune = config.train, config.prune
     distribution.check_batch_size(train.batch_size, tf.distribute.get_strategy())
     keras.mixed_precision.set_global_policy(train.precision)
-    dataset = data.load(config.data.name, made_up=config.data.made_up)
+    dataset = data.load(config.data.name, synthetic=config.data.synthetic)
     lengths = lengths_lib.lengths(config, dataset.examples["train"])
     feed = make_feed(
         dataset,
@@ -106,7 +107,7 @@ def _set_up(config: Experiment) -> Setup:
     )
     plain = models.build(config.model.name, feed.input_shape, dataset.num_classes)
     decayed = list(prunable.prunable_weights(plain).values())
-    model = layers.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in prune.exclude])
+    model = conversion.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in prune.exclude])
     trainer = Trainer(
         model,
         feed,
@@ -122,7 +123,7 @@ def _set_up(config: Experiment) -> Setup:
 
 
 def _adapted(setup: Setup, config: Experiment) -> Setup:
-    """The setup of a variant that has the dense network of another: the same model, pruned or rewound otherwise."""
+    """Return the setup of a variant that has the dense network of another: the same model, pruned or rewound otherwise."""
     lengths = lengths_lib.lengths(config, setup.trainer.feed.examples)
     fraction_at = _schedule(config, model_masks.get_masks(setup.trainer.model))
     return dataclasses.replace(setup, config=config, lengths=lengths, fraction_at=fraction_at)
@@ -144,7 +145,7 @@ def _optimizer(config: Experiment, lengths: Lengths) -> Any:
 
 
 def _schedule(config: Experiment, masks: Arrays) -> schedules.Schedule:
-    """The share to remove at each level; raises ConfigError where a layer would end up empty."""
+    """Return the share to remove at each level; raises ConfigError where a layer would end up empty."""
     prune = config.prune
     if prune.scope == "global":
         return schedules.constant(prune.fraction)

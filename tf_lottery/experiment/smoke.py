@@ -12,7 +12,7 @@ _PIXELS = 75  # the least that Inception-v3 takes
 
 
 def smoke(config: Experiment, devices: int = 1) -> Experiment:
-    """The same experiment at a size that shows in a minute whether it runs: 6 steps on a little noise, 1 level.
+    """Return the same experiment at a size that shows in a minute whether it runs: 6 steps on a little noise, 1 level.
 
     Args:
         config: Its other sizes are not looked at.
@@ -30,7 +30,7 @@ def _small(config: Experiment, devices: int) -> Experiment:
     return dataclasses.replace(
         config,
         replicates=1,
-        data=dataclasses.replace(config.data, made_up=True, image_size=min(config.data.image_size, _PIXELS)),
+        data=dataclasses.replace(config.data, synthetic=True, image_size=min(config.data.image_size, _PIXELS)),
         train=dataclasses.replace(
             train,
             steps="6it",
@@ -49,7 +49,7 @@ def _small(config: Experiment, devices: int) -> Experiment:
         stability=dataclasses.replace(
             stability,
             levels=tuple({min(level, levels) for level in stability.levels}),
-            orders=min(stability.orders, 1),
+            shuffle_seeds=min(stability.shuffle_seeds, 1),
             points=min(stability.points, 3),
         ),
     )

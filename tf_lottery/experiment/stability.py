@@ -22,7 +22,7 @@ import pandas as pd
 from tf_lottery.core import stability, steps
 from tf_lottery.experiment import plan, variants
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.ticket import Ticket
+from tf_lottery.masking.ticket import Ticket
 
 DATA_ORDER, PRUNING = "data_order", "pruning"
 _PLACE = ("variant", "replicate", "level", "control")
@@ -32,7 +32,7 @@ Stored = Callable[[Unit], Ticket]
 
 
 def rows(run: Run) -> pd.DataFrame:
-    """One row a pair of networks and a weight, of what is done.
+    """Return one row a pair of networks and a weight, of what is done.
 
     Columns: variant, replicate, level, control (`""` for the ticket, or for the dense network at level 0), kind
     (`"data_order"` or `"pruning"`), sample (the data orders compared, as in `"0-2"`, or the one of both, as in `"1"`),
@@ -54,18 +54,18 @@ def rows(run: Run) -> pd.DataFrame:
 
 
 def lines(run: Run) -> pd.DataFrame:
-    """One row a point of a line between the first data order and another, of what is done.
+    """Return one row a point of a line between the first data order and another, of what is done.
 
     Columns: variant, replicate, level, control, order (of the second end), share (of the second end, 0-1), test_error
     (0-1), test_loss.
     """
-    found = [run.line(unit).assign(**_place(unit), order=unit.order) for unit in _reordered(run)]
+    found = [run.line(unit).assign(**_place(unit), order=unit.shuffle_seed) for unit in _reordered(run)]
     columns = [*_PLACE, "order", "share", "test_error", "test_loss"]
     return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
 
 
 def barriers(points: pd.DataFrame) -> pd.DataFrame:
-    """One row a line: variant, replicate, level, control, order, error_barrier (0-1), loss_barrier.
+    """Return one row a line: variant, replicate, level, control, order, error_barrier (0-1), loss_barrier.
 
     Args:
         points: From `lines`.
@@ -78,30 +78,30 @@ def barriers(points: pd.DataFrame) -> pd.DataFrame:
 def _pairs(run: Run, stored: Stored) -> Iterator[tuple[dict[str, Any], dict[str, dict[str, float]]]]:
     """Every pair of networks that are compared: where it stands, and its measures by weight."""
     units = [unit for unit in plan.units(run.config) if run.is_done(unit)]
-    copies = {unit: [unit] for unit in units if not unit.order}
+    copies = {unit: [unit] for unit in units if not unit.shuffle_seed}
     for unit in units:
-        if (first := dataclasses.replace(unit, order=0)) != unit and first in copies:
+        if (first := dataclasses.replace(unit, shuffle_seed=0)) != unit and first in copies:
             copies[first].append(unit)
     for unit, found in copies.items():
         if len(found) == 1:
             continue
         for first, second in itertools.combinations(found, 2):
-            sample = {"kind": DATA_ORDER, "sample": f"{first.order}-{second.order}"}
+            sample = {"kind": DATA_ORDER, "sample": f"{first.shuffle_seed}-{second.shuffle_seed}"}
             yield _place(unit) | sample, _measured(stored, first, second)
         for copy in found if unit.level else ():
-            full = Unit(unit.replicate, 0, variant=unit.variant, order=copy.order)
+            full = Unit(unit.replicate, 0, variant=unit.variant, shuffle_seed=copy.shuffle_seed)
             if full in units and _follows(run, copy):
-                sample = {"kind": PRUNING, "sample": str(copy.order)}
+                sample = {"kind": PRUNING, "sample": str(copy.shuffle_seed)}
                 yield _place(unit) | sample, _measured(stored, full, copy)
 
 
 def _follows(run: Run, unit: Unit) -> bool:
-    """Whether a training differs from the full network of its order in nothing but the mask."""
+    """Return whether a training differs from the full network of its order in nothing but the mask."""
     member = variants.of(run.config, unit.variant)
     if member.prune.rewind != "weights":
         return False
     same_start = not member.prune.reset_optimizer or steps.to_steps(member.prune.rewind_to, 1) == 0
-    return unit.order > 0 or (member.data_order == "replay" and same_start)
+    return unit.shuffle_seed > 0 or (member.shuffle == "replay" and same_start)
 
 
 def _measured(stored: Stored, first: Unit, second: Unit) -> dict[str, dict[str, float]]:
@@ -116,6 +116,6 @@ def _place(unit: Unit) -> dict[str, Any]:
 
 
 def _reordered(run: Run) -> list[Unit]:
-    """The trainings in further data orders that a line leads to."""
-    every = [unit for unit in plan.units(run.config) if unit.order and run.is_done(unit)]
+    """Return the trainings in further data orders that a line leads to."""
+    every = [unit for unit in plan.units(run.config) if unit.shuffle_seed and run.is_done(unit)]
     return [unit for unit in every if variants.of(run.config, unit.variant).stability.points]

@@ -5,7 +5,7 @@
                   level_00/ {history.csv, metrics.json, ticket.tfl, optimizer.tfl, timing.json, manifest.json}
                   level_01/ {state_0000000200.tfl, state_0000000300.tfl}     (a training under way)
                   controls/random_mask/level_05/ …   controls/reinit/ …
-                  data_order_1/level_05/ {…, line.csv}   data_order_1/controls/random_mask/level_05/ …
+                  shuffle_seed_1/level_05/ {…, line.csv}   shuffle_seed_1/controls/random_mask/level_05/ …
                   (of a sweep, one such folder for each variant)
               report/ {index.html, *.png, tickets.csv, comparisons.csv, …, tables.md, report.lock}
 
@@ -27,12 +27,13 @@ from typing import Any
 
 import pandas as pd
 
-from tf_lottery import files, sealed, ticket as ticket_lib
+from tf_lottery import files
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import LotteryError, RunError
 from tf_lottery.experiment import config as config_lib, generations, locks, manifest, validation, variants
 from tf_lottery.experiment.config import Experiment
-from tf_lottery.ticket import Shapes, Ticket
+from tf_lottery.masking import ticket as ticket_lib
+from tf_lottery.masking.ticket import Shapes, Ticket
 
 _STATE = re.compile(r"state_(\d{10})\.tfl")
 _KEPT_STATES = 2
@@ -49,7 +50,7 @@ class Unit:
         level: Number of prunings before it; 0 is dense.
         control: `"random_mask"`, `"reinit"`, …, or `""` for the ticket itself.
         variant: Of a sweep, the label of its variant.
-        order: 0 for the experiment's own data order; 1, 2, … for further ones.
+        shuffle_seed: 0 for the data order of the experiment itself; 1, 2, … for further ones.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -61,10 +62,10 @@ class Unit:
     level: int
     control: str = ""
     variant: str = ""
-    order: int = 0
+    shuffle_seed: int = 0
 
     def __str__(self) -> str:
-        order = f"data order {self.order}" if self.order else ""
+        order = f"shuffle seed {self.shuffle_seed}" if self.shuffle_seed else ""
         parts = (f"replicate {self.replicate}", self.variant, f"level {self.level}", self.control, order)
         return ", ".join(part for part in parts if part)
 
@@ -95,7 +96,7 @@ class Run:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Run":
-        """Opens an existing run.
+        """Open an existing run.
 
         Args:
             path: The directory.
@@ -116,7 +117,7 @@ class Run:
             return cls(path, _experiment(path, fields))
 
     def is_done(self, unit: Unit) -> bool:
-        """Whether a training is finished and stored."""
+        """Return whether a training is finished and stored."""
         return self._folder(unit).is_final()
 
     def save(
@@ -130,7 +131,7 @@ class Run:
         optimizer: Mapping[str, Arrays],
         line: Sequence[Mapping[str, float]] = (),
     ) -> None:
-        """Stores a finished training; afterwards `is_done(unit)`.
+        """Store a finished training; afterwards `is_done(unit)`.
 
         Args:
             unit: Which training.
@@ -165,13 +166,13 @@ class Run:
         return self._folder(unit).read("ticket.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes))
 
     def optimizer(self, unit: Unit, group: str, shapes: Shapes | None = None) -> Arrays:
-        """A stored optimizer state: `"rewind"` of a level 0, or `"final"` where later levels need it."""
+        """Return a stored optimizer state: `"rewind"` of a level 0, or `"final"` where later levels need it."""
         return self._folder(unit).read(
             "optimizer.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes).weights[group]
         )
 
     def history(self, unit: Unit) -> pd.DataFrame:
-        """One row an evaluation: step, train_loss, validation_loss, validation_accuracy."""
+        """Return one row an evaluation: step, train_loss, validation_loss, validation_accuracy."""
         return self._folder(unit).read("history.csv", _rows)
 
     def line(self, unit: Unit) -> pd.DataFrame:
@@ -183,9 +184,9 @@ class Run:
         return self._folder(unit).read("metrics.json", json.loads)
 
     def seconds(self, unit: Unit) -> float | None:
-        """How long a finished training took, in all processes that kept its state; None if that is not known."""
+        """Return how long a finished training took, in all processes that kept its state; None if that is not known."""
         try:
-            seconds = json.loads(files.read(self.folder(unit) / "timing.json", sealed.MAX_BYTES))["seconds"]
+            seconds = json.loads(files.read(self.folder(unit) / "timing.json", files.MAX_BYTES))["seconds"]
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return seconds if type(seconds) in (int, float) and math.isfinite(seconds) else None
@@ -204,7 +205,7 @@ class Run:
         return environments
 
     def save_state(self, unit: Unit, step: int, state: Ticket) -> None:
-        """Keeps the state of a training under way, and the newest of those before.
+        """Keep the state of a training under way, and the newest of those before.
 
         Raises:
             RunError: it cannot be written; those before are still there.
@@ -216,7 +217,7 @@ class Run:
             self.drop_state(unit, old)
 
     def steps(self, unit: Unit) -> list[int]:
-        """The steps whose states are kept of a training under way, the newest first."""
+        """Return the steps whose states are kept of a training under way, the newest first."""
         found = [_STATE.fullmatch(path.name) for path in self.folder(unit).glob("state_*")]
         return sorted((int(name[1]) for name in found if name), reverse=True)
 
@@ -233,11 +234,11 @@ class Run:
         return state
 
     def drop_state(self, unit: Unit, step: int) -> None:
-        """Removes a state."""
+        """Remove a state."""
         files.remove(self.state_path(unit, step), "old state")
 
     def tidy(self, unit: Unit) -> None:
-        """Removes what killed writes have left behind and, once a training is done, its states."""
+        """Remove what killed writes have left behind and, once a training is done, its states."""
         for path in sorted(self.folder(unit).iterdir() if self.folder(unit).is_dir() else ()):
             if files.is_leftover(path) or (self.is_done(unit) and _STATE.fullmatch(path.name)):
                 files.remove(path, "leftover")
@@ -253,7 +254,7 @@ class Run:
                 yield path, fault
 
     def write_report(self, make: Callable[[], Mapping[str, bytes]]) -> Path:
-        """Replaces the files of the report; returns its folder.
+        """Replace the files of the report; returns its folder.
 
         Args:
             make: Makes their contents by name. It is called when no other process can write an older report any more.
@@ -270,12 +271,12 @@ class Run:
 
     def folder(self, unit: Unit) -> Path:
         """Where the files of a training are."""
-        order = f"data_order_{unit.order}" if unit.order else ""
+        order = f"shuffle_seed_{unit.shuffle_seed}" if unit.shuffle_seed else ""
         branch = Path(unit.variant, order, *(("controls", unit.control) if unit.control else ()))
         return self.path / f"replicate_{unit.replicate}" / branch / f"level_{unit.level:02d}"
 
     def lock_path(self, replicate: int) -> Path:
-        """The lock of those who train a replicate."""
+        """Return the lock of those who train a replicate."""
         return self.path / f"replicate_{replicate}" / "replicate.lock"
 
     def state_path(self, unit: Unit, step: int) -> Path:
@@ -283,7 +284,7 @@ class Run:
         return self.folder(unit) / f"state_{step:010d}.tfl"
 
     def _check_there(self) -> None:
-        """Raises RunError where the directory was moved away: what is written now would be no run."""
+        """Raise RunError where the directory was moved away: what is written now would be no run."""
         if not generations.exists(self.path, "config"):
             raise RunError(
                 f"{self.path} has gone while it was worked on. Find it, and give its new place as --run_dir."
@@ -304,7 +305,7 @@ def _experiment(path: Path, fields: dict[str, Any]) -> Experiment:
     except LotteryError as error:
         raise RunError(
             f"{path / 'config.json'} cannot be used here: {error} Does it name a part of yours? Import the module that "
-            "has it first (in scripts: --parts=MODULE). Or did another version of tf_lottery write it?"
+            "has it first (in scripts: --plugins=MODULE). Or did another version of tf_lottery write it?"
         ) from error
     return config
 
@@ -318,4 +319,4 @@ def _csv(rows: Sequence[Mapping[str, float]]) -> bytes:
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(sealed.finite(content), indent=2, allow_nan=False) + "\n").encode()
+    return (json.dumps(files.finite(content), indent=2, allow_nan=False) + "\n").encode()

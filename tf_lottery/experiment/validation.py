@@ -15,7 +15,7 @@ from tf_lottery.experiment.lengths import drop_steps
 from tf_lottery.models import names
 
 REWINDS = ("weights", "learning_rate", "none")
-DATA_ORDERS = ("replay", "fresh")
+SHUFFLES = ("replay", "fresh")
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 DECAYS = ("drops", "linear")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -75,7 +75,7 @@ def _check(config: Experiment) -> None:
     _one_of("prune.scope", prune.scope, pruning.SCOPES)
     _one_of("prune.criterion", prune.criterion, criteria.CRITERIA)
     _one_of("prune.rewind", prune.rewind, REWINDS)
-    _one_of("data_order", config.data_order, DATA_ORDERS)
+    _one_of("shuffle", config.shuffle, SHUFFLES)
     _stability(config.stability, prune.levels)
     for control in config.controls:
         _one_of("controls", control, CONTROLS)
@@ -92,7 +92,7 @@ def _check(config: Experiment) -> None:
 
 
 def _stability(stability: Stability, levels: int) -> None:
-    _whole("stability.orders", stability.orders, 1)
+    _whole("stability.shuffle_seeds", stability.shuffle_seeds, 1)
     _whole("stability.points", stability.points, 0)
     if stability.points in (1, 2):  # a barrier is between the ends
         raise ConfigError(

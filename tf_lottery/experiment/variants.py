@@ -15,17 +15,17 @@ from tf_lottery.experiment.config import Experiment
 
 # Of the whole run, or of the process that trains.
 _FIXED = ("seed", "replicates", "variants", "train.threads", "train.jit_compile", "train.steps_per_execution")
-_AFTER_THE_DENSE_NETWORK = ("prune.", "stability.", "controls", "data_order")
-_LABEL = re.compile(r"(?!level_|controls$|data_order_|replicate\.lock$)[A-Za-z0-9][A-Za-z0-9 =.,%+_-]{0,59}")
+_AFTER_THE_DENSE_NETWORK = ("prune.", "stability.", "controls", "shuffle")
+_LABEL = re.compile(r"(?!level_|controls$|shuffle_seed_|replicate\.lock$)[A-Za-z0-9][A-Za-z0-9 =.,%+_-]{0,59}")
 
 
 def labels(config: Experiment) -> list[str]:
-    """The labels of all variants; `[""]` for an experiment that has none."""
+    """Return the labels of all variants; `[""]` for an experiment that has none."""
     return [_label(text) for text in config.variants] or [""]
 
 
 def of(config: Experiment, label: str) -> Experiment:
-    """The experiment that a variant is, itself without variants; the experiment as it is for `""`.
+    """Return the experiment that a variant is, itself without variants; the experiment as it is for `""`.
 
     Raises:
         ConfigError: there is no such variant, or its text cannot be read.
@@ -39,7 +39,7 @@ def of(config: Experiment, label: str) -> Experiment:
 
 
 def members(config: Experiment) -> dict[str, Experiment]:
-    """All variants by label."""
+    """Return all variants by label."""
     return {label: of(config, label) for label in labels(config)}
 
 
@@ -51,7 +51,7 @@ def dense_network(member: Experiment) -> str:
 
 
 def text(label: str, member: Experiment, config: Experiment) -> str:
-    """The variant of `config` that is `member`, as `variants` has it."""
+    """Return the variant of `config` that is `member`, as `variants` has it."""
     flat, base = config_lib.fields(member), config_lib.fields(config)
     changes = [f"{name}={_written(value)}" for name, value in flat.items() if value != base[name]]
     return f"{label}: {'; '.join(change for change in changes if not change.startswith('variants='))}"
@@ -68,7 +68,7 @@ def check(config: Experiment) -> None:
         if ":" not in text or not _LABEL.fullmatch(label):
             raise ConfigError(
                 '`variants` are written "label: field=value; field=value", a label of letters, digits, spaces and '
-                f"=.,%+_- (not level_…, data_order_… or controls). Received: {text!r}"
+                f"=.,%+_- (not level_…, shuffle_seed_… or controls). Received: {text!r}"
             )
     folded = [label.casefold() for label in found]  # some file systems take "a" and "A" for one folder
     if twice := [label for label in found if folded.count(label.casefold()) > 1]:
@@ -99,7 +99,7 @@ def _changed(config: Experiment, text: str) -> Experiment:
 
 
 def _read(value: str, before: Any, change: str) -> Any:
-    """A value as it stands on a command line: text as it is, all else as Python has it."""
+    """Return a value as it stands on a command line: text as it is, all else as Python has it."""
     if isinstance(before, str) and value[:1] not in "'\"":
         return value
     try:

@@ -15,39 +15,48 @@ from typing import Any, cast
 
 from tf_lottery import quiet
 from tf_lottery.errors import StoppedError
-from tf_lottery.experiment import parts
-from tf_lottery.experiment.cadence import Cadence
+from tf_lottery.experiment import plugins
+from tf_lottery.experiment.checkpoints import CheckpointInterval
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.topology import Topology
+from tf_lottery.training.topology import Topology
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 _worker: dict[str, Any] = {}  # what `start` was given; the setups once they are made
 
 
-def start(config: Experiment, topology: Topology, cadence: Cadence, news: Any, stop: Any, homes: list[str]) -> None:
+def start(
+    config: Experiment,
+    topology: Topology,
+    interval: CheckpointInterval,
+    news: Any,
+    stop: Any,
+    plugin_modules: list[str],
+) -> None:
     """Called once, before anything else.
 
     Args:
-        config, topology, cadence: See `find_tickets`.
+        config, topology, interval: See `find_tickets`.
         news: A queue of what `Workers` passes on to its watcher: the name of a method, and its arguments.
         stop: A flag in shared memory; once it is set, trainings keep their state and end.
-        homes: Modules that have parts of the user's own.
+        plugin_modules: Modules to import, because they register plugins.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, lambda *_: setattr(stop, "value", 1))  # the state is kept first
     if sys.platform == "linux":  # a thread does not run while TensorFlow waits for other machines
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _worker.update(config=config, topology=topology, cadence=cadence, news=news, stop=stop, homes=homes)
+    _worker.update(
+        config=config, topology=topology, interval=interval, news=news, stop=stop, plugin_modules=plugin_modules
+    )
 
 
 def plan() -> Plan:
-    """Loads the data and builds all models; raises LotteryError where they do not fit each other."""
+    """Load the data and builds all models; raises LotteryError where they do not fit each other."""
     _, setups = _setups()
-    from tf_lottery import distribution
     from tf_lottery.experiment import environment, variants
+    from tf_lottery.training import distribution
 
     made = {label: setups.of(label) for label in variants.labels(setups.config)}
     steps = {label: (setup.lengths.total, setup.lengths.rewind) for label, setup in made.items()}
@@ -57,29 +66,29 @@ def plan() -> Plan:
 
 
 def prepare() -> None:
-    """Does what every training needs first, while another process plans."""
+    """Do what every training needs first, while another process plans."""
     _first_setup()
 
 
 def meet() -> None:
-    """Waits until the workers on all machines have come here."""
+    """Wait until the workers on all machines have come here."""
     setup = _first_setup()
-    from tf_lottery import distribution
+    from tf_lottery.training import distribution
 
     with distribution.lost_workers():
         setup.trainer.replicas.meet()
 
 
 def train(path: Path, unit: Unit) -> None:
-    """Does one training of the run at `path`; raises StoppedError once `stop` is set."""
+    """Do one training of the run at `path`; raises StoppedError once `stop` is set."""
     if _worker["stop"].value:
         raise StoppedError(f"{unit} was not begun.")
     imp, setups = _setups()
-    from tf_lottery import distribution
     from tf_lottery.experiment.checkpoints import Checkpoints
+    from tf_lottery.training import distribution
 
     checkpoints = Checkpoints(
-        _worker["cadence"],
+        _worker["interval"],
         is_told_to_stop=lambda: bool(_worker["stop"].value),
         on_steps=lambda steps: _worker["news"].put(("on_steps", unit, steps)),
         on_accuracy=lambda accuracy: _worker["news"].put(("on_accuracy", unit, accuracy)),
@@ -91,16 +100,15 @@ def train(path: Path, unit: Unit) -> None:
 
 
 def _setups() -> tuple[Any, Any]:
-    """The module `imp`, which takes seconds to import, and its setups; made when first asked for."""
+    """Return the module `imp`, which takes seconds to import, and its setups; made when first asked for."""
     if "setups" not in _worker:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with quiet.stderr():
-            from tf_lottery import distribution
             from tf_lottery.experiment import execution, imp, setups
-            from tf_lottery.training import process
+            from tf_lottery.training import distribution, process
 
             config, topology = _worker["config"], _worker["topology"]
-            parts.enter(_worker["homes"])
+            plugins.load(_worker["plugin_modules"])
             kinds = execution.layer_kinds(config)
             _worker["execution"] = execution.chosen(process.device_kind(), topology.strategy, kinds)
             config = execution.settled(config, _worker["execution"])

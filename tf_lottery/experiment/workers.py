@@ -14,13 +14,13 @@ from types import TracebackType
 
 from tf_lottery import quiet
 from tf_lottery.errors import LotteryError, RunError, StoppedError
-from tf_lottery.experiment import parts, worker_process
-from tf_lottery.experiment.cadence import EVERY_TEN_MINUTES, Cadence
+from tf_lottery.experiment import plugins, worker_process
+from tf_lottery.experiment.checkpoints import EVERY_TEN_MINUTES, CheckpointInterval
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Needs, Plan
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.watcher import Watcher
-from tf_lottery.topology import ONE_DEVICE, Topology
+from tf_lottery.training.topology import ONE_DEVICE, Topology
 
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 60.0  # with trainings that are to end: longer than an evaluation or a write, mostly
@@ -31,7 +31,11 @@ class Workers:
     """A pool of processes that train units of one experiment. Use it in a `with` statement."""
 
     def __init__(
-        self, config: Experiment, jobs: int, topology: Topology = ONE_DEVICE, cadence: Cadence = EVERY_TEN_MINUTES
+        self,
+        config: Experiment,
+        jobs: int,
+        topology: Topology = ONE_DEVICE,
+        interval: CheckpointInterval = EVERY_TEN_MINUTES,
     ):
         with quiet.stderr():  # for good: it clears away what killed workers leave, and need not warn of it
             resource_tracker.ensure_running()
@@ -43,7 +47,7 @@ class Workers:
             jobs,
             mp_context=context,
             initializer=worker_process.start,
-            initargs=(config, topology, cadence, self._news, self._stop, parts.homes()),
+            initargs=(config, topology, interval, self._news, self._stop, plugins.modules()),
         )
         self._jobs, self._topology = jobs, topology
         self._begun: set[Unit] = set()
@@ -63,18 +67,18 @@ class Workers:
             ) from error
 
     def plan(self) -> Plan:
-        """Loads data and models once and says what is ahead; raises LotteryError where they do not fit."""
+        """Load data and models once and says what is ahead; raises LotteryError where they do not fit."""
         planned = self._executor.submit(worker_process.plan)
         for _ in range(1, self._jobs):  # the others start up meanwhile, which takes ten seconds
             self._executor.submit(worker_process.prepare)
         return dataclasses.replace(planned.result(), jobs=self._jobs)
 
     def meet(self) -> None:
-        """Waits until the workers on all machines have come here."""
+        """Wait until the workers on all machines have come here."""
         self._executor.submit(worker_process.meet).result()
 
     def perform(self, run: Run, trainings: Needs, watcher: Watcher) -> None:
-        """Trains units, each after the one it waits for.
+        """Train units, each after the one it waits for.
 
         Args:
             run: Where they are stored.
@@ -128,7 +132,7 @@ class Workers:
             raise next(iter(failed.values()))
 
     def _hear(self, watcher: Watcher) -> None:
-        """Passes on what the trainings tell."""
+        """Pass on what the trainings tell."""
         while not self._news.empty():
             kind, *news = self._news.get()
             if kind == "on_steps":
@@ -136,7 +140,7 @@ class Workers:
             getattr(watcher, kind)(*news)
 
     def _ends_all(self, error: LotteryError) -> bool:
-        """Whether nothing more can be trained. One of several workers cannot leave out a training: the others do it."""
+        """Return whether nothing more can be trained. One of several workers cannot leave out a training: the others do it."""
         return isinstance(error, StoppedError if self._topology.is_alone else RunError)
 
 

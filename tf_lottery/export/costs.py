@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras_api, layers, masking, model_masks, naming, prunable
+from tf_lottery import keras_compat
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.export import tracing
+from tf_lottery.masking import constraint, conversion, model_masks, naming, prunable
 
 # What has operations inside; TensorFlow has `StatelessWhile` and so on, too.
 _CALLS = ("If", "While", "PartitionedCall")
@@ -37,7 +38,7 @@ class Costs:
 
 
 def costs(model: Any) -> Costs:
-    """Counts what a Keras model costs, with or without masks.
+    """Count what a Keras model costs, with or without masks.
 
     Args:
         model: A built model.
@@ -54,12 +55,12 @@ def costs(model: Any) -> Costs:
         >>> costs(tfl.models.build("lenet_300_100", (28, 28, 1), 10)).multiply_adds  # tfl.export.costs
         266200
     """
-    model = layers.plain(model)
+    model = conversion.plain(model)
     with _functions_inlined():
         graph = tracing.trace(model, batch=1).graph
     counted = {operation.name: _multiply_adds(operation) for operation in _used(graph)}
     variables = naming.named_variables(model).values()
-    weights = [variable.numpy() for variable in variables if not keras_api.is_random_state(variable)]
+    weights = [variable.numpy() for variable in variables if not keras_compat.is_random_state(variable)]
     return Costs(
         parameters=sum(weight.size for weight in weights),
         nonzero=sum(int(np.count_nonzero(weight)) for weight in weights),
@@ -77,8 +78,8 @@ def density(model: Any) -> float:
     Raises:
         ModelError: `model` is not built.
     """
-    layers.check_model(model)
-    if masking.has_masks(model):
+    conversion.check_model(model)
+    if constraint.has_masks(model):
         return model_masks.density(model)
     weights = [weight.numpy() for weight in prunable.prunable_weights(model).values()]
     return masks_lib.density({str(place): weight != 0 for place, weight in enumerate(weights)}) if weights else 1.0
@@ -86,7 +87,7 @@ def density(model: Any) -> float:
 
 @contextlib.contextmanager
 def _functions_inlined() -> Iterator[None]:
-    """Has what Keras makes a function of its own, as grouped convolutions, traced as a part of what calls it."""
+    """Have what Keras makes a function of its own, as grouped convolutions, traced as a part of what calls it."""
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from tf_lottery import layers, ticket as ticket_lib
 from tf_lottery.errors import ExportError
 from tf_lottery.experiment import networks
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.export import compaction, report, single_file
+from tf_lottery.export import compaction, comparison, single_file
 from tf_lottery.export.saved_model import saved_model
 from tf_lottery.export.tflite import tflite
+from tf_lottery.masking import conversion, ticket as ticket_lib
 
 
 def export(
@@ -23,7 +23,7 @@ def export(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Writes the network of a finished training, with the masks and weights it ended with.
+    """Write the network of a finished training, with the masks and weights it ended with.
 
     Args:
         run: For instance from `Run.load`.
@@ -55,9 +55,9 @@ def compare(
     path: str | os.PathLike[str] | None = None,
     *,
     overwrite: bool = False,
-    rounds: int = report.ROUNDS,
+    rounds: int = comparison.ROUNDS,
 ) -> tuple[Path, pd.DataFrame]:
-    """Compares the forms that a training can be exported in, and writes that as CSV; see `report.compare`.
+    """Compare the forms that a training can be exported in, and writes that as CSV; see `report.compare`.
 
     Args:
         run, unit, path, overwrite: As of `export`.
@@ -72,14 +72,14 @@ def compare(
     networks.check_done(run, unit)
     path = Path(path) if path else default_path(run, unit, "report")
     single_file.check_free(path, overwrite)  # measuring takes a while
-    table = report.compare(networks.load_network(run, unit), rounds=rounds)
+    table = comparison.compare(networks.load_network(run, unit), rounds=rounds)
     single_file.write(path, lambda: table.to_csv(index=False).encode(), overwrite=overwrite)
     return path, table
 
 
 def default_path(run: Run, unit: Unit, form: str) -> Path:
     """Where a training is exported to, unless one says where."""
-    order = f"data order {unit.order}" if unit.order else ""
+    order = f"shuffle seed {unit.shuffle_seed}" if unit.shuffle_seed else ""
     parts = (f"replicate {unit.replicate}", unit.variant, order, unit.control, f"level {unit.level:02d}")
     name = "_".join(part.replace(" ", "_") for part in parts if part)
     return run.path / "exports" / f"{name}{_ENDINGS[form]}"
@@ -94,7 +94,7 @@ def _tflite(run: Run, unit: Unit, path: Path, overwrite: bool) -> None:
 
 
 def _keras(run: Run, unit: Unit, path: Path, overwrite: bool) -> None:
-    _write_keras(path, lambda: layers.plain(networks.load_network(run, unit)), overwrite)
+    _write_keras(path, lambda: conversion.plain(networks.load_network(run, unit)), overwrite)
 
 
 def _compact(run: Run, unit: Unit, path: Path, overwrite: bool) -> None:

@@ -27,7 +27,7 @@ def pack(values: np.ndarray) -> list[bytes]:
 
 
 def unpack(packed: tf.Tensor, size: int, dtype: tf.DType) -> tf.Tensor:
-    """The flat array of `size` entries of which `pack` made `packed`, a vector of strings; the same bits."""
+    """Return the flat array of `size` entries of which `pack` made `packed`, a vector of strings; the same bits."""
     gaps, kept = tf.split(tf.io.decode_compressed(packed, "ZLIB"), [1, dtype.size])
     gaps = tf.cast(tf.io.decode_raw(gaps, tf.uint8), tf.int64)
     is_last = gaps < _FAR
@@ -49,7 +49,7 @@ def _gaps(kept: np.ndarray) -> np.ndarray:
 
 
 def _deflate(content: np.ndarray) -> bytes:
-    """The shorter of two: searching for repetitions spoils what has none, such as the gaps of a random mask."""
+    """Return the shorter of two: searching for repetitions spoils what has none, such as the gaps of a random mask."""
     return min((_compressed(content, strategy) for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY)), key=len)
 
 

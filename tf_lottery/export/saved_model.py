@@ -6,17 +6,18 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_lottery import files, layers
+from tf_lottery import files
 from tf_lottery.errors import ExportError, RunError
 from tf_lottery.export import tracing
 from tf_lottery.export.costs import density
 from tf_lottery.export.unfilled import Filler, Unfilled
+from tf_lottery.masking import conversion
 
 _FILE = "saved_model.pb"
 
 
 def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None, overwrite: bool = False) -> float:
-    """Writes `model`, without masks, as a SavedModel in which a pruned weight takes almost no space.
+    """Write `model`, without masks, as a SavedModel in which a pruned weight takes almost no space.
 
     It holds the weights that are kept and where they belong, packed; standard operations make them dense again, once,
     when it is loaded. `tf.saved_model.load` and what serves SavedModels read it, with no code of this package and
@@ -59,7 +60,7 @@ def saved_model(model: Any, path: str | os.PathLike[str], *, inputs: Any = None,
     path = Path(os.path.abspath(path))
     _check_target(path, overwrite)
     share = density(model)
-    model = layers.plain(model)
+    model = conversion.plain(model)
     tracing.check_finite(model)
     saved, signature = _serving(model, tracing.input_specs(model, given=inputs))
     with files.folder(path, "saved model") as temporary:
@@ -99,7 +100,7 @@ def _serving(model: Any, specs: Any) -> tuple[Any, Any]:
 
 
 def _used(model: Any, function: tf.types.experimental.PolymorphicFunction) -> list[Any]:
-    """The variables and lookup tables that a function needs, in the order of their first use."""
+    """Return the variables and lookup tables that a function needs, in the order of their first use."""
     try:
         return tracing.captured(function.get_concrete_function())
     except (TypeError, ValueError) as error:

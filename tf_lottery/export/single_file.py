@@ -12,7 +12,7 @@ from tf_lottery.export import tracing
 
 
 def write(path: str | os.PathLike[str], make: Callable[[], bytes], *, overwrite: bool = False) -> None:
-    """Writes what `make` returns, whole or not at all.
+    """Write what `make` returns, whole or not at all.
 
     Raises:
         ExportError: something is at `path` and may not be replaced; `make` is not called then.
@@ -23,7 +23,7 @@ def write(path: str | os.PathLike[str], make: Callable[[], bytes], *, overwrite:
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Raises ExportError where something is at `path` that may not be replaced by a file."""
+    """Raise ExportError where something is at `path` that may not be replaced by a file."""
     if path.is_dir():
         raise ExportError(f"{path} is a directory. Give the name of the file to write, too.")
     if os.path.lexists(path) and not overwrite:
@@ -33,7 +33,7 @@ def check_free(path: Path, overwrite: bool) -> None:
 
 
 def keras_file(model: Any) -> bytes:
-    """The content of a `.keras` file of a plain model.
+    """Return the content of a `.keras` file of a plain model.
 
     Raises:
         ExportError: a weight is NaN or infinite.

@@ -9,14 +9,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_lottery import layers, quiet
+from tf_lottery import quiet
 from tf_lottery.errors import ExportError
 from tf_lottery.export import single_file, tracing
 from tf_lottery.export.costs import density
+from tf_lottery.masking import conversion
 
 
 def tflite(model: Any, path: str | os.PathLike[str], *, overwrite: bool = False) -> float:
-    """Writes `model`, without masks, as a file for LiteRT.
+    """Write `model`, without masks, as a file for LiteRT.
 
     The kernels of dense layers and of 1D, 2D, depthwise and transposed convolutions are encoded sparsely where that
     saves space, from about a third of zeros on: 10% density takes about 5 times less. All others (3D convolutions,
@@ -54,7 +55,7 @@ def tflite(model: Any, path: str | os.PathLike[str], *, overwrite: bool = False)
 
 
 def convert(model: Any, *, sparse: bool = True) -> bytes:
-    """The content of the file.
+    """Return the content of the file.
 
     Args:
         model: As for `tflite`.
@@ -64,7 +65,7 @@ def convert(model: Any, *, sparse: bool = True) -> bytes:
         ExportError: a weight is NaN or infinite, or LiteRT lacks an operation of the model.
         ModelError: `model` is not built.
     """
-    model = layers.plain(model)
+    model = conversion.plain(model)
     tracing.check_finite(model)
     function = tracing.trace(model)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tracing.trackable(function))
@@ -81,7 +82,7 @@ def convert(model: Any, *, sparse: bool = True) -> bytes:
 
 
 def interpreter(content: bytes, threads: int = 1) -> Any:
-    """An interpreter of a file for LiteRT: that of the package ai_edge_litert if it is installed, else TensorFlow's.
+    """Return an interpreter of a file for LiteRT: that of the package ai_edge_litert if it is installed, else TensorFlow's.
 
     Args:
         content: Of the file.

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras_api, naming
+from tf_lottery import keras_compat
 from tf_lottery.errors import ExportError
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import naming
 
 
 def trace(model: Any, batch: int | None = None) -> tf.types.experimental.ConcreteFunction:
@@ -66,7 +67,7 @@ def input_specs(model: Any, batch: int | None = None, given: Any = None) -> Any:
 
 
 def captured(function: tf.types.experimental.ConcreteFunction) -> list[Any]:
-    """The variables and lookup tables that a function needs, in the order of their first use."""
+    """Return the variables and lookup tables that a function needs, in the order of their first use."""
     owners = [getattr(handle, "_parent_trackable", lambda: None)() for handle, _ in function.graph.captures]
     return [owner for owner in owners if owner is not None]
 
@@ -79,7 +80,7 @@ def trackable(function: tf.types.experimental.ConcreteFunction) -> tf.Module:
 
 
 def check_finite(model: Any) -> None:
-    """Refuses what no file should be made of.
+    """Refuse what no file should be made of.
 
     Raises:
         ExportError: a weight is NaN or infinite.
@@ -94,8 +95,8 @@ def check_finite(model: Any) -> None:
 
 
 def _inputs(model: Any) -> tuple[Any, list[str]]:
-    """The inputs of a model, tensors or specs of them as its `call` takes them, and the names of these."""
-    if keras_api.is_layer_graph(model):
+    """Return the inputs of a model, tensors or specs of them as its `call` takes them, and the names of these."""
+    if keras_compat.is_layer_graph(model):
         structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
         return structure, _layer_names(model, tf.nest.flatten(structure))
     shapes = (model.get_build_config() or {}).get("input_shape")
@@ -118,7 +119,7 @@ def _given_names(model: Any, given: Any) -> list[str]:
     specs = tf.nest.flatten(given)
     if not specs or not all(isinstance(spec, tf.TensorSpec) for spec in specs):
         raise ExportError(f"`inputs` must be a tf.TensorSpec, or a list or dict of them. Received: {given!r}")
-    if keras_api.is_layer_graph(model) and len(names := _inputs(model)[1]) == len(specs):
+    if keras_compat.is_layer_graph(model) and len(names := _inputs(model)[1]) == len(specs):
         return names
     is_flat_dict = isinstance(given, dict) and len(given) == len(specs)
     return _distinct(sorted(given) if is_flat_dict else [spec.name or "inputs" for spec in specs])
@@ -128,7 +129,7 @@ def _named_outputs(model: Any, outputs: Any) -> dict[str, tf.Tensor]:
     flat = tf.nest.flatten(outputs)
     if isinstance(outputs, dict) and len(outputs) == len(flat):
         names = sorted(outputs)  # the order of `tf.nest`
-    elif keras_api.is_layer_graph(model):
+    elif keras_compat.is_layer_graph(model):
         names = _layer_names(model, model.outputs)
     else:
         names = _distinct("outputs" for _ in flat)
@@ -138,7 +139,7 @@ def _named_outputs(model: Any, outputs: Any) -> dict[str, tf.Tensor]:
 def _layer_names(model: Any, tensors: Iterable[Any]) -> list[str]:
     """Names of the layers that make `tensors`."""
     names = {id(layer): name for name, layer in naming.named_layers(model).items()}
-    makers = [keras_api.maker(tensor) for tensor in tensors]
+    makers = [keras_compat.maker(tensor) for tensor in tensors]
     found = [names.get(id(maker), maker.name) for maker in makers]
     # An automatic Input layer of Keras 3 is called so in a copy of its model.
     return _distinct(re.sub(r"^keras_tensor(_\d+)?$", "input_layer", name) for name in found)

@@ -25,7 +25,7 @@ class Unfilled(UninitializedVariable):
         self._stands_for = variable
 
     def _export_to_saved_model_graph(self, object_map: Any = None, tensor_map: Any = None, **_: Any) -> list[Any]:
-        """Has functions of the SavedModel use this variable where they used the other."""
+        """Have functions of the SavedModel use this variable where they used the other."""
         object_map[self] = saved = Unfilled(self._stands_for)
         tensor_map[self._stands_for.handle] = saved.handle
         return [self._stands_for.handle]

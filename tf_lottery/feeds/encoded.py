@@ -27,7 +27,7 @@ _DAMAGE = re.compile(
 def records(
     dataset: Encoded, split: str, seed: int | tf.Tensor | None = None, skip: int | tf.Tensor = 0
 ) -> tf.data.Dataset:
-    """All records of a split, each once.
+    """Return all records of a split, each once.
 
     The files are permuted and read 16 at a time in turn; then blocks of 2048 records are permuted. All of it is
     stateless: neither the process's global seed nor the number of threads changes the order, which tf.data's own
@@ -79,7 +79,7 @@ def _parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 @contextmanager
 def errors_of(dataset: Encoded) -> Iterator[None]:
-    """Tells what damaged or missing files do to a stream, while it is iterated over in this context.
+    """Tell what damaged or missing files do to a stream, while it is iterated over in this context.
 
     Raises:
         DataError: in the place of TensorFlow's `DataLossError`, `NotFoundError`, `FailedPreconditionError` (too few

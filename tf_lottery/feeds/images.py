@@ -11,7 +11,7 @@ _DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 
 def flip_and_crop(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Flips half of the images left to right, pads all with 4 pixels of zeros and cuts the old size out of that.
+    """Flip half of the images left to right, pads all with 4 pixels of zeros and cuts the old size out of that.
 
     The augmentation of CIFAR-10 in He et al. 2015 (arXiv 1512.03385, section 4.2). Compiles with XLA.
 
@@ -41,7 +41,7 @@ def flip_and_crop(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
 
 
 def train_image(record: dict[str, tf.Tensor], seed: tf.Tensor, image_size: int) -> tf.Tensor:
-    """A random part of a JPEG image, at random flipped, as Inception networks are trained.
+    """Return a random part of a JPEG image, at random flipped, as Inception networks are trained.
 
     Szegedy et al. 2014 (arXiv 1409.4842, section 6) with the details of Google's reference ResNet-50 for TPUs: area of
     the part 8% to 100% of the image (of which the reference redraws what is below 10%), aspect ratio 3/4 to 4/3, the
@@ -76,7 +76,7 @@ def train_image(record: dict[str, tf.Tensor], seed: tf.Tensor, image_size: int) 
 
 
 def test_image(record: dict[str, tf.Tensor], image_size: int) -> tf.Tensor:
-    """The centre of a JPEG image, for evaluations: a square of 87.5% of the shorter side.
+    """Return the centre of a JPEG image, for evaluations: a square of 87.5% of the shorter side.
 
     At 224 pixels this is the reference's crop of 224 out of 256. Resized and scaled as in `train_image`.
 

@@ -28,7 +28,7 @@ def make_feed(
     image_size: int,
     threads: int,
 ) -> Resident | Streamed:
-    """A feed for training on `dataset`; see `Resident` and `Streamed`, each of which takes what it needs.
+    """Return a feed for training on `dataset`; see `Resident` and `Streamed`, each of which takes what it needs.
 
     Args:
         dataset: From `data.load`.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery.core import order
+from tf_lottery.core import shuffling
 from tf_lottery.data.dataset import Dataset, Split
 
 _EVALUATION_BATCH = 1000
@@ -43,12 +43,12 @@ class Resident:
         self._y = tf.Variable(dataset.train.y, trainable=False)
         self._held_out = {"validation": self._in_batches(dataset.validation), "test": self._in_batches(dataset.test)}
 
-    def segment(self, order_seed: int, augmentation_seed: int, start: int, stop: int) -> tuple[tf.Tensor, ...]:
+    def segment(self, shuffle_seed: int, augmentation_seed: int, start: int, stop: int) -> tuple[tf.Tensor, ...]:
         """What the traced loop needs for the steps `start` … `stop - 1`: row numbers, draws of the augmentation."""
         which = self.examples, self.batch_size, start, stop
-        made = [order.batches(order_seed, *which)]
+        made = [shuffling.batches(shuffle_seed, *which)]
         if self._augment:
-            made.append(order.draws(order_seed, augmentation_seed, *which))
+            made.append(shuffling.draws(shuffle_seed, augmentation_seed, *which))
         padding = np.zeros((self._longest - (stop - start), self.batch_size), np.int32)
         return tuple(tf.constant(np.concatenate([array, padding])) for array in made)
 
@@ -65,7 +65,7 @@ class Resident:
         return x, tf.gather(self._y, rows)
 
     def held_out(self, split: str) -> Iterable[tuple[tf.Tensor, tf.Tensor]]:
-        """The batches of `"validation"` or `"test"`, those of a class `NO_EXAMPLE` among them."""
+        """Return the batches of `"validation"` or `"test"`, those of a class `NO_EXAMPLE` among them."""
         return self._held_out[split]
 
     def held_out_of(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -50,9 +50,9 @@ class Streamed:
         self._strategy = tf.distribute.get_strategy()
         self._next: tuple[int, int, int] | None = None  # the seeds and the step that the iterator stands at
 
-    def segment(self, order_seed: int, augmentation_seed: int, start: int, stop: int) -> tuple[Any]:
+    def segment(self, shuffle_seed: int, augmentation_seed: int, start: int, stop: int) -> tuple[Any]:
         """What the traced loop needs for the steps `start` … `stop - 1`: an iterator that stands at `start`."""
-        followed = order_seed, augmentation_seed
+        followed = shuffle_seed, augmentation_seed
         if self._next != (*followed, start):
             self._iterator = iter(
                 self._distributed(self._from_step(*followed, start), self._training_example, self.batch_size)
@@ -61,7 +61,7 @@ class Streamed:
         return (self._iterator,)
 
     def take(self, segment: tuple[Any], step: tf.Tensor) -> tuple[Any, Any]:
-        """The next batch, of all replicas."""
+        """Return the next batch, of all replicas."""
         return next(segment[0])
 
     def examples_of(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -71,21 +71,21 @@ class Streamed:
     held_out_of = examples_of
 
     def held_out(self, split: str) -> Iterable[tuple[Any, Any]]:
-        """The batches of `"validation"` or `"test"`, those of a class `NO_EXAMPLE` among them."""
+        """Return the batches of `"validation"` or `"test"`, those of a class `NO_EXAMPLE` among them."""
         records = encoded.records(self._dataset, split)
         nothing = records.take(1).map(lambda record: record | {"label": tf.constant(NO_EXAMPLE, tf.int64)})
         filled_up = records.concatenate(nothing.repeat(-self._dataset.examples[split] % self.batch_size))
         return self._distributed(filled_up, self._test_example, self.batch_size)
 
     def errors(self) -> AbstractContextManager[None]:
-        """Turns what TensorFlow says of damaged files into a DataError."""
+        """Turn what TensorFlow says of damaged files into a DataError."""
         return encoded.errors_of(self._dataset)
 
-    def _from_step(self, order_seed: int, augmentation_seed: int, start: int) -> tf.data.Dataset:
-        """Records and the seeds of their crops, from step `start` to the end of training."""
+    def _from_step(self, shuffle_seed: int, augmentation_seed: int, start: int) -> tf.data.Dataset:
+        """Record and the seeds of their crops, from step `start` to the end of training."""
         first, before = divmod(start * self.batch_size, examples := self._dataset.examples["train"])
         epochs = range(first, max(first + 1, -(-self._steps * self.batch_size // examples)))
-        orders = np.array([seeds.derive(order_seed, "epoch", epoch) for epoch in epochs], np.int64)
+        orders = np.array([seeds.derive(shuffle_seed, "epoch", epoch) for epoch in epochs], np.int64)
         crops = np.array([(augmentation_seed, epoch) for epoch in epochs], np.int64)
         skips = np.array([before if epoch == first else 0 for epoch in epochs], np.int64)
 

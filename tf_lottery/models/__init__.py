@@ -14,7 +14,7 @@ __all__ = ["build", "names"]
 
 
 def build(name: str, input_shape: tuple[int, ...], num_classes: int) -> Any:
-    """A new, built, uncompiled model that returns logits; with an auxiliary head, the list [logits, auxiliary logits].
+    """Return a new, built, uncompiled model that returns logits; with an auxiliary head, the list [logits, auxiliary logits].
 
     The last classifier is called "output", the auxiliary one "auxiliary_output", and every projection on a residual
     connection has "shortcut" in its name. No network has regularizers: the training adds weight decay.

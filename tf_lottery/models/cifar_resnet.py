@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 from tf_lottery.models import resnet_layers, shapes
 from tf_lottery.models.resnet_layers import norm, relu
 
@@ -10,7 +10,7 @@ _INITIALIZER = "glorot_normal"
 
 
 def resnet(input_shape: tuple[int, ...], num_classes: int, depth: int, width: int = 16, dimensions: int = 2) -> Any:
-    """A 3x3 convolution, three stages of residual blocks, global average pooling, logits.
+    """Return a 3x3 convolution, three stages of residual blocks, global average pooling, logits.
 
     As in the framework of the paper's authors (facebookresearch/open_lth, models/cifar_resnet.py): convolutions without
     biases, BatchNorm (epsilon 1e-5, momentum 0.9), 1x1 projections with BatchNorm where the shape changes, one pixel of

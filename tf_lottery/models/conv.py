@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 from tf_lottery.models import shapes
 
 _WIDTHS = (64, 128, 256)

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 from tf_lottery.models import shapes
 
 Kernel = int | tuple[int, int]
 
 
 def inception_v3(input_shape: tuple[int, ...], num_classes: int) -> Any:
-    """Returns [logits, auxiliary logits]; the auxiliary head hangs at the last mixed block of 17 x 17.
+    """Return [logits, auxiliary logits]; the auxiliary head hangs at the last mixed block of 17 x 17.
 
     After TF-Slim's nets/inception_v3.py with the settings of tensorflow/tpu, models/experimental/inception, which the
     paper trained: convolutions without biases, BatchNorm without gamma (epsilon 1e-3, momentum 0.996), dropout of

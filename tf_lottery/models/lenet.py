@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 
 def lenet_300_100(input_shape: tuple[int, ...], num_classes: int) -> Any:
-    """Two hidden ReLU layers of 300 and 100 units, Gaussian Glorot initialisation, logits out.
+    """Return two hidden ReLU layers of 300 and 100 units, Gaussian Glorot initialisation, logits out.
 
     On 784 inputs and 10 classes it has 266,610 parameters (Frankle & Carbin 2019, Fig. 2).
     """

@@ -30,7 +30,7 @@ EXAMPLES = (
 
 
 def known(name: str) -> bool:
-    """Whether `models.build` knows a network of this name.
+    """Return whether `models.build` knows a network of this name.
 
     Args:
         name: As in a config: `"resnet_20_w8"`.
@@ -46,7 +46,7 @@ def known(name: str) -> bool:
 
 
 def layer_kinds(name: str) -> set[str]:
-    """Which kinds of layers with weights a network has, of `"dense"` and `"convolution"`.
+    """Return which kinds of layers with weights a network has, of `"dense"` and `"convolution"`.
 
     Args:
         name: Of a network.

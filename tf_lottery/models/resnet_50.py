@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 from tf_lottery.models import resnet_layers, shapes
 from tf_lottery.models.resnet_layers import norm, relu
 
@@ -10,7 +10,7 @@ _BLOCKS = (3, 4, 6, 3)
 
 
 def resnet_50(input_shape: tuple[int, ...], num_classes: int) -> Any:
-    """A 7x7 convolution, max-pooling, 16 bottleneck blocks in four stages, global average pooling, logits.
+    """Return a 7x7 convolution, max-pooling, 16 bottleneck blocks in four stages, global average pooling, logits.
 
     After tensorflow/tpu, models/official/resnet/resnet_model.py, which the paper trained: convolutions without biases
     (keras.applications has them); strides in the 3x3 convolutions, on zeros padded alike on all sides; BatchNorm

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 
 def conv(x: Any, filters: int, size: int, stride: int, initializer: str, name: str) -> Any:
-    """A convolution without bias; strided ones see equal numbers of zeros on both sides, as in the sources."""
+    """Return a convolution without bias; strided ones see equal numbers of zeros on both sides, as in the sources."""
     dimensions = len(x.shape) - 2
     padding = "same"
     if stride > 1:  # where "same" would put all zeros behind
@@ -23,5 +23,5 @@ def norm(x: Any, name: str, gamma: str = "ones") -> Any:
 
 
 def relu(x: Any, name: str) -> Any:
-    """A layer of its own, so that its output can be looked at."""
+    """Return a layer of its own, so that its output can be looked at."""
     return keras.layers.ReLU(name=name)(x)

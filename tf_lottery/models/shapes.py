@@ -6,7 +6,7 @@ _KINDS = {1: "signals of shape (length, channels)", 2: "images of shape (rows, c
 
 
 def require(network: str, input_shape: tuple[int, ...], *, dimensions: int = 2, smallest: int = 1) -> None:
-    """Checks that `input_shape` is that of signals (1 dimension) or images (2), none shorter than `smallest`.
+    """Check that `input_shape` is that of signals (1 dimension) or images (2), none shorter than `smallest`.
 
     Raises:
         ModelError: it is not; the message says what the network needs.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 from tf_lottery.models import shapes
 
 # Channels that each fire module squeezes to, and expands to twice.
@@ -11,7 +11,7 @@ _POOLED = (4, 8)
 
 
 def squeezenet(input_shape: tuple[int, ...], num_classes: int) -> Any:
-    """A 7x7 convolution, eight fire modules, a classifying 1x1 convolution, global average pooling.
+    """Return a 7x7 convolution, eight fire modules, a classifying 1x1 convolution, global average pooling.
 
     After tensorflow/tpu, models/official/squeezenet/squeezenet_model.py, which the paper trained: biases, ReLU after
     every convolution, the classifying one too (as in the original, so no logit is negative), Glorot (Xavier) uniform

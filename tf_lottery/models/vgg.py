@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 from tf_lottery.models import shapes
 
 _CONVS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

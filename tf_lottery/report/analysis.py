@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tf_lottery.errors import DamageError
-from tf_lottery.experiment import drift, plan, variants
+from tf_lottery.experiment import environment, plan, variants
 from tf_lottery.experiment.config import Experiment, fields
 from tf_lottery.experiment.controls import CONTROLS
 from tf_lottery.experiment.storage import Run, Unit
@@ -28,7 +28,7 @@ WINNING, LESS_ACCURATE, LATER, NOT_SHOWN = "winning", "less accurate", "later", 
 
 
 def rows(run: Run) -> pd.DataFrame:
-    """One row a finished training whose ticket and dense network are finished too.
+    """Return one row a finished training whose ticket and dense network are finished too.
 
     Columns: variant (its label, `""` where there are none), replicate, level, branch (a key of `LABELS`), density and
     accuracies (shares, 0-1), steps (optimizer steps from the start of training), then `density:<weight name>` for each
@@ -38,7 +38,7 @@ def rows(run: Run) -> pd.DataFrame:
     for unit in plan.units(run.config):
         ticket = Unit(unit.replicate, unit.level, variant=unit.variant)
         comparable = (unit, ticket, dataclasses.replace(ticket, level=0))
-        if not unit.order and all(run.is_done(needed) for needed in comparable):
+        if not unit.shuffle_seed and all(run.is_done(needed) for needed in comparable):
             metrics = run.metrics(unit)
             by_weight = {f"density:{name}": value for name, value in metrics.pop("density_by_weight").items()}
             metrics.pop("seeds", None)
@@ -53,12 +53,12 @@ def rows(run: Run) -> pd.DataFrame:
 
 
 def by_variant(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of each variant by its label, in the order of the config; one entry, `""`, where there are none."""
+    """Return the rows of each variant by its label, in the order of the config; one entry, `""`, where there are none."""
     return {} if frame.empty else dict(iter(frame.groupby("variant", sort=False)))
 
 
 def rewind_steps(config: Experiment, frame: pd.DataFrame) -> pd.DataFrame:
-    """The variants that differ in the rewind step alone, most of them if there are several such groups.
+    """Return the variants that differ in the rewind step alone, most of them if there are several such groups.
 
     Args:
         config: The experiment.
@@ -79,7 +79,7 @@ def rewind_steps(config: Experiment, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def pruned(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The variants of a sweep that have more than a dense network; a run without variants always."""
+    """Return the variants of a sweep that have more than a dense network; a run without variants always."""
     return {label: rows for label, rows in frames.items() if rows.level.any() or not label}
 
 
@@ -88,7 +88,7 @@ def environments(run: Run) -> list[dict[str, Any]]:
     try:
         return run.environments()
     except DamageError:
-        return [drift.DAMAGED]
+        return [environment.DAMAGED]
 
 
 def spread(frame: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def spread(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(frame: pd.DataFrame) -> pd.Series:
-    """Whether the tickets of each level above 0 of one variant are winning tickets.
+    """Return whether the tickets of each level above 0 of one variant are winning tickets.
 
     A winning ticket (Frankle & Carbin 2019, section 1) reaches its lowest validation loss no later than the dense
     network (j' <= j) and is then at least as accurate on the test set (a' >= a), with far fewer weights. Each ticket is

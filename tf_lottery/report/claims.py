@@ -68,7 +68,7 @@ def comparisons(
     barriers: pd.DataFrame,
     members: Mapping[str, Experiment],
 ) -> pd.DataFrame:
-    """One row a comparison that the finished trainings allow.
+    """Return one row a comparison that the finished trainings allow.
 
     For each ticket: is it no less accurate than the dense network (within `statistics.MATCHING`), more accurate than
     each control, earlier at its lowest validation loss than the dense network (if its weights are rewound: else they
@@ -142,7 +142,7 @@ def _of_variants(
 def _rivals(
     frames: Mapping[str, pd.DataFrame], label: str, level: int, members: Mapping[str, Experiment]
 ) -> dict[str, int]:
-    """The first variants before this one with tickets that keep as many weights, each with the level of these."""
+    """Return the first variants before this one with tickets that keep as many weights, each with the level of these."""
     kept = _kept(frames[label])[level]
     as_sparse = {}
     for other in itertools.takewhile(lambda other: other != label, frames):
@@ -158,7 +158,7 @@ def _rivals(
 
 def _task(member: Experiment) -> tuple[object, ...]:
     """What is learned, by what: tickets of other networks, or of other data, are no rivals."""
-    return member.model.name, member.data.name, member.data.image_size, member.data.made_up
+    return member.model.name, member.data.name, member.data.image_size, member.data.synthetic
 
 
 def _of_speed(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
@@ -230,5 +230,5 @@ def _at(rows: pd.DataFrame, variant: str, level: int) -> pd.DataFrame:
 
 
 def _means(samples: pd.DataFrame, measure: str) -> pd.Series:
-    """One value a replicate: its samples share networks."""
+    """Return one value a replicate: its samples share networks."""
     return samples.groupby("replicate")[measure].agg(lambda values: values.mean(skipna=False))

@@ -73,7 +73,7 @@ class Findings:
 
 
 def read(run: Run) -> Findings:
-    """Reads a run, finished or not.
+    """Read a run, finished or not.
 
     Raises:
         RunError: no dense network has been trained yet, or (DamageError) a file is damaged.

@@ -7,7 +7,7 @@ from tf_lottery.report.findings import Findings
 
 
 def document(findings: Findings) -> str:
-    """All tables in Markdown: the levels of each variant, stability, claims."""
+    """Return all tables in Markdown: the levels of each variant, stability, claims."""
     parts = ["# " + text.subject(findings.config), text.description(findings.config)]
     if findings.config.variants:
         if not (found := sparsest.table(findings)).empty:
@@ -24,7 +24,7 @@ def document(findings: Findings) -> str:
 
 
 def table(frame: pd.DataFrame) -> str:
-    """A frame of text as a table in Markdown; of columns with two names, both are there."""
+    """Return a frame of text as a table in Markdown; of columns with two names, both are there."""
     names = [" ".join(part for part in name if part) if isinstance(name, tuple) else name for name in frame]
     lines = [names, ["---"] * len(names), *frame.itertuples(index=False)]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)

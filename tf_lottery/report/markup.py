@@ -14,18 +14,18 @@ _CLASSES = {symbol: verdict.replace(" ", "-") for verdict, symbol in SYMBOLS.ite
 
 
 def paragraph(sentences: str, kind: str = "") -> str:
-    """A paragraph, of a class if there is one."""
+    """Return a paragraph, of a class if there is one."""
     attribute = f' class="{kind}"' if kind else ""
     return f"<p{attribute}>{html.escape(sentences)}</p>"
 
 
 def warning(sentence: str) -> str:
-    """A paragraph that stands out; nothing for `""`."""
+    """Return a paragraph that stands out; nothing for `""`."""
     return paragraph(sentence, "warning") if sentence else ""
 
 
 def points(sentences: Sequence[str], kind: str) -> str:
-    """A list, of a class; nothing for none."""
+    """Return a list, of a class; nothing for none."""
     items = "".join(f"<li>{html.escape(sentence)}</li>\n" for sentence in sentences)
     return f'<ul class="{kind}">\n{items}</ul>' if items else ""
 
@@ -41,7 +41,7 @@ def link(name: str) -> str:
 
 
 def source(*names: str) -> str:
-    """Which files beside the page hold the numbers of what stands above."""
+    """Return which files beside the page hold the numbers of what stands above."""
     return f'<p class="source">Numbers: {", ".join(map(link, names))}</p>'
 
 
@@ -51,7 +51,7 @@ def figures(drawn: Mapping[str, Drawn]) -> str:
 
 
 def table(frame: pd.DataFrame, *sources: str, rows: Sequence[str] = (), verdicts: bool = False) -> str:
-    """A table of text; columns may have a group each, as (group, column).
+    """Return a table of text; columns may have a group each, as (group, column).
 
     Args:
         frame: Its cells.

@@ -29,7 +29,7 @@ Packed = Mapping[str, tuple[np.ndarray, tuple[int, ...]]]
 
 
 def rows(run: Run) -> pd.DataFrame:
-    """One row a pair of masks with which at least one level was pruned, of what is done.
+    """Return one row a pair of masks with which at least one level was pruned, of what is done.
 
     Columns: kind, variant, replicate, level, density (0-1, of the ticket), other, overlap (0-1), chance (0-1, see
     `by_chance`). The masks are those of a ticket and, by kind,
@@ -41,7 +41,7 @@ def rows(run: Run) -> pd.DataFrame:
       its dense network at the end of training, or at step k.
     """
     found, packed = [], {}
-    for dense in (unit for unit in plan.units(run.config) if not (unit.level or unit.order)):
+    for dense in (unit for unit in plan.units(run.config) if not (unit.level or unit.shuffle_seed)):
         orders = _orders(run, dense) if run.is_done(dense) else {}
         for unit in _tickets(run, dense):
             masks = run.ticket(unit).masks
@@ -56,7 +56,7 @@ def rows(run: Run) -> pd.DataFrame:
 
 
 def by_chance(first: Arrays, second: Arrays) -> float:
-    """The overlap to expect of random masks that keep as many weights in each layer as these.
+    """Return the overlap to expect of random masks that keep as many weights in each layer as these.
 
     Of n weights in a layer, of which one mask keeps a and the other b, both keep a b / n on average.
 
@@ -76,7 +76,7 @@ def by_chance(first: Arrays, second: Arrays) -> float:
 
 
 def _tickets(run: Run, dense: Unit) -> list[Unit]:
-    """The tickets of a dense network that are done."""
+    """Return the tickets of a dense network that are done."""
     levels = range(1, variants.of(run.config, dense.variant).prune.levels + 1)
     return [unit for level in levels if run.is_done(unit := dataclasses.replace(dense, level=level))]
 
@@ -114,7 +114,7 @@ def _pairs(tickets: Mapping[Unit, Packed]) -> Iterator[tuple[str, Unit, Unit, st
 
 
 def _as_sparse(ticket: Packed, rivals: Mapping[Unit, Packed]) -> Unit | None:
-    """Which of the rivals keeps as many weights of the same network; None if none does."""
+    """Return which of the rivals keeps as many weights of the same network; None if none does."""
     kept = _kept(ticket)
     differences = {
         unit: abs(_kept(rival) - kept) for unit, rival in rivals.items() if _shapes(rival) == _shapes(ticket)

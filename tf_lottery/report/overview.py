@@ -15,7 +15,7 @@ from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
 
 _REPLACED = "The other generation is whole: find_tickets.py, run again, puts this one right."
-_LOST = "So is the other generation: restore one from a copy, or go on with --allow_drift, not bit-exact."
+_LOST = "So is the other generation: restore one from a copy, or go on with --any_environment, not bit-exact."
 _STATE_LOST = "The training goes on from the state before it, or anew."
 
 
@@ -133,7 +133,7 @@ def find(path: Path) -> Iterator[Path]:
 
 
 def overview(run: Run) -> Overview:
-    """How far a run is now."""
+    """Return how far a run is now."""
     held = [locks.holder(run.lock_path(replicate)) for replicate in range(1, run.config.replicates + 1)]
     holders = dict.fromkeys(holder for holder in held if holder is not None)
     return Overview(run, [_training(run, unit) for unit in plan.units(run.config)], [*holders])
@@ -162,14 +162,14 @@ def _training(run: Run, unit: Unit) -> Training:
 
 
 def _timed_steps(training: Training) -> int:
-    """The steps of a training whose time is known; 0 of all others."""
+    """Return the steps of a training whose time is known; 0 of all others."""
     if not training.metrics or training.seconds is None:
         return 0
     return training.metrics["to_step"] - training.metrics["from_step"]
 
 
 def _written(length: str) -> int | None:
-    """The steps that a config's length means whatever the data."""
+    """Return the steps that a config's length means whatever the data."""
     number, unit = steps.parse(length)
     return None if unit == "ep" and number else number
 

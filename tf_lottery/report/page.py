@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from tf_lottery.experiment import config as config_lib, drift
+from tf_lottery.experiment import config as config_lib
+from tf_lottery.experiment.environment import flat
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import analysis, findings as findings_lib, markdown, markup, sparsest, tables, text
 from tf_lottery.report.figures import catalogue
@@ -28,7 +29,7 @@ _FILES = {
 
 
 def write(run: Run) -> Path:
-    """Builds the report of what `run` has so far.
+    """Build the report of what `run` has so far.
 
     Returns:
         The path of `index.html`, in the run's folder `report/`.
@@ -52,7 +53,7 @@ def _contents(run: Run) -> dict[str, bytes]:
 
 
 def _tables(findings: Findings) -> dict[str, str]:
-    """The tables by file name."""
+    """Return the tables by file name."""
     return {name: frame.to_csv(index=False) for name, frame in findings.files.items()} | {
         "tables.md": markdown.document(findings)
     }
@@ -65,7 +66,7 @@ def render(
     of_variants: Mapping[str, Mapping[str, Drawn]],
     files: Sequence[str],
 ) -> str:
-    """The page as HTML, with the images inside.
+    """Return the page as HTML, with the images inside.
 
     Args:
         run: What it is of.
@@ -168,9 +169,9 @@ def _claims(findings: Findings) -> list[str]:
 
 
 def _environments(environments: Sequence[Mapping[str, Any]]) -> str:
-    """Each under a heading of its own, numbered if there are several."""
+    """Return each under a heading of its own, numbered if there are several."""
     numbers = [f" {number}" for number, _ in enumerate(environments, start=1)] if environments[1:] else [""]
     return "\n".join(
-        f"<h2>Environment{number}</h2>\n<dl>{markup.definitions(drift.flat(environment))}</dl>"
+        f"<h2>Environment{number}</h2>\n<dl>{markup.definitions(flat(environment))}</dl>"
         for number, environment in zip(numbers, environments, strict=False)
     )

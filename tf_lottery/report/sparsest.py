@@ -16,7 +16,7 @@ _MEASURES = ("data_order_angle", "pruning_angle", "error_barrier")
 
 
 def table(findings: Findings) -> pd.DataFrame:
-    """One row a variant, of text alone; columns for what at least one variant has."""
+    """Return one row a variant, of text alone; columns for what at least one variant has."""
     lines = [_line(findings, label, rows) for label, rows in findings.by_variant.items() if rows.level.any()]
     frame = pd.DataFrame(lines).fillna("")
     order = ["variant", "density", "dense", *LABELS.values(), *(tables.MEASURES[name][0] for name in _MEASURES)]

@@ -45,7 +45,7 @@ class Comparison:
 
 
 def compare(first: pd.Series, second: pd.Series) -> Comparison:
-    """Compares two branches, or two levels, of the same replicates.
+    """Compare two branches, or two levels, of the same replicates.
 
     Args:
         first, second: Numbers indexed by replicate, one for each. Only replicates that both have count. Several
@@ -84,14 +84,14 @@ def _summary(differences: pd.Series) -> Comparison:
 
 
 def greater(comparison: Comparison) -> str:
-    """Whether first > second: `"shown"` or `"contradicted"` (it is smaller) with p < 0.05, else `"not shown"`."""
+    """Return whether first > second: `"shown"` or `"contradicted"` (it is smaller) with p < 0.05, else `"not shown"`."""
     if comparison.n < MIN_REPLICATES or not comparison.p < SIGNIFICANCE:
         return NOT_SHOWN
     return SHOWN if comparison.mean > 0 else CONTRADICTED
 
 
 def no_worse(comparison: Comparison, margin: float = MATCHING) -> str:
-    """Whether first is at most `margin` below second (non-inferiority), for what is better the greater it is.
+    """Return whether first is at most `margin` below second (non-inferiority), for what is better the greater it is.
 
     Args:
         comparison: Of first with second.

@@ -46,7 +46,7 @@ RANDOM = "random_mask"
 
 
 def stability(findings: Findings) -> pd.DataFrame:
-    """One row a variant, level and measure: ticket beside random mask, their ratio, and how many samples there are.
+    """Return one row a variant, level and measure: ticket beside random mask, their ratio, and how many samples there are.
 
     Empty where nothing was measured; without the column variant where there are none.
     """
@@ -65,7 +65,7 @@ def stability(findings: Findings) -> pd.DataFrame:
 
 
 def claims_by_level(findings: Findings) -> pd.DataFrame:
-    """One row a variant and statement, one column a level: the verdict as a symbol, with the mean difference.
+    """Return one row a variant and statement, one column a level: the verdict as a symbol, with the mean difference.
 
     Accuracy comes first in each variant. Without the column variant where there are none. A level's column has its
     density in its name, if that is the same in all variants.
@@ -85,7 +85,7 @@ def claims_by_level(findings: Findings) -> pd.DataFrame:
 
 
 def claims_in_full(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """One row a claim: what is compared, the difference with its confidence interval and spread, n, p, d_z.
+    """Return one row a claim: what is compared, the difference with its confidence interval and spread, n, p, d_z.
 
     Without the column variant where there are none.
     """
@@ -108,7 +108,7 @@ def claims_in_full(comparisons: pd.DataFrame) -> pd.DataFrame:
 
 
 def conclusions(comparisons: pd.DataFrame) -> list[str]:
-    """A line a statement that is shown, or contradicted, at some density: of which variants, at which densities."""
+    """Return a line a statement that is shown, or contradicted, at some density: of which variants, at which densities."""
     lines = []
     for (subject, statement), rows in _in_order(comparisons).groupby(["subject", "statement"], sort=False):
         for verdict in (SHOWN, CONTRADICTED):

@@ -18,7 +18,7 @@ _CLAIMS = "Claims, compared in pairs over replicates; p-values are not corrected
 
 
 def show(run: Run, page: Path) -> None:
-    """Prints what came out: the table of levels, what is shown or contradicted, the headline, and where the page is.
+    """Print what came out: the table of levels, what is shown or contradicted, the headline, and where the page is.
 
     Args:
         run: The run.
@@ -61,12 +61,12 @@ def show(run: Run, page: Path) -> None:
 
 
 def show_table(frame: pd.DataFrame, title: str) -> None:
-    """Prints a table of texts."""
+    """Print a table of texts."""
     console().print(_table(frame, title=title))
 
 
 def say(message: str) -> None:
-    """Prints one line."""
+    """Print one line."""
     console().print(message, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from tf_lottery.experiment import drift, plan, variants
+from tf_lottery.experiment import plan, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.controls import CONTROLS
+from tf_lottery.experiment.environment import DAMAGED, differences
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import analysis
 from tf_lottery.report.analysis import LABELS
@@ -31,7 +32,7 @@ VERDICT_MEANING = (
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a level, ready to print.
+    """Return one row a level, ready to print.
 
     The columns are (group, column): level, density and verdict in a group without a name, then for each measure a group
     with "mean [min–max]" of the tickets and of each control.
@@ -65,7 +66,7 @@ def forms(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def dense_networks(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a variant, ready to print: the accuracy of its dense network at the end, on validation and test sets."""
+    """Return one row a variant, ready to print: the accuracy of its dense network at the end, on validation and test sets."""
     dense = frame[frame.level == 0].groupby("variant", sort=False)
     return pd.DataFrame(
         {"variant": label}
@@ -75,7 +76,7 @@ def dense_networks(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def headline(frame: pd.DataFrame) -> str:
-    """The one sentence to take away: the sparsest winning ticket, or that none was shown."""
+    """Return the one sentence to take away: the sparsest winning ticket, or that none was shown."""
     verdicts = analysis.verdicts(frame)
     winning = verdicts.index[verdicts == analysis.WINNING]
     if winning.empty:
@@ -115,7 +116,7 @@ def _rewound(config: Experiment) -> str:
 
 
 def completeness(run: Run) -> str:
-    """The sentence that an unfinished run carries; `""` for a finished one."""
+    """Return the sentence that an unfinished run carries; `""` for a finished one."""
     units = plan.units(run.config)
     done, total = sum(map(run.is_done, units)), len(units)
     return (
@@ -125,21 +126,21 @@ def completeness(run: Run) -> str:
 
 def subject(config: Experiment) -> str:
     """Model and data, in a few words."""
-    return f"{config.model.name} on {'noise in the shape of ' * config.data.made_up}{config.data.name}"
+    return f"{config.model.name} on {'noise in the shape of ' * config.data.synthetic}{config.data.name}"
 
 
 def exactness(environments: Sequence[Mapping[str, Any]]) -> str:
-    """The sentence that a run which is not bit-exact carries; `""` for one that is.
+    """Return the sentence that a run which is not bit-exact carries; `""` for one that is.
 
     Args:
         environments: What the run was made on, see `analysis.environments`.
     """
-    known = [environment for environment in environments if environment != drift.DAMAGED]
+    known = [environment for environment in environments if environment != DAMAGED]
     if environments and not known:
         return "Perhaps not bit-exact: the record of the environment that the run was made in is damaged."
     if len(environments) < 2:
         return ""
-    changes = [f"{name}={_sequence(values)}" for name, values in drift.differences(known).items()]
+    changes = [f"{name}={_sequence(values)}" for name, values in differences(known).items()]
     lost = ["the record of the one before is damaged"] if len(known) < len(environments) else []
     return f"Not bit-exact: the run went on in another environment: {'; '.join(lost + changes)}."
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras_api, naming, state
+from tf_lottery import keras_compat
 from tf_lottery.core.masks import Arrays
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import naming, state
 from tf_lottery.training.trainer import Trainer
 
 _EXAMPLES = 2048  # that BatchNorm statistics are computed from
@@ -73,7 +74,7 @@ class Connectivity:
         return found
 
     def _refresh(self, batches: Sequence[Any]) -> None:
-        """Sets each moving statistic to its mean over the batches."""
+        """Set each moving statistic to its mean over the batches."""
         sums = {name: tf.zeros(variable.shape, variable.dtype) for name, (variable, _) in self._statistics.items()}
         for batch in batches:
             sums = self._add(sums, *batch)
@@ -81,7 +82,7 @@ class Connectivity:
             variable.assign(sums[name] / len(batches))
 
     def _add_batch(self, sums: Mapping[str, tf.Tensor], *batch: Any) -> dict[str, tf.Tensor]:
-        """The sums with the statistics of a batch added, the means over its replicas."""
+        """Return the sums with the statistics of a batch added, the means over its replicas."""
         strategy = self._trainer.strategy
         found = strategy.run(self._replica_statistics, args=batch)
         return {name: total + strategy.reduce("MEAN", found[name], axis=None) for name, total in sums.items()}
@@ -93,7 +94,7 @@ class Connectivity:
             variable.assign(tf.zeros(variable.shape, variable.dtype))
         self._trainer.model(x, training=True)
         return {
-            name: tf.identity(keras_api.tf_variable(variable)) / (1 - momentum)
+            name: tf.identity(keras_compat.tf_variable(variable)) / (1 - momentum)
             for name, (variable, momentum) in self._statistics.items()
         }
 
@@ -107,7 +108,7 @@ def between(first: Arrays, second: Arrays, share: float) -> dict[str, np.ndarray
 
 
 def _moving_statistics(model: Any) -> Mapping[str, tuple[Any, float]]:
-    """The moving means and variances of BatchNorm, each with its momentum."""
+    """Return the moving means and variances of BatchNorm, each with its momentum."""
     return {
         f"{name}/{part}": (getattr(layer, f"moving_{part}"), layer.momentum)
         for name, layer in naming.named_layers(model).items()

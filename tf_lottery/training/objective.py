@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Objective:
     weight_decay: float = 0.0
 
     def losses(self, y: tf.Tensor, outputs: Any) -> tf.Tensor:
-        """The loss of each example, without L2.
+        """Return the loss of each example, without L2.
 
         Args:
             y: Classes, int32, shape (examples,).
@@ -41,7 +41,7 @@ class Objective:
         return losses
 
     def penalty(self, decayed: Sequence[Any]) -> tf.Tensor:
-        """The L2 term for the weights `decayed`, a float32 scalar."""
+        """Return the L2 term for the weights `decayed`, a float32 scalar."""
         squares = [tf.nn.l2_loss(tf.cast(tf.convert_to_tensor(weight), tf.float32)) for weight in decayed]
         return self.weight_decay * tf.add_n(squares)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 
 @keras.saving.register_keras_serializable(package="tf_lottery")
@@ -89,7 +89,7 @@ OPTIMIZERS: dict[str, Callable[[LearningRate, Settings, dict[str, Any]], Any]] =
 
 
 def make(name: str, rate: LearningRate, settings: Settings = Settings(), *, scale_loss: bool = False) -> Any:
-    """A new optimizer, one of `OPTIMIZERS`.
+    """Return a new optimizer, one of `OPTIMIZERS`.
 
     Args:
         name: Which one.

@@ -11,7 +11,7 @@ class Pauses:
     """Called between the executions of a training, at steps that change none of its results; this one does nothing."""
 
     def most_steps(self, step: int) -> int:
-        """How many steps to train, at most, from `step` to the next pause."""
+        """Return how many steps to train, at most, from `step` to the next pause."""
         return _ANY
 
     def on_pause(self, progress: Progress) -> None:
@@ -32,6 +32,6 @@ class Pace:
         self.steps = 1  # the first execution is traced, which takes its time
 
     def took(self, steps: int, seconds: float) -> None:
-        """Learns from an execution."""
+        """Learn from an execution."""
         in_time = int(steps * _SECONDS / max(seconds, 1e-6))
         self.steps = max(1, min(in_time, _GROWTH * self.steps, self._most_steps))

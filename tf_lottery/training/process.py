@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from tf_lottery import keras_api
+from tf_lottery import keras_compat
 from tf_lottery.errors import ConfigError
 
 
 def configure(threads: int, *, deterministic_ops: bool, one_device: bool = True) -> None:
-    """Makes this process train repeatably: thread counts, deterministic ops, restorable randomness.
+    """Make this process train repeatably: thread counts, deterministic ops, restorable randomness.
 
     Call it before TensorFlow runs its first op. The number of threads changes results in the last bits, so it belongs
     to the experiment, not to the machine.
@@ -28,7 +28,7 @@ def configure(threads: int, *, deterministic_ops: bool, one_device: bool = True)
         raise ConfigError(f"TensorFlow already runs in this process; {threads} threads cannot be set now.") from error
     if deterministic_ops:
         tf.config.experimental.enable_op_determinism()
-    keras_api.make_randomness_restorable()
+    keras_compat.make_randomness_restorable()
 
 
 def device_kind() -> str:
@@ -38,5 +38,5 @@ def device_kind() -> str:
 
 
 def start() -> None:
-    """Has TensorFlow look for devices, and say what it has to say of those that it misses, now rather than later."""
+    """Have TensorFlow look for devices, and say what it has to say of those that it misses, now rather than later."""
     tf.config.list_logical_devices()

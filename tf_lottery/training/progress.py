@@ -6,7 +6,7 @@ from typing import Any
 
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import TicketError
-from tf_lottery.ticket import Shapes, Ticket
+from tf_lottery.masking.ticket import Shapes, Ticket
 
 _GROUPS = ("weights", "optimizer")
 _SNAPSHOT = "snapshot "
@@ -49,7 +49,7 @@ class Progress:
 
 
 def pack(progress: Progress, state: Mapping[str, Arrays], masks: Arrays, by_replica: Arrays) -> Ticket:
-    """All of it in the form of a ticket, which has a file format.
+    """Return all of it in the form of a ticket, which has a file format.
 
     Args:
         progress: How far it is.
@@ -68,7 +68,7 @@ def pack(progress: Progress, state: Mapping[str, Arrays], masks: Arrays, by_repl
 
 
 def brought_up_to_date(kept: Ticket, progress: Progress) -> Ticket:
-    """The same state, with what was measured since; the arrays stay as they were."""
+    """Return the same state, with what was measured since; the arrays stay as they were."""
     return replace(kept, metadata=_numbers(progress))
 
 
@@ -122,12 +122,12 @@ def _snapshot(step: int, group: str) -> str:
 
 
 def _snapshots(groups: Mapping[str, Arrays]) -> list[int]:
-    """The steps of the snapshots among the groups."""
+    """Return the steps of the snapshots among the groups."""
     return sorted({int(name.split()[1]) for name in groups if name.startswith(_SNAPSHOT)})
 
 
 def _numbers(progress: Progress) -> dict[str, Any]:
-    """All but its arrays; floats in hexadecimal, which is exact and has a name for what is no number."""
+    """Return all but its arrays; floats in hexadecimal, which is exact and has a name for what is no number."""
     return {
         "step": progress.step,
         "losses": float(progress.losses).hex(),

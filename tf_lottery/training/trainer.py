@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras_training, model_masks, naming, state as state_lib
-from tf_lottery.distribution import Replicas
+from tf_lottery import keras_compat
 from tf_lottery.feeds.resident import NO_EXAMPLE, Resident
 from tf_lottery.feeds.streamed import Streamed
-from tf_lottery.ticket import Shapes, Ticket
+from tf_lottery.masking import model_masks, naming, state as state_lib
+from tf_lottery.masking.ticket import Shapes, Ticket
 from tf_lottery.training import progress as progress_lib
+from tf_lottery.training.distribution import Replicas
 from tf_lottery.training.objective import CROSS_ENTROPY, Objective, cross_entropy
 from tf_lottery.training.pauses import NO_PAUSES, Pace, Pauses
 from tf_lottery.training.progress import Progress
@@ -71,16 +72,16 @@ class Trainer:
         self._step = tf.function(self._train_step, jit_compile=compiled, autograph=False)
         self._run = tf.function(self._train_steps, jit_compile=compiled and feed.in_memory, autograph=False)
         self._measure = tf.function(self._losses_and_hits, jit_compile=compiled, autograph=False)
-        everything = [*model.variables, *keras_training.optimizer_variables(optimizer)]
+        everything = [*model.variables, *keras_compat.optimizer_variables(optimizer)]
         trained = {id(variable) for variable in model.trainable_variables}
         named = naming.named_variables(model)
         self.replicas = Replicas(everything, {name: named[name] for name in named if id(named[name]) not in trained})
         self._pace = Pace(steps_per_execution)
 
     def reset_optimizer(self, step: int) -> None:
-        """Gives the optimizer the slots of a new one; its step counter, so the learning rate, is at `step`."""
+        """Give the optimizer the slots of a new one; its step counter, so the learning rate, is at `step`."""
         state_lib.restore_optimizer(self._new_optimizer, self.optimizer)
-        for counter in keras_training.step_counters(self.optimizer):
+        for counter in keras_compat.step_counters(self.optimizer):
             counter.assign(step)
         for weight, average in self.averages:
             average.assign(weight)
@@ -89,20 +90,20 @@ class Trainer:
         self,
         start: int | Progress,
         to_step: int,
-        order_seed: int,
+        shuffle_seed: int,
         augmentation_seed: int | None = None,
         *,
         snapshots_at: Collection[int] = (),
         pauses: Pauses = NO_PAUSES,
     ) -> Progress:
-        """Trains up to step `to_step`, from the state that model and optimizer are in.
+        """Train up to step `to_step`, from the state that model and optimizer are in.
 
         Args:
             start: The first step, counted from the start of training; or how far it has come, from `go_on`. One that
                 has come to its end is left as it is.
             to_step: Where to end.
-            order_seed: Which data order to follow.
-            augmentation_seed: Which draws of the augmentation to follow. Default: `order_seed`.
+            shuffle_seed: Which data order to follow.
+            augmentation_seed: Which draws of the augmentation to follow. Default: `shuffle_seed`.
             snapshots_at: Steps at which to keep the full state.
             pauses: Called now and then.
 
@@ -115,7 +116,7 @@ class Trainer:
         progress = start if isinstance(start, Progress) else Progress.start(start)
         if progress.step == to_step and progress.history:
             return progress
-        seeds = order_seed, order_seed if augmentation_seed is None else augmentation_seed
+        seeds = shuffle_seed, shuffle_seed if augmentation_seed is None else augmentation_seed
         if progress.step in snapshots_at and progress.step not in progress.snapshots:
             progress.snapshots[progress.step] = self.capture()
         for stop in stops(progress.step, to_step, self.evaluate_every, snapshots_at):
@@ -145,12 +146,12 @@ class Trainer:
         return seconds / max(progress.step - 1, 1) + (time.monotonic() - evaluated) / self.evaluate_every
 
     def keep(self, progress: Progress) -> Ticket:
-        """All that `go_on` needs: model, optimizer, masks and progress. With several workers all call it."""
+        """Return all that `go_on` needs: model, optimizer, masks and progress. With several workers all call it."""
         own = self.replicas.own_values()
         return progress_lib.pack(progress, self.capture(), model_masks.get_masks(self.model), own)
 
     def go_on(self, state: Ticket) -> Progress:
-        """Sets model and optimizer to a state from `keep`; returns the progress to call `train` with.
+        """Set model and optimizer to a state from `keep`; returns the progress to call `train` with.
 
         Raises:
             TicketError, ModelError: it is none, or one of another model; then nothing was changed.
@@ -172,11 +173,11 @@ class Trainer:
         )
 
     def capture(self) -> dict[str, dict[str, np.ndarray]]:
-        """The full state of model and optimizer, as `state.capture` returns it."""
+        """Return the full state of model and optimizer, as `state.capture` returns it."""
         return state_lib.capture(self.model, self.optimizer)
 
     def evaluate(self, split: str, *, averaged: bool = True) -> dict[str, float]:
-        """Measures the model on `"validation"` or `"test"`.
+        """Measure the model on `"validation"` or `"test"`.
 
         Args:
             split: Which examples.
@@ -191,7 +192,7 @@ class Trainer:
         return {"loss": losses / examples, "accuracy": hits / examples}
 
     def _execute(self, progress: Progress, most_steps: int, seeds: tuple[int, int]) -> None:
-        """Trains as many steps as go in one execution."""
+        """Train as many steps as go in one execution."""
         started, start = time.monotonic(), progress.step
         count = min(most_steps, self._pace.steps)
         with self.feed.errors():
@@ -218,7 +219,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _evaluated_weights(self) -> Iterator[None]:
-        """Puts the optimizer's averages, where it keeps some, in the place of the weights for a while."""
+        """Put the optimizer's averages, where it keeps some, in the place of the weights for a while."""
         averages = self.averages
         raw = [tf.convert_to_tensor(weight) for weight, _ in averages]
         try:
@@ -232,10 +233,10 @@ class Trainer:
     @property
     def averages(self) -> list[tuple[Any, Any]]:
         """The weights that the optimizer averages, each with its average."""
-        return keras_training.moving_averages(self.optimizer, self.model.trainable_variables)
+        return keras_compat.moving_averages(self.optimizer, self.model.trainable_variables)
 
     def _train_steps(self, count: tf.Tensor, losses: tf.Tensor, *segment: Any) -> tf.Tensor:
-        """Trains `count` steps; returns `losses` with theirs added."""
+        """Train `count` steps; returns `losses` with theirs added."""
 
         def train_step(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             loss = self.strategy.run(self._step, args=self.feed.take(segment, i))
@@ -245,7 +246,7 @@ class Trainer:
         return tf.while_loop(lambda i, total: i < count, train_step, (tf.constant(0), losses))[1]
 
     def _train_step(self, *taken: Any) -> tf.Tensor:
-        """One step on a replica's share of a batch; returns its part of the batch's mean loss, without L2."""
+        """Return one step on a replica's share of a batch; returns its part of the batch's mean loss, without L2."""
         x, y = self.feed.examples_of(*taken)
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(self._objective.losses(y, self.model(x, training=True))) / self.feed.batch_size
@@ -254,13 +255,13 @@ class Trainer:
                 penalties.append(self._objective.penalty(self._decayed))
             # Gradients are summed over replicas, and each has the same weights.
             whole = loss + tf.add_n(penalties) / self.strategy.num_replicas_in_sync if penalties else loss
-            scaled = keras_training.scaled_loss(self.optimizer, whole)
+            scaled = keras_compat.scaled_loss(self.optimizer, whole)
         gradients = tape.gradient(scaled, self.model.trainable_variables)
-        keras_training.apply_scaled_gradients(self.optimizer, gradients, self.model.trainable_variables)
+        keras_compat.apply_scaled_gradients(self.optimizer, gradients, self.model.trainable_variables)
         return loss
 
     def _losses_and_hits(self, x: Any, y: Any) -> tuple[tf.Tensor, ...]:
-        """Sums over a held-out batch, and how many examples it has."""
+        """Sum over a held-out batch, and how many examples it has."""
         sums = self.strategy.run(self._replica_losses_and_hits, args=(x, y))
         return tuple(self.strategy.reduce("SUM", part, axis=None) for part in sums)
 

@@ -1,4 +1,4 @@
-import made_up
+import fakes
 import pandas as pd
 import pytest
 
@@ -11,7 +11,7 @@ def frame(tmp_path_factory):
     def results(unit):
         return 0.9 - 0.1 * bool(unit.control) + 0.01 * unit.replicate, 100 * unit.replicate
 
-    return analysis.rows(made_up.run(tmp_path_factory.mktemp("figures") / "run", results=results))
+    return analysis.rows(fakes.run(tmp_path_factory.mktemp("figures") / "run", results=results))
 
 
 def lines(axis):
@@ -65,8 +65,8 @@ def test_many_weights_are_told_apart_by_colours_from_input_to_output(frame):
 
 
 def test_every_control_that_a_run_has_is_drawn(tmp_path):
-    config = made_up.experiment(replicates=1, controls=("constant_signs", "reshuffle"))
-    frame = analysis.rows(made_up.run(tmp_path / "run", config))
+    config = fakes.experiment(replicates=1, controls=("constant_signs", "reshuffle"))
+    frame = analysis.rows(fakes.run(tmp_path / "run", config))
     found = lines(against_density.accuracy_at_the_end(frame).axes[0])
     assert set(found) == {"ticket", "constant, signs kept", "reshuffle", "dense"}
 

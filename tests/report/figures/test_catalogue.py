@@ -1,4 +1,4 @@
-import made_up
+import fakes
 import pytest
 
 from tf_lottery.experiment.config import Prune, Stability
@@ -23,15 +23,15 @@ def test_a_sweep_over_k_has_all_figures_whose_data_are_there(sweep):
 
 
 def test_a_plain_run_has_the_overlap_of_its_tickets_and_what_was_measured(tmp_path):
-    config = made_up.experiment(replicates=2)
-    assert list(drawn(made_up.sweep(tmp_path / "plain", config))) == ["overlap"]
-    measured = made_up.experiment(replicates=1, stability=Stability(levels=(1, 2), orders=1, points=0))
-    found = drawn(made_up.sweep(tmp_path / "measured", measured))
+    config = fakes.experiment(replicates=2)
+    assert list(drawn(fakes.sweep(tmp_path / "plain", config))) == ["overlap"]
+    measured = fakes.experiment(replicates=1, stability=Stability(levels=(1, 2), shuffle_seeds=1, points=0))
+    found = drawn(fakes.sweep(tmp_path / "measured", measured))
     assert list(found) == ["angle_against_density", "distance_against_density", "overlap"]
 
 
 def test_of_dense_networks_alone_nothing_is_drawn(tmp_path):
-    assert drawn(made_up.sweep(tmp_path / "run", made_up.experiment(prune=Prune(levels=0)))) == {}
+    assert drawn(fakes.sweep(tmp_path / "run", fakes.experiment(prune=Prune(levels=0)))) == {}
 
 
 def test_captions_say_how_many_replicates_there_are(sweep):
@@ -42,15 +42,15 @@ def test_captions_say_how_many_replicates_there_are(sweep):
     ("fresh", "words"), [(True, "were computed anew at each point."), (False, "were interpolated like weights")]
 )
 def test_the_caption_of_lines_says_what_became_of_batch_norm_statistics(tmp_path, fresh, words):
-    stability = Stability(levels=(1,), orders=1, points=3, fresh_statistics=fresh)
-    config = made_up.experiment(replicates=1, prune=Prune(levels=1), controls=(), stability=stability)
-    assert words in drawn(made_up.sweep(tmp_path / "run", config))["error_along_lines"].caption
+    stability = Stability(levels=(1,), shuffle_seeds=1, points=3, fresh_statistics=fresh)
+    config = fakes.experiment(replicates=1, prune=Prune(levels=1), controls=(), stability=stability)
+    assert words in drawn(fakes.sweep(tmp_path / "run", config))["error_along_lines"].caption
 
 
 def test_an_unfinished_sweep_has_the_figures_of_what_is_done(tmp_path):
-    config = made_up.sweep_of()
-    units = [made_up.unit(1, level, "", variant) for level in (0, 1) for variant in ("k=0", "k=60")]
-    found = drawn(made_up.sweep(tmp_path / "run", config, units))
+    config = fakes.sweep_of()
+    units = [fakes.unit(1, level, "", variant) for level in (0, 1) for variant in ("k=0", "k=60")]
+    found = drawn(fakes.sweep(tmp_path / "run", config, units))
     assert list(found) == ["accuracy_of_variants", "accuracy_against_k", *OVERLAPS[1:]]
 
 

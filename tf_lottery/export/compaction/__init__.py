@@ -5,17 +5,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tf_lottery import keras_api, layers, naming
+from tf_lottery import keras_compat
 from tf_lottery.export import tracing
 from tf_lottery.export.compaction import analysis as graph_analysis, findings, shrinking
 from tf_lottery.export.compaction.analysis import Analysis
 from tf_lottery.export.compaction.findings import Finding
+from tf_lottery.masking import conversion, naming
 
 __all__ = ["Finding", "analyse", "compact"]
 
 
 def compact(model: Any) -> Any:
-    """A smaller model that predicts as `model`: without the units and channels that cannot matter.
+    """Return a smaller model that predicts as `model`: without the units and channels that cannot matter.
 
     What goes: units whose values nobody reads, because all weights from them are 0; and units that have one value
     whatever the model gets, because all weights to them are 0. What the latter add to others goes into the biases of
@@ -50,19 +51,19 @@ def compact(model: Any) -> Any:
         >>> smaller.count_params(), smaller.layers[1].units
         (34110, 200)
     """
-    plain = layers.plain(model)
+    plain = conversion.plain(model)
     analyses = _analyses(plain, _names(plain))
     smaller = {key: layer for analysis in analyses for key, layer in shrinking.smaller_layers(analysis).items()}
     if not smaller:
         return plain
 
     def make(layer: Any) -> Any:
-        return smaller[id(layer)].make(layer) if id(layer) in smaller else layers.layer_like(layer)
+        return smaller[id(layer)].make(layer) if id(layer) in smaller else conversion.layer_like(layer)
 
     def fill(old: Any, new: Any) -> None:
-        return smaller[id(old)].fill(new) if id(old) in smaller else layers.copy_state(old, new)
+        return smaller[id(old)].fill(new) if id(old) in smaller else conversion.copy_state(old, new)
 
-    return layers.rebuilt(plain, make, fill)
+    return conversion.rebuilt(plain, make, fill)
 
 
 def analyse(model: Any) -> dict[str, Finding]:
@@ -89,7 +90,7 @@ def analyse(model: Any) -> dict[str, Finding]:
         >>> compaction.analyse(model)["dense"]
         Finding(units=300, kept=200, why=None)
     """
-    plain = layers.plain(model)
+    plain = conversion.plain(model)
     names = _names(plain)
     found: dict[str, Finding] = {}
     for analysis in _analyses(plain, names):
@@ -103,7 +104,7 @@ def _names(model: Any) -> dict[int, str]:
 
 def _analyses(model: Any, names: Mapping[int, str]) -> list[Analysis]:
     """Of a model and of the models inside it."""
-    if not keras_api.is_layer_graph(model):
+    if not keras_compat.is_layer_graph(model):
         warnings.warn(
             f"{type(model).__name__} stays as it is: it is a subclassed model, of which nobody but its own code knows "
             "which layer reads what. Only Sequential and functional models can be made smaller.",
@@ -112,7 +113,7 @@ def _analyses(model: Any, names: Mapping[int, str]) -> list[Analysis]:
         return []
     tracing.check_finite(model)
     graphs = {id(graph): graph for graph, _ in _graphs(model)}
-    called = Counter(key for graph in graphs.values() for key in {id(call.layer) for call in keras_api.calls(graph)})
+    called = Counter(key for graph in graphs.values() for key in {id(call.layer) for call in keras_compat.calls(graph)})
     fixed = {key for key, count in called.items() if count > 1}
     other = {id(graph) for graph, is_plain in _graphs(model) if not is_plain}  # BatchNorm may be training in those
     return [graph_analysis.analyse(graph, names, fixed) for key, graph in graphs.items() if key not in other]
@@ -121,6 +122,6 @@ def _analyses(model: Any, names: Mapping[int, str]) -> list[Analysis]:
 def _graphs(model: Any, is_plain: bool = True) -> Iterator[tuple[Any, bool]]:
     """A model and the models inside it, once for each call, and whether the calls on the way to it are plain."""
     yield model, is_plain
-    for call in keras_api.calls(model):
-        if keras_api.is_layer_graph(call.layer):
+    for call in keras_compat.calls(model):
+        if keras_compat.is_layer_graph(call.layer):
             yield from _graphs(call.layer, is_plain and call.is_plain)

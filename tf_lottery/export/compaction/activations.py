@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery.keras_api import keras
+from tf_lottery.keras_compat import keras
 
 NAMES = (
     *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "swish", "mish"),
@@ -17,7 +17,7 @@ _UNITWISE = {getattr(keras.activations, name) for name in NAMES if hasattr(keras
 
 
 def is_unitwise(activation: Any) -> bool:
-    """Whether `activation` is known to make of each unit something that depends on no other unit."""
+    """Return whether `activation` is known to make of each unit something that depends on no other unit."""
     return activation in _UNITWISE
 
 

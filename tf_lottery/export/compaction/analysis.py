@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_api
+from tf_lottery import keras_compat
 from tf_lottery.export.compaction import kinds
 from tf_lottery.export.compaction.channels import Channels
 from tf_lottery.export.compaction.constants import constants_of
 from tf_lottery.export.compaction.readers import Reader, readers_of
 from tf_lottery.export.compaction.roles import Opaque, Passing, Role
-from tf_lottery.keras_api import Call, Tensor
+from tf_lottery.keras_compat import Call, Tensor
 
 SPARE = "every layer keeps at least one"
 
@@ -56,12 +56,12 @@ def analyse(graph: Any, names: Mapping[int, str], fixed: Collection[int] = ()) -
         names: Of its layers, by their id.
         fixed: Ids of layers that have to stay as they are.
     """
-    calls = [(call, _role(call, fixed)) for call in keras_api.calls(graph)]
+    calls = [(call, _role(call, fixed)) for call in keras_compat.calls(graph)]
     constants = constants_of(calls)
     readers = readers_of(calls, constants, names)
     groups = _groups(calls)
     reasons = Reasons(groups)
-    outputs = keras_api.output_tensors(graph)
+    outputs = keras_compat.output_tensors(graph)
     for tensor in outputs:
         reasons.add(groups[tensor], "the model returns them")
     for call, role in calls:
@@ -115,7 +115,7 @@ class Reasons:
         self.by_group[new], self._stays[new] = reason, True
 
     def spread(self, readers: list[Reader]) -> None:
-        """Has everything stay that is needed by what stays; and of every layer at least one unit."""
+        """Have everything stay that is needed by what stays; and of every layer at least one unit."""
         while True:
             self._spread_needs(readers)
             spare, missing = self._spare(readers)

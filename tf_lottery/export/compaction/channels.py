@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tf_lottery.keras_api import Tensor
+from tf_lottery.keras_compat import Tensor
 
 
 def count(tensor: Tensor) -> int | None:
@@ -24,7 +24,7 @@ class Channels:
             self._size += count(tensor) or 0
 
     def bind(self, first: np.ndarray, second: np.ndarray) -> None:
-        """Has channels, given by numbers, go only with their partners."""
+        """Have channels, given by numbers, go only with their partners."""
         self._bonds.append((first, second))
 
     def numbers(self, tensor: Tensor) -> np.ndarray:

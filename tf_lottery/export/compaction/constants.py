@@ -4,7 +4,7 @@ import numpy as np
 
 from tf_lottery.export.compaction import activations, channels
 from tf_lottery.export.compaction.roles import Mixing, Role, needed, sums
-from tf_lottery.keras_api import Call, Tensor
+from tf_lottery.keras_compat import Call, Tensor
 
 
 def constants_of(calls: list[tuple[Call, Role]]) -> dict[Tensor, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from tf_lottery.export.compaction import channels
 from tf_lottery.export.compaction.analysis import Analysis
 from tf_lottery.export.compaction.roles import Mixing, Opaque, Passing, Role
-from tf_lottery.keras_api import Call, Tensor
+from tf_lottery.keras_compat import Call, Tensor
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Finding:
 
 
 def findings(analysis: Analysis, names: Mapping[int, str]) -> dict[str, Finding]:
-    """A finding for each layer of a graph that has units of its own, by its name in `names`."""
+    """Return a finding for each layer of a graph that has units of its own, by its name in `names`."""
     demanded = _demanded(analysis)
     found: dict[str, Finding] = {}
     for call, role in analysis.calls:
@@ -40,7 +40,7 @@ def findings(analysis: Analysis, names: Mapping[int, str]) -> dict[str, Finding]
 
 
 def _units(call: Call, role: Role) -> int | None:
-    """How many units a layer has of its own: it mixes channels, or convolves each."""
+    """Return how many units a layer has of its own: it mixes channels, or convolves each."""
     if isinstance(role, Mixing) or (isinstance(role, Passing) and hasattr(call.layer, "depth_multiplier")):
         return channels.count(call.outputs[0])
     units = next((getattr(call.layer, name) for name in ("units", "filters") if hasattr(call.layer, name)), None)

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tf_lottery import keras_api
+from tf_lottery import keras_compat
 from tf_lottery.export.compaction import channels, layer_weights, mixing, passing
 from tf_lottery.export.compaction.roles import Opaque, Role
-from tf_lottery.keras_api import Call, keras
+from tf_lottery.keras_compat import Call, keras
 
 # By weight: along which axis it has the channels that come in, and along which those that go out.
 Axes = dict[str, dict[str, int]]
@@ -35,14 +35,14 @@ KINDS: dict[type, Kind] = {}
 
 
 def has_sizes(layer: Any) -> bool:
-    """Whether something in `layer` depends on the number of channels, so that all its calls must agree on them."""
+    """Return whether something in `layer` depends on the number of channels, so that all its calls must agree on them."""
     kind = KINDS.get(type(layer))
     return kind is None or bool(kind.axes or kind.size)
 
 
 def role(call: Call) -> Role:
     """What `call` does with channels."""
-    if keras_api.is_layer_graph(call.layer):
+    if keras_compat.is_layer_graph(call.layer):
         return Opaque("is a model of its own, whose inputs and outputs stay as they are")
     if (kind := KINDS.get(type(call.layer))) is None:
         return Opaque(f"is a layer of which nothing is known here ({type(call.layer).__name__})")

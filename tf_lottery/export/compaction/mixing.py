@@ -6,7 +6,7 @@ import numpy as np
 
 from tf_lottery.export.compaction import activations, layer_weights, padding
 from tf_lottery.export.compaction.roles import Mixing, Opaque, Role
-from tf_lottery.keras_api import Call
+from tf_lottery.keras_compat import Call
 
 
 def _mixing(call: Call, kernel: np.ndarray, inside: np.ndarray, border: np.ndarray) -> Mixing:
@@ -16,12 +16,12 @@ def _mixing(call: Call, kernel: np.ndarray, inside: np.ndarray, border: np.ndarr
 
 
 def dense(call: Call) -> Role:
-    """A single tap, which meets every cell."""
+    """Return a single tap, which meets every cell."""
     return _mixing(call, layer_weights.array(call.layer, "kernel"), np.ones(1, bool), np.zeros(1, bool))
 
 
 def taps(call: Call) -> tuple[np.ndarray, np.ndarray]:
-    """Which taps of a convolution always meet a cell of what comes in, and which meet zeros at some places."""
+    """Return which taps of a convolution always meet a cell of what comes in, and which meet zeros at some places."""
     layer, shape = call.layer, call.inputs[0].shape[1:-1]
     settings = (layer.kernel_size, layer.strides, layer.dilation_rate)
     kernel, strides, dilation = ((size,) * len(shape) if isinstance(size, int) else size for size in settings)
@@ -29,14 +29,14 @@ def taps(call: Call) -> tuple[np.ndarray, np.ndarray]:
 
 
 def convolution(call: Call) -> Role:
-    """Each unit sums over all channels and taps."""
+    """Return each unit sums over all channels and taps."""
     if call.layer.groups > 1:
         return Opaque("is a convolution in groups")
     return _mixing(call, layer_weights.array(call.layer, "kernel"), *taps(call))
 
 
 def transposed(call: Call) -> Role:
-    """A transposed convolution; its kernel has the units before the channels."""
+    """Return a transposed convolution; its kernel has the units before the channels."""
     kernel = np.swapaxes(layer_weights.array(call.layer, "kernel"), -1, -2)
     count = kernel.size // (kernel.shape[-1] * kernel.shape[-2])
     return _mixing(call, kernel, np.zeros(count, bool), np.ones(count, bool))  # how many taps meet a cell differs

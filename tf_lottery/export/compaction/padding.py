@@ -9,7 +9,7 @@ import numpy as np
 def taps(
     shape: Sequence[int | None], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int], padding: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which taps of a kernel meet the same everywhere.
+    """Return which taps of a kernel meet the same everywhere.
 
     Args:
         shape: Spatial size of what comes in; None where any size will do.
@@ -32,7 +32,7 @@ def taps(
 
 
 def _along(length: int | None, kernel: int, stride: int, dilation: int, padding: str) -> tuple[np.ndarray, np.ndarray]:
-    """Which taps along one axis are always inside, and which never."""
+    """Return which taps along one axis are always inside, and which never."""
     if padding == "valid" or kernel == 1:
         return np.ones(kernel, bool), np.zeros(kernel, bool)
     if length is None:

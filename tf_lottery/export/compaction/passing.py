@@ -8,7 +8,7 @@ import numpy as np
 from tf_lottery.export.compaction import activations, layer_weights
 from tf_lottery.export.compaction.mixing import taps
 from tf_lottery.export.compaction.roles import Opaque, Passing, Role
-from tf_lottery.keras_api import Call, Tensor, keras
+from tf_lottery.keras_compat import Call, Tensor, keras
 
 
 def _identity(tensor: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -17,7 +17,7 @@ def _identity(tensor: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def depthwise(call: Call) -> Role:
-    """Each channel is convolved by itself, into one or more: they go together."""
+    """Return each channel is convolved by itself, into one or more: they go together."""
     kernel = layer_weights.array(call.layer, "kernel")
     inside, border = taps(call)
     kernel = kernel.reshape(math.prod(kernel.shape[:-2]), kernel.shape[-2] * kernel.shape[-1])
@@ -69,7 +69,7 @@ def slopes(call: Call) -> Role:
 
 
 def unitwise(call: Call) -> Role:
-    """An activation that is a layer."""
+    """Return an activation that is a layer."""
     whole = activations.whole(call.layer) if isinstance(call.layer, keras.layers.Activation) else None
     return Passing(
         [_identity(call.inputs[0])], lambda given: activations.of_constants(call.layer.call, given[0]), whole
@@ -87,7 +87,7 @@ def zeros_around(call: Call) -> Role:
 
 
 def rescaling(call: Call) -> Role:
-    """A factor and an offset, if they are the same for all channels."""
+    """Return a factor and an offset, if they are the same for all channels."""
     if np.ndim(call.layer.scale) or np.ndim(call.layer.offset):
         return Opaque("rescales each channel in its own way")
     return Passing(
@@ -96,7 +96,7 @@ def rescaling(call: Call) -> Role:
 
 
 def flatten(call: Call) -> Role:
-    """Each channel becomes one for every pixel, the pixels in order: a channel goes only with all of those."""
+    """Return each channel becomes one for every pixel, the pixels in order: a channel goes only with all of those."""
     before, after = (tensor.shape[-1] for tensor in call.inputs + call.outputs)
     source = np.arange(after) % before
     return Passing([(source, np.arange(after))], lambda given: given[0][source])
@@ -121,7 +121,7 @@ def elementwise(combine: Callable[[np.ndarray], np.ndarray]) -> Callable[[Call],
 
 
 def all_equal(given: np.ndarray) -> np.ndarray:
-    """A constant where all have the same."""
+    """Return a constant where all have the same."""
     return np.where((given == given[0]).all(0), given[0], np.nan)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tf_lottery.export.compaction import roles
 from tf_lottery.export.compaction.roles import Mixing, Role
-from tf_lottery.keras_api import Call, Tensor
+from tf_lottery.keras_compat import Call, Tensor
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Reader:
 def readers_of(
     calls: list[tuple[Call, Role]], constants: Mapping[Tensor, np.ndarray], names: Mapping[int, str]
 ) -> list[Reader]:
-    """The layers that mix channels, in the order of their first calls.
+    """Return the layers that mix channels, in the order of their first calls.
 
     Args:
         calls: All calls of a graph, with their roles.

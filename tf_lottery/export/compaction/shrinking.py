@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_api
+from tf_lottery import keras_compat
 from tf_lottery.errors import ExportError
 from tf_lottery.export.compaction import kinds, layer_weights, roles
 from tf_lottery.export.compaction.analysis import Analysis
 from tf_lottery.export.compaction.readers import Reader
 from tf_lottery.export.compaction.roles import Opaque
-from tf_lottery.keras_api import Call
+from tf_lottery.keras_compat import Call
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Smaller:
     weights: dict[str, np.ndarray]
 
     def make(self, layer: Any) -> Any:
-        """A layer like `layer` but smaller, not built."""
-        return type(layer).from_config(keras_api.config_of(layer) | self.settings)
+        """Return a layer like `layer` but smaller, not built."""
+        return type(layer).from_config(keras_compat.config_of(layer) | self.settings)
 
     def fill(self, layer: Any) -> None:
-        """Gives a layer that is built its weights."""
+        """Give a layer that is built its weights."""
         for name, variable in layer_weights.weights(layer).items():
             variable.assign(self.weights[name])
 
@@ -65,7 +65,7 @@ def _smaller(call: Call, analysis: Analysis, reader: Reader | None) -> Smaller:
 
 
 def _silence(spare: np.ndarray, arrays: dict[str, np.ndarray], axes: kinds.Axes) -> None:
-    """Makes units 0 that nobody reads: without what goes they might overflow, and infinity times 0 is NaN."""
+    """Make units 0 that nobody reads: without what goes they might overflow, and infinity times 0 is NaN."""
     for name, array in arrays.items():
         np.moveaxis(array, axes[name]["out"], 0)[spare] = 0
 

@@ -27,7 +27,7 @@ def accuracy_at_the_end(frame: pd.DataFrame) -> Figure:
 
 
 def early_stopping(frame: pd.DataFrame) -> Figure:
-    """The step of the lowest validation loss against density: how fast a network learns."""
+    """Return the step of the lowest validation loss against density: how fast a network learns."""
     return _of_a_variant(frame, "early_stop_step", "Step of the lowest validation loss", "optimizer step")
 
 
@@ -78,7 +78,7 @@ def accuracy_of_variants(frames: dict[str, pd.DataFrame]) -> Figure:
 
 
 def stability(samples: pd.DataFrame, densities: pd.Series, measure: str, unit: str) -> Figure:
-    """One measure of stability against density, to data order and to pruning, of tickets and random masks.
+    """Return one measure of stability against density, to data order and to pruning, of tickets and random masks.
 
     Args:
         samples: `Findings.samples`.

@@ -37,7 +37,7 @@ def accuracy(frame: pd.DataFrame, steps: pd.DataFrame, level: int) -> Figure:
 
 
 def stability(samples: pd.DataFrame, steps: pd.DataFrame, level: int, measure: str, unit: str) -> Figure:
-    """One measure of stability, `"angle"` or `"distance"`, of one level, to data order and to pruning.
+    """Return one measure of stability, `"angle"` or `"distance"`, of one level, to data order and to pruning.
 
     Args:
         samples: `Findings.samples`.

@@ -64,12 +64,12 @@ class Drawn:
 
 
 def of_variant(frame: pd.DataFrame) -> dict[str, Drawn]:
-    """The figures that each variant has of its own, or a run without variants; by name."""
+    """Return the figures that each variant has of its own, or a run without variants; by name."""
     return {name: _drawn(caption, TICKETS, draw, frame) for name, (draw, caption) in _OF_A_VARIANT.items()}
 
 
 def of_run(findings: Findings) -> dict[str, Drawn]:
-    """The figures of a whole run, by name: variants beside each other, stability, lines, overlaps."""
+    """Return the figures of a whole run, by name: variants beside each other, stability, lines, overlaps."""
     figures = (_of_variants, _against_rewind_step, _of_stability, _of_lines, _of_overlaps)
     return {name: drawn for make in figures for name, drawn in make(findings)}
 

@@ -36,7 +36,7 @@ _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 
 
 def of_each(labels: Iterable[str]) -> Look:
-    """A colour and a marker for each label; the pairs come again after 24."""
+    """Return a colour and a marker for each label; the pairs come again after 24."""
     return {
         label: {"color": _COLOURS[place % len(_COLOURS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": "-"}
         for place, label in enumerate(labels)
@@ -44,7 +44,7 @@ def of_each(labels: Iterable[str]) -> Look:
 
 
 def png(draw: Callable[[], Figure]) -> bytes:
-    """A figure as PNG; the same rows always give the same bytes, whatever `matplotlibrc` there is."""
+    """Return a figure as PNG; the same rows always give the same bytes, whatever `matplotlibrc` there is."""
     buffer = io.BytesIO()
     with matplotlib.style.context("default"):
         draw().savefig(buffer, format="png", dpi=144, metadata={"Software": None})
@@ -52,14 +52,14 @@ def png(draw: Callable[[], Figure]) -> bytes:
 
 
 def figure(title: str) -> tuple[Figure, Axes]:
-    """A figure of one panel."""
+    """Return a figure of one panel."""
     made, panels = grid(1)
     panels[0].set_title(title)
     return made, panels[0]
 
 
 def grid(panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels that share their axes, two in a row."""
+    """Return a figure of so many panels that share their axes, two in a row."""
     look: Any = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
     rows, columns = -(-panels // 2), min(panels, 2)
     with matplotlib.rc_context(look):

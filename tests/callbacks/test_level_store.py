@@ -1,0 +1,297 @@
+"""A directory is gone on with, exactly, or refused with the reason."""
+
+import math
+import os
+
+import fits
+import numpy as np
+import pytest
+import tiny
+from tiers import nightly, slow
+
+from tf_lottery import failpoints, files
+from tf_lottery.callbacks.level_store import LevelStore
+from tf_lottery.callbacks.lottery_ticket import LotteryTicket
+from tf_lottery.core.schedules import to_target_density
+from tf_lottery.errors import ConfigError, DamageError, LotteryError, RunError, TicketError
+from tf_lottery.keras_compat import LEGACY, keras, make_randomness_restorable
+from tf_lottery.masking import state, ticket as ticket_lib
+from tf_lottery.masking.ticket import Ticket
+
+
+class DiesAfter(LotteryTicket):
+    """Goes down right after a level was kept."""
+
+    def on_level_end(self, level, record):
+        if level == self.settings.seed:
+            raise KeyboardInterrupt
+
+
+def model():
+    make_randomness_restorable()
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.05, 1, 0.95)
+    return fits.model(tiny.convolutional, keras.optimizers.SGD(schedule, momentum=0.9), seed=3)
+
+
+# Legacy Keras goes on in arrays where an epoch was cut short, so that there a level may begin with other batches.
+STEP_K = 8 if LEGACY else 3
+
+
+def arguments(directory, **changes):
+    return {"levels": 3, "fraction": 0.4, "epochs_per_level": 2, "rewind_to": STEP_K, "directory": directory} | changes
+
+
+@pytest.mark.parametrize(
+    ("killed_at", "rewind"),
+    [
+        (2, "none"),
+        *(slow(2, rewind) for rewind in ("weights", "learning_rate")),
+        *(slow(0, "weights"), nightly(0, "learning_rate"), nightly(0, "none")),
+    ],
+)
+def test_the_same_script_run_again_ends_with_the_same_bytes(tmp_path, killed_at, rewind):
+    changes = {"rewind": rewind, "seed": killed_at}
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path / "whole", **changes)), **fits.VALIDATED)
+    with pytest.raises(KeyboardInterrupt):
+        fits.fit(model(), DiesAfter(**arguments(tmp_path / "killed", **changes)), **fits.VALIDATED)
+    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("level_*")}
+    assert len(done) == killed_at + 1
+    fits.fit(model(), tickets := LotteryTicket(**arguments(tmp_path / "killed", **changes)), **fits.VALIDATED)
+    assert [record["level"] for record in tickets.records] == [0, 1, 2, 3]
+    whole, again = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "killed")
+    )
+    assert whole == again
+    assert all((tmp_path / "killed" / name).stat().st_mtime_ns == time for name, time in done.items())
+
+
+def test_a_finished_directory_is_not_trained_again(tmp_path):
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path)))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    made, tickets = model(), LotteryTicket(**arguments(tmp_path))
+    history = fits.fit(made, tickets)
+    assert len(history.epoch) == 1  # `fit` trains one batch at least; it is undone
+    assert fits.same_bits(state.weights(made), tickets.ticket(3).weights["final"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_more_levels_extend_a_directory(tmp_path):
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path / "grown", levels=1)))
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path / "grown")))
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path / "whole")))
+    grown, whole = ((tmp_path / name / "records.json").read_bytes() for name in ("grown", "whole"))
+    assert grown == whole
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fraction": 0.5}, r"fractions=\['2/5'\] \(there\), \['1/2'\] \(now\)"),
+        ({"fraction": to_target_density(0.1, 7)}, "fractions="),
+        ({"rewind_to": 4}, rf"rewind_to={STEP_K} \(there\), 4 \(now\)"),
+        ({"criterion": "random"}, "criterion=magnitude"),
+    ],
+)
+def test_a_directory_of_another_experiment_is_refused_with_the_difference(tmp_path, changes, message):
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path, levels=1)))
+    with pytest.raises(RunError, match=rf"belongs to another experiment: .*{message}"):
+        fits.fit(model(), LotteryTicket(**arguments(tmp_path, levels=1, **changes)))
+
+
+def test_another_model_or_other_data_are_refused(tmp_path):
+    changes = {"levels": 1, "rewind_to": 3}
+    fits.fit(model(), LotteryTicket(**arguments(tmp_path, **changes)))
+    with pytest.raises(RunError, match="weights="):
+        fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, **changes)))
+    with pytest.raises(RunError, match="epochs of 8 steps; this fit has 4"):
+        fits.fit(model(), LotteryTicket(**arguments(tmp_path, **changes)), batch_size=8)
+
+
+def test_a_directory_with_other_things_in_it_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RunError, match="holds something else than lottery tickets"):
+        fits.fit(model(), LotteryTicket(**arguments(tmp_path)))
+
+
+SETTINGS = {"levels": 3, "fractions": ["1/2"]}
+
+
+def record(level):
+    numbers = {"density": 0.5, "density_by_weight": {"w": 0.5}, "epochs": 2, "step": 16, "metrics": {"loss": 0.25}}
+    return {"level": level, **numbers}
+
+
+def ledger_of(path, levels=(0, 1), seed=0):
+    """A store without a fit: two levels, and the optimizer at the end of the last."""
+    store = LevelStore(path)
+    store.open(SETTINGS)
+    for level in levels:
+        if not level:
+            store.write("rewind", Ticket({}, {"weights": {"w": np.array([seed, 0.5])}}))
+        ticket = Ticket({"w": np.array([True, False])}, {"final": {"w": np.array([seed + level + 1.0, 0.0])}})
+        store.add(record(level), ticket, {"0000": np.array([seed, level])})
+    return store
+
+
+def all_of(path):
+    """Everything that going on with a directory reads, or the error that it gives."""
+    try:
+        store = LevelStore(path)
+        store.open(SETTINGS)
+        levels = range(len(store.records))
+        found = [store.records, *(ticket_lib.pack(store.ticket(level)) for level in levels)]
+        return [
+            *found,
+            *(str(store.optimizer(level)) for level in levels[-1:]),
+            ticket_lib.pack(store.read("rewind")),
+        ]
+    except LotteryError as error:
+        return error
+
+
+def contents(path):
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "name", ["settings.json", "records.json", "rewind.tfl", "level_00.tfl", "level_01.tfl", "optimizer_01.tfl"]
+)
+def test_a_damaged_file_is_named(tmp_path, name):
+    ledger_of(tmp_path)
+    before, whole, file = all_of(tmp_path), contents(tmp_path), tmp_path / name
+    assert len(whole) == 6
+    size = len(whole[name])
+    flips = [bytes([*whole[name][:at], whole[name][at] ^ 4, *whole[name][at + 1 :]]) for at in range(size)]
+    for damaged in [b"", bytes(size), whole[name] + b"\n", *(whole[name][: size // n] for n in (2, 3)), *flips]:
+        file.write_bytes(damaged)
+        found = all_of(tmp_path)
+        assert isinstance(found, DamageError | TicketError)
+        assert str(file) in str(found)
+    os.truncate(file, 2**37)
+    assert str(file) in str(all_of(tmp_path))
+    file.write_bytes(whole[name])
+    assert all_of(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["rewind.tfl", "level_00.tfl", "level_01.tfl", "optimizer_01.tfl"])
+def test_a_file_of_another_run_or_level_is_named(tmp_path, name):
+    ledger_of(tmp_path / "mine")
+    ledger_of(tmp_path / "other", seed=1)
+    whole = contents(tmp_path / "mine")
+    others = [contents(tmp_path / "other")[name], *(whole[other] for other in whole if other.endswith("tfl"))]
+    for content in others:
+        (tmp_path / "mine" / name).write_bytes(content)
+        if content != whole[name]:
+            assert isinstance(found := all_of(tmp_path / "mine"), DamageError)
+            assert f"{name} is of another run: do two use {tmp_path / 'mine'} at once? Restore" in str(found)
+
+
+class Killed(BaseException):
+    """In the place of a SIGKILL."""
+
+
+def test_killed_at_any_write_or_removal_it_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    reached = []
+    monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.append(f"{site}: {moment}"))
+    ledger_of(tmp_path / "whole", levels=range(3))
+    assert set(reached) == {name for name in failpoints.names() if name.startswith("callback")}
+    for number, name in enumerate(reached):
+        left = [*range(number + 1)]
+
+        def reach(site, moment, left=left):
+            if len(left) == 1:
+                raise Killed
+            left.pop()
+
+        path = tmp_path / str(number)
+        monkeypatch.setattr(failpoints, "reach", reach)
+        with pytest.raises(Killed):
+            ledger_of(path, levels=range(3))
+        monkeypatch.setattr(failpoints, "reach", lambda site, moment: None)
+        done = len(LevelStore(path).records)
+        ledger_of(path, levels=range(done, 3))
+        found = {name: content for name, content in contents(path).items() if not name.startswith(".")}
+        assert found == contents(tmp_path / "whole"), f"{number}: {name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("records.json", {"levels": 5, "files": {}}),
+        ("records.json", {"levels": []}),
+        ("records.json", {"levels": [], "files": []}),
+        ("records.json", {"levels": [5], "files": {}}),
+        ("records.json", {"levels": [{}], "files": {}}),
+        ("records.json", {"levels": [record(1)], "files": {}}),
+        ("records.json", {"levels": [{**record(0), "metrics": [1]}], "files": {}}),
+        ("records.json", {"levels": [record(0)], "files": {}}),
+        ("records.json", {"levels": [record(0)], "files": {"level_00": 5}}),
+        ("settings.json", {"other": 1}),
+        ("settings.json", {"levels": [[[]]], "fractions": None}),
+    ],
+)
+def test_a_forged_record_is_a_typed_error(tmp_path, name, content):
+    ledger_of(tmp_path)
+    (tmp_path / name).write_bytes(files.seal(content))
+    found = all_of(tmp_path)
+    assert isinstance(found, LotteryError) or found[0] == []
+
+
+def test_a_ticket_under_another_levels_name_is_refused(tmp_path):
+    fits.fit(fits.model(), tickets := LotteryTicket(**arguments(tmp_path, levels=1)))
+    (tmp_path / "level_01.tfl").write_bytes((tmp_path / "level_00.tfl").read_bytes())
+    with pytest.raises(RunError, match=r"level_01.tfl is of another run: do two use .* at once\? Restore it"):
+        tickets.ticket(1)
+
+
+def test_a_directory_can_be_looked_at_without_a_fit(tmp_path):
+    made = fits.model()
+    fits.fit(made, found := LotteryTicket(**arguments(tmp_path, levels=1)))
+    tickets = LotteryTicket(**arguments(tmp_path, levels=1))
+    assert tickets.to_frame().equals(found.to_frame())
+    assert fits.same_bits(state.weights(tickets.restore(fits.model(), 1)), state.weights(made))
+    assert tickets.best(within=1.0) == 1
+    with pytest.raises(ConfigError, match=r"no `fit` yet in this process: give `control\(…, model=…\)`"):
+        tickets.control("reinit", 1)
+
+
+def test_a_directory_of_a_process_that_died_in_its_first_write_is_empty(tmp_path):
+    (tmp_path / ".settings.json.tmp").touch()
+    fits.fit(fits.model(), tickets := LotteryTicket(**arguments(tmp_path, levels=0)))
+    assert len(tickets.records) == 1
+
+
+def test_the_optimizer_is_part_of_the_experiment(tmp_path):
+    fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=0)))
+    with pytest.raises(RunError, match=r"optimizer=SGD \(there\), Adam \(now\)"):
+        fits.fit(fits.model(optimizer=keras.optimizers.Adam()), LotteryTicket(**arguments(tmp_path)))
+
+
+def test_only_the_last_optimizer_state_stays(tmp_path):
+    fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=1, rewind="none")))
+    (tmp_path / "optimizer_00.tfl").touch()
+    fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=2, rewind="none")))
+    assert [path.name for path in tmp_path.glob("optimizer_*")] == ["optimizer_02.tfl"]
+
+
+def test_a_measure_that_is_no_number_stays_one(tmp_path):
+    class Lost(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_loss"] = float("nan")
+
+    made, tickets = fits.model(), LotteryTicket(**arguments(tmp_path, levels=0))
+    made.fit(tiny.X, tiny.Y, batch_size=4, epochs=2, verbose=0, callbacks=[Lost(), tickets])
+    assert math.isnan(LotteryTicket(**arguments(tmp_path, levels=0)).records[0]["metrics"]["val_loss"])
+
+
+def test_two_runs_in_one_directory_do_not_mix(tmp_path):
+    class Overwrites(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path / "other", levels=0)))
+            (tmp_path / "mine/rewind.tfl").write_bytes((tmp_path / "other/rewind.tfl").read_bytes())
+
+    with pytest.raises(
+        RunError, match=r"rewind.tfl is of another run: do two use .*mine at once\? Restore it from a copy, or choose"
+    ):
+        fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path / "mine", callbacks=[Overwrites()])))

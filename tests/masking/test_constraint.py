@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import tiny
+
+from tf_lottery import keras_compat
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import constraint
+from tf_lottery.masking.constraint import KeepMask
+from tf_lottery.masking.prunable import MaskHolder, Prunable
+
+
+@pytest.mark.parametrize("mask", [[False, False, False, True], [0.0, 0.0, 0.0, 1.0]])
+def test_pruned_entries_become_plus_zero_whatever_they_were(mask):
+    values = np.array([-1.0, -np.inf, np.nan, 2.0], np.float32)
+    assert np.asarray(KeepMask(np.array(mask))(values)).tobytes() == np.array([0, 0, 0, 2], np.float32).tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_a_weight_keeps_its_dtype(dtype):
+    weight = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, dtype=dtype)]).layers[-1].kernel
+    assert KeepMask(np.array([[True], [False]]))(weight).dtype.name == dtype
+
+
+def test_the_users_constraint_runs_first_and_the_mask_last():
+    wrapper = Prunable(keras.layers.Dense(1, kernel_constraint=lambda w: w * 0 + 7))
+    wrapper.build((None, 2))
+    wrapper.kernel_mask.assign([[True], [False]])
+    assert np.asarray(wrapper.layer.kernel.constraint(wrapper.layer.kernel)).tolist() == [[7.0], [0.0]]
+
+
+def test_a_released_weight_has_the_users_constraint_again():
+    dense = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_constraint="non_neg")]).layers[-1]
+    before = dense.kernel.constraint
+    MaskHolder().own_mask(dense.kernel)
+    assert dense.kernel.constraint is not before
+    constraint.release(dense.kernel)
+    assert dense.kernel.constraint is before
+    assert constraint.mask_of(dense.kernel) is None
+
+
+def test_masks_of_weights_of_one_name_are_told_apart_and_each_weight_gets_one():
+    holder = MaskHolder()
+    kernels = [layer.kernel for layer in tiny.dense().layers if hasattr(layer, "kernel")]
+    for kernel in [*kernels, *kernels]:
+        holder.own_mask(kernel)
+    assert [keras_compat.own_name(mask) for mask in holder.weights] == ["kernel_mask", "kernel_mask_1"]
+    assert [constraint.mask_of(kernel) is mask for kernel, mask in zip(kernels, holder.weights, strict=True)] == [
+        True
+    ] * 2
+
+
+def test_masks_are_boolean_weights_of_ones_that_do_not_train():
+    holder = MaskHolder()
+    holder.own_mask(tiny.dense().layers[-1].kernel)
+    assert holder.weights[0].numpy().tolist() == [[True] * 3] * 4
+    assert holder.trainable_variables == []
+
+
+def test_layers_that_own_masks_are_ours_and_tfmots():
+    assert constraint.owns_masks(Prunable(keras.layers.Dense(1)))
+    assert constraint.owns_masks(MaskHolder())
+    assert not constraint.owns_masks(keras.layers.Dense(1))

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from tf_lottery import keras_compat
+from tf_lottery.errors import ModelError
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import prunable
+from tf_lottery.masking.prunable import Prunable, prunable_weights, register_prunable
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    monkeypatch.setattr(prunable, "PRUNABLE", dict(prunable.PRUNABLE))
+
+
+def built(layer, *shape):
+    layer.build((None, *shape))
+    return layer
+
+
+def test_the_wrapper_takes_name_and_dtype_of_its_layer():
+    wrapper = Prunable(keras.layers.Dense(3, name="mine", dtype="mixed_bfloat16"))
+    assert wrapper.name == "mine"
+    assert wrapper.dtype_policy.name == "mixed_bfloat16"
+
+
+def test_every_constructor_argument_survives_the_config():
+    wrapper = Prunable(keras.layers.Dense(3, name="mine"), only=["kernel"], trainable=False)
+    again = Prunable.from_config(wrapper.get_config())
+    assert again.get_config() == wrapper.get_config()
+    assert (again.name, again.only, again.trainable) == ("mine", ("kernel",), False)
+
+
+@pytest.mark.parametrize(
+    ("layer", "only", "known"),
+    [
+        (lambda: keras.layers.ReLU(name="mine"), None, r"'mine' \(ReLU\) .* \[\]. Received: only=None"),
+        (
+            lambda: keras.layers.Dense(3, name="mine"),
+            ["bias"],
+            r"'mine' \(Dense\) .* \['kernel'\]. Received: only=\('b",
+        ),
+        (lambda: keras.layers.Dense(3, name="mine"), [], r"Received: only=\(\)"),
+    ],
+)
+def test_nothing_to_prune_and_unknown_weights_are_refused_when_the_layer_is_built(layer, only, known):
+    with pytest.raises(ModelError, match=known):
+        Prunable(layer(), only=only)(np.zeros((1, 2), np.float32))
+
+
+@pytest.mark.parametrize("cell", ["LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells"])
+def test_an_rnn_cell_is_refused_with_the_way_out(cell):
+    argument = [keras.layers.LSTMCell(2)] if cell == "StackedRNNCells" else 2
+    with pytest.raises(ModelError, match=rf"{cell} is an RNN cell: wrap its RNN layer, Prunable\(RNN\(cell\)\)"):
+        Prunable(getattr(keras.layers, cell)(argument))
+
+
+def test_only_chooses_among_the_weights_of_the_layers_inside():
+    wrapper = Prunable(
+        keras.layers.Bidirectional(keras.layers.LSTM(2, name="lstm")), only=["backward_lstm/lstm_cell/kernel"]
+    )
+    wrapper(np.zeros((1, 3, 2), np.float32))
+    masks = [variable for variable in wrapper.variables if "mask" in variable.name]
+    assert [tuple(mask.shape) for mask in masks] == [(2, 8)]
+
+
+def test_prunable_weights_are_named_by_class_and_subclasses_inherit_them():
+    class Mine(keras.layers.Dense):
+        pass
+
+    assert list(prunable_weights(built(Mine(2), 3))) == ["kernel"]
+    assert list(prunable_weights(built(keras.layers.BatchNormalization(), 3))) == []
+    assert list(prunable_weights(keras.layers.Dense(2))) == []  # not built
+
+
+def test_a_registered_class_is_prunable_and_its_subclasses_too(registry):
+    class Scale(keras.layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight(shape=(shape[-1],), name="scale")
+            self.shift = self.add_weight(shape=(shape[-1],), name="shift")
+            self.built = True
+
+    class Other(Scale):
+        pass
+
+    assert list(prunable_weights(built(Other(), 3))) == []
+    register_prunable(Scale, "scale")
+    assert list(prunable_weights(built(Other(), 3))) == ["scale"]
+    register_prunable(Other)
+    assert list(prunable_weights(built(Other(), 3))) == []
+
+
+def test_a_registered_weight_that_is_not_there_is_named(registry):
+    class Mine(keras.layers.Dense):
+        pass
+
+    register_prunable(Mine, "kernle")
+    with pytest.raises(ModelError, match=r"Layer 'mine' \(Mine\) has no weight 'kernle' to prune"):
+        prunable_weights(built(Mine(2, name="mine"), 3))
+
+
+@pytest.mark.parametrize("wrong", [keras.layers.Dense(2), int, "Dense"])
+def test_only_layer_classes_can_be_registered(wrong):
+    with pytest.raises(ModelError, match=r"Only subclasses of keras.layers.Layer can be registered. Received: "):
+        register_prunable(wrong, "kernel")
+
+
+def test_the_first_class_of_the_mro_decides():
+    # DepthwiseConv2D derives from other layers in both Kerases; what it calls its kernel differs
+    assert list(prunable_weights(built(keras.layers.DepthwiseConv2D(2), 4, 4, 2))) == ["kernel"]
+    assert hasattr(built(keras.layers.DepthwiseConv2D(2), 4, 4, 2), keras_compat.DEPTHWISE_KERNEL)
+
+
+def test_a_wrapped_layer_is_called_like_the_layer_itself():
+    plain = keras.layers.LSTM(2, return_state=True)
+    wrapper = Prunable(plain)
+    x, arguments = tiny.X[:2, :, :, 0], {"initial_state": [tf.ones((2, 2)), tf.ones((2, 2))]}
+    arguments["mask"] = tf.constant([[True] * 6, [True] * 3 + [False] * 3])
+    outputs, expected = wrapper(x, **arguments), plain(x, **arguments)
+    assert all(np.array_equal(a, b) for a, b in zip(outputs, expected, strict=True))
+    assert not np.array_equal(outputs[0], wrapper(x)[0])
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_training_argument_reaches_the_layer(training):
+    wrapper = Prunable(keras.layers.LSTM(32, dropout=0.5, name="lstm"))
+    x = np.ones((1, 3, 64), np.float32)  # of 64 inputs dropout does not keep the same ones twice
+    first, second = (np.asarray(wrapper(x, training=training)) for _ in range(2))
+    assert np.array_equal(first, second) == (not training)

@@ -1,0 +1,45 @@
+"""Law 4 on MirroredStrategy, as far as the stock `fit` works there; what it cannot do is watched on unmasked models."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tf_lottery import keras_compat
+
+TESTS = Path(__file__).parents[1]
+# build, masked, optimizer, steps_per_execution, jit_compile, policy
+WORKS = [
+    ["convolutional", True, "momentum", 1, False, "float32"],
+    ["convolutional", True, "weight decay", 1, False, "float32"],
+    ["convolutional", True, "loss scale", 1, False, "float32"],
+    ["dense", True, "momentum", 1, False, "mixed_float16"],
+    ["subclassed", True, "weight decay", 1, False, "float32"],
+    ["dense", True, "averages", 1, False, "float32"],
+    ["convolutional", True, "momentum", 7, False, "float32"],
+    ["subclassed", True, "weight decay", 7, False, "float32"],
+]
+FAILS = [["dense", False, "momentum", 1, True, "float32"]]
+if keras_compat.LEGACY:
+    WORKS += [["dense", True, "averages written", 1, False, "float32"]]
+else:
+    FAILS += [["dense", False, optimizer, 1, False, "float32"] for optimizer in ("accumulation", "averages written")]
+
+
+@pytest.mark.slow
+def test_law_4_holds_on_every_replica_and_what_keras_cannot_do_there_fails_without_masks_too():
+    cases = WORKS + FAILS
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("on_two_replicas.py"), json.dumps(cases)],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    outcomes = dict(zip(map(str, cases), json.loads(done.stdout.splitlines()[-1]), strict=True))
+    assert {case: outcomes[case] for case in map(str, WORKS)} == {str(case): "done" for case in WORKS}
+    assert [case for case in FAILS if outcomes[str(case)] == "done"] == []

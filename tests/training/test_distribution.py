@@ -1,0 +1,63 @@
+import pytest
+import tensorflow as tf
+import tiny
+
+from tf_lottery.errors import ClusterError, ConfigError
+from tf_lottery.masking import conversion, naming
+from tf_lottery.training import distribution
+from tf_lottery.training.distribution import Replicas
+from tf_lottery.training.topology import STRATEGIES, Topology
+
+
+def test_every_strategy_can_be_made():
+    assert set(distribution._STRATEGIES) == set(STRATEGIES)
+
+
+def test_fewer_gpus_than_asked_for_are_refused(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "two"] if kind == "GPU" else [])
+    with pytest.raises(ConfigError, match=r"`devices` must be at most the number of GPUs, 2. Received: devices=3"):
+        distribution.make(Topology("mirrored", 3))
+
+
+def test_a_cpu_that_is_in_use_cannot_be_divided():
+    tf.constant(1.0)
+    with pytest.raises(ConfigError, match=r"already runs in this process; its CPU cannot be made 2 devices now"):
+        distribution.make(Topology("mirrored", 2))
+
+
+def test_a_batch_is_shared_evenly_or_refused_with_the_nearest_sizes():
+    class Eight:
+        num_replicas_in_sync = 8
+
+    distribution.check_batch_size(64, Eight())
+    with pytest.raises(ConfigError, match=r"all 8 replicas together, so 8 must divide it: 56 or 64. Received: 60"):
+        distribution.check_batch_size(60, Eight())
+    with pytest.raises(ConfigError, match=r"8 must divide it: 8. Received: 3"):
+        distribution.check_batch_size(3, Eight())
+
+
+def test_one_replica_has_nothing_to_agree_on():
+    model = conversion.make_prunable(tiny.convolutional())
+    replicas = Replicas(model.variables, averaged=naming.named_variables(model))
+    before = [variable.numpy().tobytes() for variable in model.variables]
+    replicas.unify()
+    replicas.check()
+    replicas.meet()
+    assert replicas.mean([0.5, 2.0]) == [0.5, 2.0]
+    assert replicas.own_values() == {}
+    replicas.set_own_values({})
+    assert not replicas.are_many
+    assert [variable.numpy().tobytes() for variable in model.variables] == before
+
+
+def test_errors_of_one_process_are_not_taken_for_lost_workers(monkeypatch):
+    def fail():
+        with distribution.lost_workers():
+            raise tf.errors.UnavailableError(None, None, "gone")
+
+    with pytest.raises(tf.errors.UnavailableError):
+        fail()
+    cluster = type("Strategy", (), {"cluster_resolver": "some"})()
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: cluster)
+    with pytest.raises(ClusterError, match=r"Another worker has stopped .* what is done is kept"):
+        fail()

@@ -1,0 +1,53 @@
+"""What else is given to a `fit` that finds tickets, and does not go with it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tf_lottery import keras_compat
+from tf_lottery.errors import ConfigError
+
+_OF_ONE_TRAINING = ("EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau")
+_PRUNERS = ("LotteryTicket", "ScheduledPruning")
+
+
+def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
+    """Warn of callbacks that take all levels for one training.
+
+    Args:
+        callbacks: Those of `fit`.
+        of_each_level: Those of LotteryTicket.
+
+    Raises:
+        ConfigError: there is another callback that prunes; or a BackupAndRestore, which would count the epochs of
+            levels that are trained again as done.
+    """
+    outer = _kinds(callbacks)
+    everywhere = [*outer, *_kinds(of_each_level)]
+    pruners = [name for name in everywhere if name in _PRUNERS]
+    if len(pruners) > 1:  # one is the LotteryTicket that asks
+        raise ConfigError(f"Only one callback can prune in a `fit`. Received: {', '.join(pruners)}")
+    if "BackupAndRestore" in everywhere:
+        raise ConfigError(
+            "BackupAndRestore cannot restore the levels of a LotteryTicket: the result would be another one. Take it "
+            "out and use LotteryTicket(directory=…): the same script run again goes on from there."
+        )
+    if outer_ones := [name for name in outer if name in _OF_ONE_TRAINING]:
+        keras_compat.warn(
+            f"{', '.join(outer_ones)} in `fit` acts on all levels as if they were one training. For a life of one "
+            "level each, give it to LotteryTicket(callbacks=[…])."
+        )
+
+
+def _kinds(callbacks: Sequence[Any]) -> list[str]:
+    """Return the names of the callbacks' classes and of those they are derived from."""
+    return [base.__name__ for callback in callbacks for base in type(callback).__mro__]
+
+
+def has_room(epochs: int, needed: int) -> bool:
+    """Return whether the epochs of `fit` are enough; warns where they are not."""
+    if epochs < needed:
+        keras_compat.warn(
+            f"`fit` ends before the last level is done: epochs={epochs}, {needed} are needed. "
+            "`epochs=tickets.total_epochs` has room for all levels."
+        )
+    return epochs >= needed

@@ -1,0 +1,178 @@
+"""What all scripts share: flags in, answers for people or programs out, one clear line for whatever is wrong."""
+
+import contextlib
+import difflib
+import io
+import json
+import math
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from tf_lottery.errors import ConfigError, LotteryError
+from tf_lottery.experiment import config as config_lib
+from tf_lottery.experiment.config import Experiment
+
+
+def run(main: Callable[..., None], *, arguments: int = 0) -> None:
+    """Parse the command line and calls `main`; a user's mistake never gives a traceback.
+
+    Args:
+        main: Called with what is no flag.
+        arguments: How many of those there may be.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 must not cost a result
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _interrupt)  # like Ctrl-C: unwinds, so that workers end too
+    app.run(lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv, arguments))
+
+
+def define_experiment() -> flags.FlagHolder:
+    """Return the flag `--config=FILE` with its overrides `--config.prune.fraction=0.3`."""
+    holder = config_flags.DEFINE_config_file("config", None, "A file of configs/, and overrides of its fields.")
+    flags.mark_flag_as_required("config")
+    _list_in_help("config")
+    return holder
+
+
+class Output:
+    """The flags `--quiet` and `--json`: whether a command answers a person, a program, or nobody.
+
+    What is wrong is said on standard error in any case, as one line that begins with "Error: ".
+    """
+
+    def __init__(self) -> None:
+        self._quiet = flags.DEFINE_bool("quiet", False, "Prints nothing but errors and, with --json, its object.")
+        self._json = flags.DEFINE_bool(
+            "json", False, "Prints the result as one JSON object; whatever else there is to say goes to standard error."
+        )
+        _list_in_help("quiet", "json")
+
+    @property
+    def aside(self) -> dict[str, bool]:
+        """Where that goes which is no result, as the arguments `quiet` and `stderr` of `terminal.console`."""
+        return {"quiet": self._quiet.value, "stderr": self._json.value}
+
+    def answer(self, result: Callable[[], Mapping[str, Any]], show: Callable[[], None]) -> None:
+        """Print the result of a command in the form that is asked for.
+
+        Args:
+            result: Makes it for a program; numbers may be NumPy's, and what is not finite becomes null.
+            show: Prints it for a person.
+        """
+        if self._json.value:
+            sys.stdout.write(json.dumps(_plain(result()), indent=2, allow_nan=False) + "\n")
+        elif not self._quiet.value:
+            show()
+
+
+def define_plugins() -> flags.FlagHolder:
+    """Return the flag `--plugins`, for `experiment.plugins.load`: find_tickets.py has the config import what it needs."""
+    holder = flags.DEFINE_list("plugins", [], "Modules with criteria, data sources and networks of your own.")
+    _list_in_help("plugins")
+    return holder
+
+
+def experiment(holder: flags.FlagHolder) -> Experiment:
+    """Return the experiment that the flag names; raises ConfigError if its file returns anything else."""
+    if not isinstance(holder.value, Experiment):
+        raise ConfigError(f"get_config() must return an Experiment. Received: {type(holder.value).__name__}")
+    return holder.value
+
+
+def numbers(name: str, texts: list[str]) -> list[int]:
+    """Return the whole numbers that a flag lists; raises ConfigError where they are none."""
+    if not all(text.isdecimal() for text in texts):
+        raise ConfigError(f"`{name}` lists whole numbers, as in 2,3. Received: {','.join(texts)!r}")
+    return [int(text) for text in texts]
+
+
+@contextlib.contextmanager
+def resumable(run_dir: str) -> Iterator[None]:
+    """Say, when the user interrupts, that nothing is lost and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"\nInterrupted. What is done is kept in {run_dir}; the same command goes on from there.\n")
+        sys.exit(_status(interrupt))
+
+
+def _list_in_help(*names: str) -> None:
+    """Have `--help` list flags that are defined here, not in the script."""
+    for name in names:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+
+
+def _plain(value: Any) -> Any:
+    """Return the same in what JSON has words for."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
+def _parse(argv: list[str], most_arguments: int) -> list[str]:
+    _check_experiment(argv[1:])
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        message = str(error).strip().splitlines()[-1].rstrip(".")
+        if missing := re.search(r"Flag --(\w+) must have a value other than None", message):
+            message = f"Give --{missing[1]}=VALUE"
+        raise ConfigError(f"{message}. See --help.") from error
+    except Exception as error:  # whatever the config file raises comes through here
+        (last,) = str(error).strip().splitlines()[-1:] or [""]
+        raise ConfigError(f"The config cannot be used: {type(error).__name__}: {last}") from error
+    if flags.FLAGS["verbosity"].using_default_value:
+        flags.FLAGS.verbosity = logging.WARNING  # `app` would make it INFO, where TensorFlow tells of all it writes
+    if len(rest) > 1 + most_arguments:
+        raise ConfigError(f"Unexpected argument {rest[1 + most_arguments]!r}: flags begin with --. See --help.")
+    return rest
+
+
+def _check_experiment(arguments: list[str]) -> None:
+    """Look for what `config_flags` answers with a traceback, or not at all: a missing file, an unknown field."""
+    known = list(config_lib.fields(Experiment()))
+    for position, argument in enumerate(arguments):
+        if field := re.match(r"--?config\.([^=]+)", argument):
+            if field[1] not in known:
+                near = difflib.get_close_matches(field[1], known, 1, cutoff=0.4)
+                hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}"
+                raise ConfigError(f"The config has no field {field[1]!r}.{hint}")
+        elif given := re.match(r"--?config(?:=(.*))?$", argument):
+            path = given[1] if given[1] is not None else "".join(arguments[position + 1 : position + 2])
+            if not os.path.isfile(path.partition(":")[0]):
+                raise ConfigError(f"There is no config file {path!r}. The folder configs/ has some.")
+
+
+def _one_line(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except LotteryError as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt as interrupt:
+        sys.exit(_status(interrupt))
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # once is enough
+    raise KeyboardInterrupt(number)
+
+
+def _status(interrupt: KeyboardInterrupt) -> int:
+    """What shells return for a process that a signal has ended."""
+    return 128 + (interrupt.args or (signal.SIGINT,))[0]

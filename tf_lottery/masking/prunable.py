@@ -1,0 +1,179 @@
+"""Which weights of which layers can be pruned, and the layers that own their masks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tf_lottery import keras_compat
+from tf_lottery.errors import ModelError
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import naming
+from tf_lottery.masking.constraint import MaskOwner
+
+_CONVOLUTIONS = [getattr(keras.layers, f"Conv{n}D{kind}") for n in (1, 2, 3) for kind in ("", "Transpose")]
+_LOCAL = [getattr(keras.layers, f"LocallyConnected{n}D") for n in (1, 2) if keras_compat.LEGACY]
+_CELLS = [keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell, keras_compat.conv_lstm_cell()]
+_DEPTHWISE = [keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D]
+_SEPARABLE = [keras.layers.SeparableConv1D, keras.layers.SeparableConv2D]
+
+# The weights that pruning removes, by layer class. By class and never by rank: biases can have rank 2. Layers made of
+# other layers (Bidirectional, MultiHeadAttention, …) are pruned through those. The first class of the MRO decides.
+PRUNABLE: dict[type, tuple[str, ...]] = {
+    keras.layers.Dense: ("kernel",),
+    keras.layers.EinsumDense: ("kernel",),
+    keras.layers.Embedding: ("embeddings",),
+    **dict.fromkeys(_CONVOLUTIONS + _LOCAL, ("kernel",)),
+    **dict.fromkeys(_DEPTHWISE, (keras_compat.DEPTHWISE_KERNEL,)),
+    **dict.fromkeys(_SEPARABLE, ("depthwise_kernel", "pointwise_kernel")),
+    **dict.fromkeys(_CELLS, ("kernel", "recurrent_kernel")),
+}
+
+
+def register_prunable(layer_class: type, *weights: str) -> None:
+    """Make the layers of a class of yours prunable.
+
+    Not needed for subclasses of layers that are prunable already, for layers made of such layers, and for layers that
+    have tfmot's `get_prunable_weights`.
+
+    Args:
+        layer_class: The class; its subclasses inherit the entry.
+        *weights: Names of the attributes that hold the weights to prune. None at all: never prune these layers.
+
+    Raises:
+        ModelError: `layer_class` is not a Keras layer class.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> class Scale(keras.layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.factors = self.add_weight(name="factors", shape=(input_shape[-1],))
+        ...
+        ...     def call(self, inputs):
+        ...         return inputs * self.factors
+        >>> tfl.register_prunable(Scale, "factors")
+        >>> model = tfl.make_prunable(keras.Sequential([keras.Input((4,)), Scale()]))
+        >>> list(tfl.get_masks(model))
+        ['scale/factors']
+    """
+    if not (isinstance(layer_class, type) and issubclass(layer_class, keras.layers.Layer)):
+        raise ModelError(f"Only subclasses of keras.layers.Layer can be registered. Received: {layer_class!r}")
+    PRUNABLE[layer_class] = weights
+
+
+def prunable_weights(layer: Any) -> dict[str, Any]:
+    """Return the variables in `layer` and in all layers inside it that pruning may remove, by weight name.
+
+    Raises:
+        ModelError: a class names a weight that its layer does not have.
+    """
+    chosen: set[int] = set()
+    for path, part in {"": layer, **naming.named_layers(layer)}.items():
+        own = {id(variable) for variable in keras_compat.own_variables(part)}
+        for name, weight in _declared(part):
+            if id(weight) not in own:
+                hint = " LoRA hides it: merge it first." if getattr(part, "lora_enabled", False) else ""
+                layer_name = f"{path or layer.name!r} ({type(part).__name__})"
+                raise ModelError(f"Layer {layer_name} has no weight {name!r} to prune.{hint}")
+            chosen.add(id(weight))
+    return {name: variable for name, variable in naming.named_variables(layer).items() if id(variable) in chosen}
+
+
+def _declared(layer: Any) -> list[tuple[str, Any]]:
+    """Names and weights that the layer itself, or its class, declares prunable."""
+    if callable(own_choice := getattr(layer, "get_prunable_weights", None)):  # tfmot's PrunableLayer protocol
+        return [(keras_compat.own_name(weight), weight) for weight in own_choice()]
+    names: tuple[str, ...] = next((PRUNABLE[base] for base in type(layer).__mro__ if base in PRUNABLE), ())
+    return [(name, getattr(layer, name, None)) for name in names] if layer.built else []
+
+
+@keras.saving.register_keras_serializable(package="tf_lottery")
+class Prunable(MaskOwner, keras.layers.Wrapper):
+    """Wraps a layer and owns the masks of its prunable weights, and of those of all layers inside it.
+
+    The masks are non-trainable boolean weights (1 = kept), so they travel in `.keras` and `.weights.h5` files. The
+    wrapped layer's weights are kept at +0.0 where their mask is 0 after every optimizer step, with no callback
+    attached; inference costs nothing extra. Calls, shapes and Keras masks pass through as they are.
+
+    Args:
+        layer: A layer, prunable itself or made of prunable layers. An RNN cell is pruned through its RNN layer.
+        only: Names of the weights to prune, as seen from `layer` (`"kernel"`, `"query/kernel"`). Default: all.
+        **kwargs: Keras layer arguments. `name` and `dtype` default to those of `layer`.
+
+    Attributes:
+        layer: The wrapped layer.
+
+    Raises:
+        ModelError: `layer` is an RNN cell; or, once it is built, it has nothing to prune or no weight of a name in
+            `only`.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = keras.Sequential([keras.Input((4,)), tfl.Prunable(keras.layers.Dense(10)), keras.layers.Dense(2)])
+        >>> {name: mask.shape for name, mask in tfl.get_masks(model).items()}
+        {'dense/kernel': (4, 10)}
+    """
+
+    def __init__(self, layer: Any, only: Sequence[str] | None = None, **kwargs: Any):
+        if hasattr(layer, "state_size") and not hasattr(layer, "cell"):
+            raise ModelError(f"{type(layer).__name__} is an RNN cell: wrap its RNN layer, Prunable(RNN(cell)).")
+        kwargs.setdefault("name", layer.name)
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        # Masks, training, shapes: Keras goes by it.
+        self.call = keras_compat.with_signature_of(layer.call, self.call)  # type: ignore[method-assign]
+        super().__init__(layer, **kwargs)
+        self.supports_masking = layer.supports_masking
+        self.only = None if only is None else tuple(only)
+        self._knows_all_weights = False
+
+    @keras_compat.built_by_a_call
+    def build(self, input_shape: Any = None) -> None:
+        if not self.layer.built:
+            self.layer.build(input_shape)
+            self.layer.built = True
+        self._own_masks(final=not keras_compat.BUILDS_WHILE_CALLED)
+        self.built = True
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        outputs = self.layer(*args, **kwargs)
+        if keras_compat.BUILDS_WHILE_CALLED and not self._knows_all_weights:
+            with tf.init_scope():
+                tf.autograph.experimental.do_not_convert(self._own_masks)(final=True)
+        return outputs
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self.layer.compute_mask(inputs, mask)
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "only": None if self.only is None else list(self.only)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        return cls(**{**config, "layer": keras_compat.layer_from_config(config["layer"], custom_objects)})
+
+    def _own_masks(self, final: bool) -> None:
+        weights = prunable_weights(self.layer)
+        if final and (not weights or (self.only is not None and (not self.only or set(self.only) - set(weights)))):
+            raise ModelError(
+                f"Layer {self.layer.name!r} ({type(self.layer).__name__}) has the prunable weights {list(weights)}. "
+                f"Received: only={self.only}"
+            )
+        for name, weight in weights.items():
+            if self.only is None or name in self.only:
+                self.own_mask(weight)
+        self._knows_all_weights = final
+
+
+@keras.saving.register_keras_serializable(package="tf_lottery")
+class MaskHolder(MaskOwner, keras.layers.Layer):
+    """Owns the masks of a subclassed model, whose layers must stay where they are. It is never called."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.built = True

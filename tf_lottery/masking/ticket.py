@@ -1,0 +1,293 @@
+"""The ticket file (`.tfl`): masks and weights, packed and checksummed. Data only, NumPy only.
+
+    8 bytes    magic, with the line endings that a text-mode copy would break
+    8 bytes    length of the header, unsigned little-endian
+    header     JSON: version, masks (name, shape, bytes), arrays (group, name, dtype, shape, masked, bytes), metadata
+    payload    in the order of the header: a mask as a zlib-compressed bitmap (C order, most significant bit
+               first), an array as its little-endian values (C order), those under a mask without the pruned ones
+    32 bytes   SHA-256 of everything before
+
+A pruned weight costs a fraction of a bit, a kept one its own bytes. Nothing in a file is executed, and nothing is
+allocated before the header has been checked.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+import os
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes  # noqa: F401  (teaches NumPy the dtype "bfloat16")
+import numpy as np
+
+from tf_lottery import files
+from tf_lottery.core import masks as masks_lib
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import TicketError
+
+MAGIC = b"\x93TFL\r\n\x1a\n"
+VERSION = 1
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+DTYPES = ("bool", *_INTEGERS, "bfloat16", "float16", "float32", "float64")
+CHECKSUM_BYTES = 32
+Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
+_MAX_UNPACKED_BYTES = 2**34
+_MAX_FILE_BYTES = 2**36
+_MAX_METADATA_BYTES = 2**26
+_MAX_ENTRY_BYTES = 2**12  # of an array in the header
+_MAX_ITEM_BYTES = max(np.dtype(name).itemsize for name in DTYPES)
+
+
+@dataclass(frozen=True, repr=False)
+class Ticket:
+    """Masks and the weights they belong to.
+
+    Attributes:
+        masks: Boolean arrays by weight name, True = kept.
+        weights: Arrays by weight name, in named groups: `"rewind"` for the weights at the rewind step,
+            `"final"` for those at the end of training. Every group is optional. Arrays that have a mask are +0.0 where
+            it is False.
+        metadata: Anything JSON can hold.
+
+    Examples:
+        >>> import numpy as np
+        >>> import tf_lottery as tfl
+        >>> masks, final = {"w": np.array([True, False])}, {"w": np.array([1.0, 0.0])}
+        >>> tfl.Ticket(masks, {"final": final}, {"level": 1})
+        Ticket(density=0.5000, weights=[final], metadata={'level': 1})
+    """
+
+    masks: Arrays
+    weights: Mapping[str, Arrays]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        groups = ", ".join(self.weights)
+        return (
+            f"Ticket(density={masks_lib.density(self.masks):.4f}, weights=[{groups}], metadata={dict(self.metadata)})"
+        )
+
+
+def pack(ticket: Ticket) -> bytes:
+    """Return the bytes of the ticket file; the same ticket always gives the same bytes.
+
+    Raises:
+        TicketError: an array's shape differs from its mask's, a pruned entry is not +0.0, or a dtype is not allowed.
+    """
+    masks, arrays, payload = [], [], []
+    bitmaps = masks_lib.validate(ticket.masks, like=ticket.masks)
+    for name, mask in bitmaps.items():
+        payload.append(zlib.compress(np.packbits(mask).tobytes(), 6))
+        masks.append({"name": name, "shape": list(mask.shape), "bytes": len(payload[-1])})
+    for group, weights in ticket.weights.items():
+        for name, array in weights.items():
+            payload.append(_values(name, np.asarray(array), bitmaps.get(name)))
+            entry = {"group": group, "name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
+            arrays.append(entry | {"masked": name in ticket.masks, "bytes": len(payload[-1])})
+    header = {"version": VERSION, "masks": masks, "arrays": arrays, "metadata": dict(ticket.metadata)}
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    parts = [MAGIC, struct.pack("<Q", len(text)), text, *payload]
+    checksum = hashlib.sha256()
+    for part in parts:
+        checksum.update(part)
+    return b"".join([*parts, checksum.digest()])
+
+
+def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES, shapes: Shapes | None = None) -> Ticket:
+    """Read what `pack` wrote.
+
+    Args:
+        data: The content of a ticket file.
+        max_bytes: Most memory that the unpacked arrays may take; more is refused before it is allocated.
+        shapes: The groups of weights that there may be, and `"masks"`, each with the shapes of what may be in it, by
+            name; all else is refused before it is allocated. None: anything.
+
+    Raises:
+        TicketError: the file is damaged, foreign, inconsistent or too large, or does not fit `shapes`. Nothing is
+            returned in part.
+    """
+    try:
+        header, start = _header(data)
+        if shapes is not None:
+            _check_shapes(header, shapes)
+        return _read(header, memoryview(data)[start:-CHECKSUM_BYTES], max_bytes)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError, zlib.error) as error:
+        if isinstance(error, TicketError):
+            raise
+        raise TicketError(f"The ticket's header does not describe its content: {error!r}") from error
+
+
+def most_bytes(shapes: Shapes) -> int:
+    """Return a bound for the size of a ticket file whose content fits `shapes`; see `unpack`."""
+    sizes = [math.prod(shape) for group in shapes.values() for shape in group.values()]
+    return _MAX_METADATA_BYTES + sum(_MAX_ENTRY_BYTES + _MAX_ITEM_BYTES * size for size in sizes)
+
+
+def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
+    """Write a ticket to a file, whole or not at all; replaces what is there.
+
+    Args:
+        path: The file; its folder is made. By habit its name ends with `.tfl`.
+        ticket: What to write.
+
+    Raises:
+        TicketError: it is no ticket; or an array's shape differs from its mask's, a pruned entry is not +0.0, or a
+            dtype is not allowed.
+        RunError: the file cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import tf_lottery as tfl
+        >>> masks, final = {"w": np.array([True, False])}, {"w": np.array([1.0, 0.0])}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tfl.save_ticket(f"{folder}/ticket.tfl", tfl.Ticket(masks, {"final": final}))
+        ...     tfl.load_ticket(f"{folder}/ticket.tfl").weights["final"]["w"]
+        array([1., 0.])
+    """
+    if not isinstance(ticket, Ticket):
+        raise TicketError(f"save_ticket(path, ticket) writes a Ticket. Received: ticket={ticket!r}")
+    files.write(Path(path), pack(ticket), "ticket file")
+
+
+def load_ticket(path: str | os.PathLike[str], shapes: Shapes | None = None) -> Ticket:
+    """Read a ticket from a file; see `unpack` for `shapes`.
+
+    Raises:
+        TicketError: the file cannot be read, or is damaged, foreign or inconsistent, or does not fit `shapes`.
+    """
+    try:
+        most = _MAX_FILE_BYTES if shapes is None else most_bytes(shapes)
+        return unpack(files.read(Path(path), most), shapes=shapes)
+    except OSError as error:
+        raise TicketError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a TicketError is one
+        raise TicketError(f"{path}: {error}") from error
+
+
+def _values(name: str, array: np.ndarray, mask: np.ndarray | None) -> bytes:
+    if array.dtype.name not in DTYPES:
+        raise TicketError(f"{name!r} has dtype {array.dtype}; a ticket holds {', '.join(DTYPES)}")
+    if mask is not None:
+        if mask.shape != array.shape:
+            raise TicketError(f"{name!r} has shape {array.shape}, its mask {mask.shape}")
+        if np.any(array[~mask].view(f"u{array.itemsize}")):
+            raise TicketError(f"{name!r} is not +0.0 everywhere its mask is 0: apply the mask first")
+        array = array[mask]
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], int]:
+    """Return the parsed header and where the payload starts, once the checksum has been verified."""
+    start = len(MAGIC) + 8
+    if not data.startswith(MAGIC):
+        raise TicketError("This is not a ticket file: its first bytes are not those of one.")
+    if hashlib.sha256(data[:-CHECKSUM_BYTES]).digest() != data[-CHECKSUM_BYTES:]:
+        raise TicketError("The ticket file is damaged: its checksum does not match. Restore it from a copy.")
+    (length,) = struct.unpack("<Q", data[len(MAGIC) : start])
+    try:
+        header = json.loads(data[start : start + length])
+        version = header["version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TicketError(f"The ticket's header cannot be read: {error!r}") from error
+    if version != VERSION:
+        raise TicketError(f"The ticket has format version {version!r}; this tf_lottery reads version {VERSION}.")
+    return header, start + length
+
+
+def _check_shapes(header: dict[str, Any], shapes: Shapes) -> None:
+    for group, entry in [
+        *(("masks", entry) for entry in header["masks"]),
+        *((entry["group"], entry) for entry in header["arrays"]),
+    ]:
+        if (expected := shapes.get(group, {}).get(entry["name"])) is None:
+            raise TicketError(f"{entry['name']!r} among the {group} is unknown here.")
+        if entry["shape"] != list(expected):
+            raise TicketError(f"{entry['name']!r} among the {group} has shape {entry['shape']}, expected {expected}.")
+
+
+def _read(header: dict[str, Any], payload: memoryview, max_bytes: int) -> Ticket:
+    declared = sum(_size(entry) for entry in header["masks"])
+    declared += sum(_size(entry) * np.dtype(_dtype(entry)).itemsize for entry in header["arrays"])
+    if declared > max_bytes:
+        raise TicketError(f"The ticket would unpack to {declared} bytes; at most {max_bytes} are allowed.")
+    if not isinstance(header["metadata"], dict) or not all(isinstance(e["group"], str) for e in header["arrays"]):
+        raise TicketError(
+            "The ticket's header does not describe its content: a group or the metadata is no such thing."
+        )
+    _check_names(header)
+    chunks = _chunks(header, payload)
+    masks: dict[str, np.ndarray] = {}
+    for entry in header["masks"]:
+        masks[entry["name"]] = _unpack_mask(entry, next(chunks))
+    weights: dict[str, dict[str, np.ndarray]] = {}
+    for entry in header["arrays"]:
+        group = weights.setdefault(entry["group"], {})
+        group[entry["name"]] = _unpack_array(entry, next(chunks), masks.get(entry["name"]))
+    return Ticket(masks, weights, header["metadata"])
+
+
+def _check_names(header: dict[str, Any]) -> None:
+    """Before anything is unpacked: a file may name one thing a hundred thousand times."""
+    masks = Counter(entry["name"] for entry in header["masks"])
+    arrays = Counter((entry["group"], entry["name"]) for entry in header["arrays"])
+    for kind, names in (("masks", masks), ("arrays", arrays)):
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise TicketError(f"The ticket holds two {kind} named {twice[0] if kind == 'masks' else twice[0][1]!r}")
+    for entry in header["arrays"]:
+        if entry["masked"] is not (entry["name"] in masks):
+            raise TicketError(f"The ticket's header does not say of {entry['name']!r} whether it has a mask.")
+
+
+def _chunks(header: dict[str, Any], payload: memoryview) -> Iterator[memoryview]:
+    """The bytes of each mask and array, in order."""
+    lengths = [entry["bytes"] for entry in [*header["masks"], *header["arrays"]]]
+    if any(length < 0 for length in lengths) or sum(lengths) != len(payload):
+        raise TicketError("The ticket's header does not describe its content: the lengths do not add up.")
+    stops = list(itertools.accumulate(lengths))
+    return iter([payload[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)])
+
+
+def _size(entry: dict[str, Any]) -> int:
+    shape = entry["shape"]
+    if not isinstance(entry["name"], str) or not all(type(length) is int and length >= 0 for length in shape):
+        raise TicketError(f"The ticket's header has an impossible entry: {entry}")
+    return math.prod(shape)
+
+
+def _dtype(entry: dict[str, Any]) -> str:
+    if entry["dtype"] not in DTYPES:
+        raise TicketError(f"{entry['name']!r} has the unknown dtype {entry['dtype']!r}; known: {', '.join(DTYPES)}")
+    return entry["dtype"]
+
+
+def _unpack_mask(entry: dict[str, Any], chunk: memoryview) -> np.ndarray:
+    size = math.prod(entry["shape"])
+    expected = -(-size // 8)
+    reader = zlib.decompressobj()
+    bitmap = reader.decompress(chunk, expected + 1)
+    bits = np.unpackbits(np.frombuffer(bitmap, np.uint8))
+    if len(bitmap) != expected or not reader.eof or reader.unused_data or bits[size:].any():
+        raise TicketError(f"The mask of {entry['name']!r} does not have the size of its shape {entry['shape']}")
+    return bits[:size].view(bool).reshape(entry["shape"])
+
+
+def _unpack_array(entry: dict[str, Any], chunk: memoryview, mask: np.ndarray | None) -> np.ndarray:
+    dtype = np.dtype(_dtype(entry))
+    values = np.frombuffer(chunk, dtype.newbyteorder("<")).astype(dtype)
+    if dtype.name == "bool" and values.view(np.uint8).max(initial=0) > 1:
+        raise TicketError(f"{entry['name']!r} holds truth values other than 0 and 1")
+    if mask is None:
+        return values.reshape(entry["shape"])
+    if list(mask.shape) != entry["shape"] or values.size != np.count_nonzero(mask):
+        raise TicketError(f"{entry['name']!r} does not fit its mask")
+    array = np.zeros(mask.shape, dtype)
+    array[mask] = values
+    return array

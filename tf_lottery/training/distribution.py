@@ -1,0 +1,198 @@
+"""Strategies by name, and what keeps their replicas alike."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lottery import keras_compat
+from tf_lottery.errors import ClusterError, ConfigError, RunError
+from tf_lottery.training.topology import Topology
+
+
+def make(topology: Topology) -> tf.distribute.Strategy:
+    """Return the strategy that a topology names. Call it before TensorFlow runs its first op.
+
+    Raises:
+        ConfigError: it is unknown, or there are fewer devices than it asks for.
+    """
+    topology.check()
+    return _STRATEGIES[topology.strategy](topology.devices)
+
+
+def _default(devices: int) -> tf.distribute.Strategy:
+    return tf.distribute.get_strategy()
+
+
+def _mirrored(devices: int) -> tf.distribute.Strategy:
+    gpus = [f"GPU:{index}" for index, _ in enumerate(tf.config.list_physical_devices("GPU"))]
+    if len(gpus) < devices and gpus:
+        raise ConfigError(f"`devices` must be at most the number of GPUs, {len(gpus)}. Received: devices={devices}")
+    if gpus:
+        return tf.distribute.MirroredStrategy(gpus[: devices or None])
+    cpus = [tf.config.LogicalDeviceConfiguration()] * max(devices, 1)
+    try:
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], cpus)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"TensorFlow already runs in this process; its CPU cannot be made {len(cpus)} devices now."
+        ) from error
+    # Not the default reduction: its collectives fail on logical CPUs (TensorFlow 2.21).
+    names = [f"CPU:{index}" for index, _ in enumerate(cpus)]
+    return tf.distribute.MirroredStrategy(names, tf.distribute.ReductionToOneDevice())
+
+
+def _multi_worker(devices: int) -> tf.distribute.Strategy:
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _tpu(devices: int) -> tf.distribute.Strategy:
+    """Untried: no TPU was at hand."""
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError) as error:
+        raise ConfigError(
+            f"Strategy 'tpu' found no TPU. TPU_NAME={name!r} says where to look: 'local' on a TPU VM, else the TPU's "
+            "name or address."
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+_STRATEGIES: dict[str, Callable[[int], tf.distribute.Strategy]] = {
+    "default": _default,
+    "mirrored": _mirrored,
+    "multi_worker": _multi_worker,
+    "tpu": _tpu,
+}
+
+
+def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
+    """Raise ConfigError where the replicas cannot share a batch evenly."""
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        near = sorted({max(batch_size // replicas, 1) * replicas, -(-batch_size // replicas) * replicas})
+        raise ConfigError(
+            f"`train.batch_size` is the batch of all {replicas} replicas together, so {replicas} must divide it: "
+            f"{' or '.join(map(str, near))}. Received: {batch_size}"
+        )
+
+
+@contextlib.contextmanager
+def lost_workers() -> Iterator[None]:
+    """Raise ClusterError in the place of what TensorFlow says when another worker is gone."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if tf.distribute.get_strategy().cluster_resolver is None:
+            raise
+        raise ClusterError(
+            "Another worker has stopped or cannot be reached; it may have said why. Start all workers again with the "
+            "same command: what is done is kept."
+        ) from error
+
+
+class Replicas:
+    """What keeps the copies of variables alike on all devices of all workers; traced once. On one device, nothing.
+
+    Args:
+        variables: All that must be alike.
+        averaged: Those among them that each replica changes in its own way, as BatchNorm does its statistics, by name.
+    """
+
+    def __init__(self, variables: Sequence[Any], averaged: Mapping[str, Any]):
+        self._strategy = tf.distribute.get_strategy()
+        self._variables = [keras_compat.tf_variable(variable) for variable in variables]
+        found = {name: keras_compat.tf_variable(variable) for name, variable in averaged.items()}
+        self._averaged = {name: variable for name, variable in found.items() if variable.dtype.is_floating}
+        self._unify, self._sums, self._own, self._mean = (
+            tf.function(function, autograph=False)
+            for function in (self._assign_means, self._checksums, self._gather, self._mean_over_workers)
+        )
+
+    @property
+    def are_many(self) -> bool:
+        return self._strategy.num_replicas_in_sync > 1
+
+    def unify(self) -> None:
+        """Set `averaged` to their means over all replicas."""
+        if self.are_many and self._averaged:
+            self._unify()
+
+    def check(self) -> None:
+        """Compare a checksum of each variable on all replicas of all workers.
+
+        Raises:
+            RunError: some differ. No assignment was meant to do that.
+        """
+        if not self.are_many:
+            return
+        sums = self._sums().numpy()
+        different = (sums != sums[0]).any(axis=0)
+        if different.any():
+            names = [variable.name for variable, differs in zip(self._variables, different, strict=True) if differs]
+            raise RunError(
+                f"The replicas have lost each other: they do not agree on {', '.join(names)}. Start again: what is "
+                "done is kept."
+            )
+
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """Return the mean of what all workers say, on each of them the same; on a single one what it says itself."""
+        if self._strategy.cluster_resolver is None:
+            return list(values)
+        return self._mean(tf.constant(values, tf.float32)).numpy().tolist()
+
+    def meet(self) -> None:
+        """Wait until all workers have come here."""
+        self.mean([0.0])
+
+    def own_values(self) -> dict[str, np.ndarray]:
+        """`averaged` as each replica has them, one row a replica, by name; nothing on one device."""
+        if not self.are_many:
+            return {}
+        return {name: rows.numpy() for name, rows in self._own().items()}
+
+    def set_own_values(self, values: Mapping[str, np.ndarray]) -> None:
+        """Give each replica its row of what `own_values` returned."""
+        if not values:
+            return
+        replica_id = self._strategy.run(lambda: tf.distribute.get_replica_context().replica_id_in_sync_group)
+        places = [int(place) for place in self._strategy.experimental_local_results(replica_id)]
+        for name, rows in values.items():
+            copies = self._strategy.experimental_local_results(self._averaged[name])
+            for place, copy in zip(places, copies, strict=True):
+                copy.assign(rows[place])
+
+    def _mean_over_workers(self, values: tf.Tensor) -> tf.Tensor:
+        return self._strategy.reduce("MEAN", self._strategy.run(tf.identity, args=(values,)), axis=None)
+
+    def _assign_means(self) -> None:
+        # What every replica reads for itself: `reduce` takes a mirrored variable for equal everywhere, and returns one.
+        own = self._strategy.run(lambda: {name: tf.identity(variable) for name, variable in self._averaged.items()})
+        for name, values in own.items():
+            self._averaged[name].assign(self._strategy.reduce("MEAN", values, axis=None))
+
+    def _gather(self) -> dict[str, tf.Tensor]:
+        rows = self._strategy.run(
+            lambda: {name: tf.identity(variable)[None] for name, variable in self._averaged.items()}
+        )
+        return {name: self._strategy.gather(row, axis=0) for name, row in rows.items()}
+
+    def _checksums(self) -> tf.Tensor:
+        """Return one row a replica, one column a variable."""
+        own = self._strategy.run(lambda: tf.stack([_checksum(variable) for variable in self._variables])[None])
+        return self._strategy.gather(own, axis=0)
+
+
+def _checksum(variable: Any) -> tf.Tensor:
+    """Return a sum over the bits of a variable, each entry weighted by its place; 64 bits, as GPUs add no 32-bit integers."""
+    value = tf.reshape(tf.convert_to_tensor(variable), [-1])
+    if value.dtype.is_floating:
+        value = tf.bitcast(value, {2: tf.int16, 4: tf.int32, 8: tf.int64}[value.dtype.size])
+    places = tf.range(tf.size(value, tf.int64), dtype=tf.int64)
+    return tf.reduce_sum(tf.cast(value, tf.int64) * (2 * places + 1))

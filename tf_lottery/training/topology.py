@@ -1,0 +1,77 @@
+"""How many devices and machines a program trains on, as far as it can be known without TensorFlow."""
+
+import difflib
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from tf_lottery.errors import ConfigError
+
+STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
+_EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Which devices train together.
+
+    Attributes:
+        strategy: `"default"`: one device. `"mirrored"`: several devices of this machine. `"multi_worker"`: several
+            machines, each of which runs the same command with its own `TF_CONFIG`. `"tpu"`: the cores of a TPU.
+        devices: Of `"mirrored"`: how many; 0 for all GPUs there are. On a machine without GPUs its CPU is divided into
+            that many logical devices, which is slower than one and good for trying things out.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> tfl.Topology("mirrored", devices=2).is_alone
+        False
+    """
+
+    strategy: str = "default"
+    devices: int = 0
+
+    def check(self) -> None:
+        """Raise ConfigError where this cannot be."""
+        if self.strategy not in STRATEGIES:
+            near = difflib.get_close_matches(self.strategy, STRATEGIES, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"`strategy` must be one of {', '.join(STRATEGIES)}. Received: {self.strategy!r}.{hint}")
+        if self.devices < 0 or (self.devices and self.strategy != "mirrored"):
+            raise ConfigError(
+                "`devices` is the number of devices of strategy 'mirrored', 0 for all. "
+                f"Received: devices={self.devices}, strategy={self.strategy!r}"
+            )
+        if self.strategy == "multi_worker":
+            _cluster()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether one device trains, so that several trainings may run side by side."""
+        return self.strategy == "default"
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes: there is only one, or it is the cluster's first."""
+        if self.strategy != "multi_worker":
+            return True
+        cluster, kind, index = _cluster()
+        return kind == "chief" if "chief" in cluster else (kind, index) == ("worker", 0)
+
+
+ONE_DEVICE = Topology()
+
+
+def _cluster() -> tuple[dict[str, Any], str, int]:
+    """Return all workers, and which one of them this is, from `TF_CONFIG`."""
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        content = json.loads(text)
+        cluster, kind, index = content["cluster"], content["task"]["type"], content["task"]["index"]
+        cluster[kind][index]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise ConfigError(
+            f"Strategy 'multi_worker' needs the environment variable TF_CONFIG, as in {_EXAMPLE}, with another index "
+            f"for each worker. Received: {text!r}"
+        ) from error
+    return cluster, kind, index
