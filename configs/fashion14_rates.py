@@ -32,5 +32,5 @@ def get_config() -> Experiment:
             evaluate_every="156it",
         ),
         prune=Prune(levels=0),
-        variants=tuple(f"rate={rate}: train.learning_rate={rate}" for rate in (0.03, 0.1, 0.2, 0.4, 0.8)),
+        variants={f"rate={rate}": {"train.learning_rate": rate} for rate in (0.03, 0.1, 0.2, 0.4, 0.8)},
     )

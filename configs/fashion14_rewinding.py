@@ -24,7 +24,7 @@ Contradicted: with 13.4% of the weights any of them is as accurate as the dense 
 
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
 
-_RANDOM_MASK = "controls=('random_mask',)"  # a reinitialised network knows no k
+_RANDOM_MASK = {"controls": ("random_mask",)}  # a reinitialised network does not depend on k
 
 
 def get_config() -> Experiment:
@@ -45,13 +45,13 @@ def get_config() -> Experiment:
         controls=("random_mask", "reinit"),
         shuffle="fresh",
         stability=Stability(levels=(3,), shuffle_seeds=2),
-        variants=(
-            "k=0:",
-            f"k=24: prune.rewind_to=24it; {_RANDOM_MASK}",
-            "k=60: prune.rewind_to=60it",
-            f"k=120: prune.rewind_to=120it; {_RANDOM_MASK}",
-            f"k=234: prune.rewind_to=234it; {_RANDOM_MASK}",
-            f"k=1170: prune.rewind_to=1170it; {_RANDOM_MASK}",
-            "k=T: prune.rewind_to=2340it; controls=()",
-        ),
+        variants={
+            "k=0": {},
+            "k=24": {"prune.rewind_to": "24it", **_RANDOM_MASK},
+            "k=60": {"prune.rewind_to": "60it"},
+            "k=120": {"prune.rewind_to": "120it", **_RANDOM_MASK},
+            "k=234": {"prune.rewind_to": "234it", **_RANDOM_MASK},
+            "k=1170": {"prune.rewind_to": "1170it", **_RANDOM_MASK},
+            "k=T": {"prune.rewind_to": "2340it", "controls": ()},
+        },
     )

@@ -40,8 +40,5 @@ def get_config() -> Experiment:
         controls=("random_mask",),
         shuffle="fresh",
         stability=Stability(levels=(3,), shuffle_seeds=1),
-        variants=(
-            "rate 0.03: train.learning_rate=0.03",
-            "rate 0.2, warmup: train.warmup=600it",
-        ),
+        variants={"rate 0.03": {"train.learning_rate": 0.03}, "rate 0.2, warmup": {"train.warmup": "600it"}},
     )

@@ -47,15 +47,15 @@ def get_config() -> Experiment:
         prune=Prune(levels=4, fraction=0.488, rewind_to="60it", reset_optimizer=True, exclude=("shortcut", "^output/")),
         controls=(),
         shuffle="fresh",
-        variants=(
-            "48.8% a level:",
-            "20% a level: prune.levels=12; prune.fraction=0.2",
-            "one-shot: prune.levels=1; prune.fraction=0.931280523264",  # 1 - (1 - 0.488)**4
-            "layerwise: prune.scope=layerwise",
-            "learning-rate rewinding: prune.rewind=learning_rate",
-            "fine-tuning: prune.rewind=none",
-            "movement: prune.criterion=movement",
-            "magnitude increase: prune.criterion=magnitude_increase",
-            "at random: prune.criterion=random; prune.scope=layerwise",  # globally it empties the first layer
-        ),
+        variants={
+            "48.8% a level": {},
+            "20% a level": {"prune.levels": 12, "prune.fraction": 0.2},
+            "one-shot": {"prune.levels": 1, "prune.fraction": 0.931280523264},
+            "layerwise": {"prune.scope": "layerwise"},
+            "learning-rate rewinding": {"prune.rewind": "learning_rate"},
+            "fine-tuning": {"prune.rewind": "none"},
+            "movement": {"prune.criterion": "movement"},
+            "magnitude increase": {"prune.criterion": "magnitude_increase"},
+            "at random": {"prune.criterion": "random", "prune.scope": "layerwise"},
+        },
     )

@@ -34,5 +34,5 @@ def get_config() -> Experiment:
             evaluate_every="155it",
         ),
         prune=Prune(levels=0),
-        variants=tuple(f"rate={rate}: train.learning_rate={rate}" for rate in (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.2)),
+        variants={f"rate={rate}": {"train.learning_rate": rate} for rate in (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.2)},
     )

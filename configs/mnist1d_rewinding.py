@@ -47,5 +47,5 @@ def get_config() -> Experiment:
         controls=("random_mask", "reinit"),
         shuffle="fresh",
         stability=Stability(levels=(3,), shuffle_seeds=2),
-        variants=("k=0: prune.rewind_to=0it", "k=60: prune.rewind_to=60it"),
+        variants={"k=0": {"prune.rewind_to": "0it"}, "k=60": {"prune.rewind_to": "60it"}},
     )

@@ -29,10 +29,10 @@ of k=0. Contradicted: after warmup the ticket of k=0 is as accurate as the dense
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
 
 _SETTINGS = {
-    "rate 0.05": "train.learning_rate=0.05",
-    "rate 0.6": "",
-    "rate 0.6, warmup": "train.warmup=400it",
-    "rate 0.6, replay": "shuffle='replay'; prune.reset_optimizer=False",
+    "rate 0.05": {"train.learning_rate": 0.05},
+    "rate 0.6": {},
+    "rate 0.6, warmup": {"train.warmup": "400it"},
+    "rate 0.6, replay": {"shuffle": "replay", "prune.reset_optimizer": False},
 }
 
 
@@ -55,9 +55,9 @@ def get_config() -> Experiment:
         controls=("random_mask",),
         shuffle="fresh",
         stability=Stability(levels=(3,), shuffle_seeds=1),
-        variants=tuple(
-            f"{name}, k={k}: prune.rewind_to={k}it; {change}".removesuffix("; ")
-            for name, change in _SETTINGS.items()
+        variants={
+            f"{name}, k={k}": {"prune.rewind_to": f"{k}it", **changes}
+            for name, changes in _SETTINGS.items()
             for k in (0, 60)
-        ),
+        },
     )

@@ -1,10 +1,10 @@
-"""Exports a ticket of a run, or compares what it can be exported as.
+"""Exports a ticket of a run, or compares the formats that it can be exported in.
 
 python scripts/export.py --run_dir=runs/digits_lenet --level=10 --format=saved_model
 python scripts/export.py --run_dir=runs/digits_lenet --level=10 --format=report    a table of sizes and latencies
 
-With --json the result is one object: run_dir, replicate, level, control, variant, order, format, path, bytes, density;
-of a report also forms, one entry a form with the columns of its CSV file.
+With --json the result is one object: run_dir, replicate, level, control, variant, shuffle_seed, format, path, bytes,
+density; for a report also formats, with one entry for each format: a row of its CSV file.
 """
 
 import os
@@ -15,23 +15,22 @@ from absl import flags
 from tf_lottery import cli, quiet
 from tf_lottery.experiment import plugins
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.report import json_output, terminal, text
+from tf_lottery.export import formats
+from tf_lottery.report import json_output, tables, terminal
 
-_RUN_DIR = flags.DEFINE_string("run_dir", None, "A directory made by find_tickets.py.", required=True)
-_LEVEL = flags.DEFINE_integer("level", None, "Which level; 0 is the dense network.", required=True)
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "A directory made by find_tickets.py.")
+_LEVEL = flags.DEFINE_integer("level", None, "The level; 0 is the dense network.")
 _FORMAT = flags.DEFINE_enum(
     "format",
     None,
-    ["saved_model", "keras", "tflite", "ticket", "compact", "report"],
-    "saved_model (sparse on disk), keras (a plain .keras file, zeros and all), tflite, ticket (masks and weights), "
-    "compact (a .keras file of the smaller network that computes the same), or report (all of them compared).",
-    required=True,
+    [*formats.FORMATS, "report"],
+    f"{formats.described()}, or report (a table that compares them).",
 )
-_REPLICATE = flags.DEFINE_integer("replicate", 1, "Which replicate.")
-_CONTROL = flags.DEFINE_string("control", "", "A control instead of the ticket, as in random_mask.")
-_VARIANT = flags.DEFINE_string("variant", "", "Of a sweep, the label of the variant.")
-_TO = flags.DEFINE_string("to", None, "The file or directory to write. Default: one in RUN_DIR/exports.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replaces an earlier export at that place.")
+_REPLICATE = flags.DEFINE_integer("replicate", 1, "The replicate.")
+_CONTROL = flags.DEFINE_string("control", "", "A control instead of the ticket, for example random_mask.")
+_VARIANT = flags.DEFINE_string("variant", "", "The label of the variant, if the run is a sweep.")
+_TO = flags.DEFINE_string("to", None, "The file or directory to write. Defaults to one in RUN_DIR/exports.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replaces an earlier export at that path.")
 _PLUGINS = cli.define_plugins()
 _OUTPUT = cli.Output()
 
@@ -42,25 +41,25 @@ def main() -> None:
     unit = Unit(_REPLICATE.value, _LEVEL.value, _CONTROL.value, _VARIANT.value)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet.stderr():
-        from tf_lottery.export import comparison, of_run
-    forms = None
+        from tf_lottery.export import comparison, run_exports
+    table = None
     if _FORMAT.value == "report":
-        path, forms = of_run.compare(run, unit, _TO.value, overwrite=_OVERWRITE.value)
+        path, table = run_exports.compare(run, unit, _TO.value, overwrite=_OVERWRITE.value)
     else:
-        path = of_run.export(run, unit, _FORMAT.value, _TO.value, overwrite=_OVERWRITE.value)
+        path = run_exports.export(run, unit, _FORMAT.value, _TO.value, overwrite=_OVERWRITE.value)
     size, density = comparison.size(path), run.metrics(unit)["density"]
 
     def result() -> dict[str, Any]:
         exported = json_output.of_export(run, unit, _FORMAT.value, path, size, density)
-        return exported if forms is None else exported | {"forms": json_output.of_forms(forms)}
+        return exported if table is None else exported | {"formats": json_output.of_formats(table)}
 
     def show() -> None:
-        if forms is not None:
-            terminal.show_table(text.forms(forms), f"{run.path}, {unit}")
+        if table is not None:
+            terminal.show_table(tables.export_formats(table), f"{run.path}, {unit}")
         terminal.say(f"{path}: {size:,} bytes, density {density:.2%}.")
 
     _OUTPUT.answer(result, show)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, required=["run_dir", "level", "format"])

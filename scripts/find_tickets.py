@@ -16,7 +16,7 @@ from tf_lottery.report.progress_display import Progress
 from tf_lottery.training.topology import Topology
 
 _CONFIG = cli.define_experiment()
-_RUN_DIR = flags.DEFINE_string("run_dir", None, "Where everything is stored; an existing run goes on.", required=True)
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "Where everything is stored; an existing run goes on.")
 _JOBS = flags.DEFINE_integer(
     "jobs", None, "Trainings side by side; results are the same for any number. Default: one a core, or 1 on devices."
 )
@@ -60,11 +60,11 @@ def main() -> None:
             )
         if topology.is_chief:
             path = page.write(run)
-            _OUTPUT.answer(lambda: json_output.of_report(run, path), lambda: terminal.show(run, path))
+            _OUTPUT.answer(lambda: json_output.of_report(run, path), lambda: terminal.show_report(run, path))
         else:
             done = {"run_dir": run.path, "report": None}
             _OUTPUT.answer(lambda: done, lambda: terminal.say("Done. The chief writes the report."))
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, required=["config", "run_dir"])

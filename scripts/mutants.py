@@ -1,10 +1,17 @@
-"""Measures how many small faults the tests see: python scripts/mutants.py --number=100
+"""Measure how many small faults the tests detect.
 
-Each mutant changes one expression or statement. The tests that execute its line are run, those of its own module first,
-until one fails; mutants that survive are printed. Each of them means the same as the original, or needs a test. Which
-tests execute a line is read from a run of the tests before:
+A mutant is a copy of the code in which one expression or statement is changed. The tests that execute its line are run,
+those of its own module first, until one fails; mutants that survive all of them are printed. Each survivor means the
+same as the original, or needs a test. Which tests execute a line is read from .coverage, which pytest writes. For one
+module:
 
-    python -m pytest --numprocesses=auto --slow --cov --cov-context=test --cov-report=
+    python -m pytest tests/core tf_lottery/core --cov --cov-context=test --cov-report=
+    python scripts/mutants.py --files=tf_lottery/core/pruning.py --number=8
+
+For all modules:
+
+    python -m pytest --numprocesses=auto --slow --cov --cov-context=test
+    python scripts/mutants.py --files='tf_lottery/**/*.py' --number=100
 
 Lines that run only while a module is imported, or only in other processes, have no mutants.
 """
@@ -30,12 +37,12 @@ from absl import flags
 from tf_lottery import cli
 from tf_lottery.errors import RunError
 
-_FILES = flags.DEFINE_list("files", ["tf_lottery/core/*.py"], "Patterns of the files to change.")
-_NUMBER = flags.DEFINE_integer("number", 20, "How many mutants to draw at random.")
+_FILES = flags.DEFINE_list("files", ["tf_lottery/core/*.py"], "Patterns of the files to change, relative to the root.")
+_NUMBER = flags.DEFINE_integer("number", 20, "How many mutants to draw at random.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the random choice.")
-_MOST_TESTS = flags.DEFINE_integer("most_tests", 200, "How many tests to run for a mutant, at most.")
-_SECONDS = flags.DEFINE_integer("seconds", 300, "Timeout of the tests of one mutant.")
-_JOBS = flags.DEFINE_integer("jobs", os.cpu_count(), "How many mutants to test side by side.")
+_MOST_TESTS = flags.DEFINE_integer("most_tests", 200, "How many tests to run for a mutant, at most.", lower_bound=1)
+_SECONDS = flags.DEFINE_integer("seconds", 300, "Timeout of the tests of one mutant.", lower_bound=1)
+_JOBS = flags.DEFINE_integer("jobs", os.cpu_count(), "How many mutants to test at the same time.", lower_bound=1)
 
 ROOT = Path(__file__).parents[1]
 _OTHER = {
@@ -64,7 +71,8 @@ class Mutant:
     source: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.before!r} -> {self.after!r}"
+        line = (ROOT / self.path).read_text().splitlines()[self.line - 1]
+        return f"{self.path}:{self.line}: {self.before!r} -> {self.after!r}\n    {line.strip()}"
 
 
 def mutants(path: str, source: str) -> Iterator[Mutant]:
@@ -122,14 +130,28 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
 
 
 class Tests:
-    """The tests of the last run with coverage, by the lines that they execute."""
+    """The tests of the last run with coverage, by the lines that they execute.
 
-    def __init__(self) -> None:
-        self._data = coverage.CoverageData(str(ROOT / ".coverage"))
+    Args:
+        paths: The files that have mutants, relative to the root.
+
+    Raises:
+        RunError: there has been no such run, or one of the files has changed since.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        file = ROOT / ".coverage"
+        self._data = coverage.CoverageData(str(file))
         self._data.read()
         if not any(self._data.measured_contexts()):
             raise RunError(
                 "There is no .coverage that says which test executes which line: see --help for the command."
+            )
+        newer = [path for path in paths if (ROOT / path).stat().st_mtime > file.stat().st_mtime]
+        if newer:
+            raise RunError(
+                f"Changed since .coverage was written, so that its line numbers may be wrong: {', '.join(newer)}. Run "
+                "the tests with coverage again: see --help for the command."
             )
 
     def of(self, mutant: Mutant) -> list[str]:
@@ -168,24 +190,45 @@ def check(tests: Sequence[str], failed: Sequence[str]) -> None:
             raise RunError(f"Tests fail without a mutant, so that the mutants show nothing:\n{output[-2000:]}")
 
 
+def drawn() -> tuple[list[Mutant], Tests]:
+    """Draw the mutants that the flags ask for.
+
+    Raises:
+        RunError: no file matches, or no test executes a line of the files.
+    """
+    patterns = [pattern for pattern in _FILES.value if pattern and not Path(pattern).is_absolute()]
+    files = {path for pattern in patterns for path in ROOT.glob(pattern) if path.suffix == ".py" and path.is_file()}
+    paths = sorted(str(path.relative_to(ROOT)) for path in files)
+    if not paths:
+        raise RunError(f"`files` must match Python files, relative to {ROOT}. Received: {','.join(_FILES.value)}")
+    tests = Tests(paths)
+    found = [mutant for path in paths for mutant in mutants(path, (ROOT / path).read_text()) if tests.of(mutant)]
+    if not found:
+        raise RunError(
+            f"No test of the last run with coverage executes a line of {','.join(_FILES.value)}: "
+            "see --help for the command."
+        )
+    return random.Random(_SEED.value).sample(found, min(_NUMBER.value, len(found))), tests
+
+
 def main() -> None:
-    paths = sorted(str(path.relative_to(ROOT)) for pattern in _FILES.value for path in ROOT.glob(pattern))
-    tests = Tests()
-    found = [mutant for path in paths for mutant in mutants(path, (ROOT / path).read_text())]
-    found = [mutant for mutant in found if tests.of(mutant)]
-    drawn = random.Random(_SEED.value).sample(found, min(_NUMBER.value, len(found)))
+    chosen, tests = drawn()
+    chosen.sort(key=lambda mutant: (mutant.path, mutant.line))
+    results = []
     with ThreadPoolExecutor(_JOBS.value) as pool:
-        results = list(pool.map(lambda mutant: run(tests.of(mutant), mutant, "-x"), drawn))
-    used = sorted({name for mutant in drawn for name in tests.of(mutant)})
+        for result in pool.map(lambda mutant: run(tests.of(mutant), mutant, "-x"), chosen):
+            results.append(result)
+            sys.stderr.write(f"{len(results)} of {len(chosen)} mutants tested\n")
+    used = sorted({name for mutant in chosen for name in tests.of(mutant)})
     failed = [
         name for _, output in results for name in re.findall(r"^FAILED (tests/.*?)(?: - |$)", output, re.MULTILINE)
     ]
     check(used, sorted(set(failed) & set(used)))
-    for mutant, (status, _) in zip(drawn, results, strict=True):
+    for mutant, (status, _) in zip(chosen, results, strict=True):
         if not status:
             sys.stdout.write(f"{'hangs' if status is None else 'survives'}: {mutant}\n")
     survivors = sum(status == 0 for status, _ in results)
-    sys.stdout.write(f"{survivors} of {len(drawn)} mutants survive.\n")
+    sys.stdout.write(f"{survivors} of {len(chosen)} mutants survive.\n")
 
 
 if __name__ == "__main__":

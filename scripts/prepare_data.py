@@ -1,8 +1,7 @@
-"""Makes a dataset ready, where TFDS_DATA_DIR says: python scripts/prepare_data.py cifar10
+"""Prepares a dataset in the folder TFDS_DATA_DIR: python scripts/prepare_data.py cifar10
 
-Datasets: cifar10, cifar100, fashion_mnist (fashion_mnist_14 is made of it), imagenet2012, mnist. Archives in
-TFDS_DATA_DIR's folder downloads/manual are used before anything is downloaded; those of ImageNet have to be put there
-by hand.
+Datasets: cifar10, cifar100, fashion_mnist (also for fashion_mnist_14), imagenet2012, mnist. Archives in the folder
+downloads/manual of TFDS_DATA_DIR are used before anything is downloaded; those of ImageNet must be put there by hand.
 """
 
 from tf_lottery import cli, data

@@ -1,36 +1,73 @@
-"""What runs there are, how far each is, whether its files are whole; writes nothing, also while a run goes on.
+"""Lists runs, shows how far they are, and verifies their files. It only reads, so it is safe while a run is active.
 
-python scripts/runs.py list runs                  a line a run at or below a directory
-python scripts/runs.py show runs/digits_lenet     a line a training of a run
+python scripts/runs.py list runs                  the runs at or below a directory, one line each
+python scripts/runs.py show runs/digits_lenet     the units (training runs) of one run, one line each
 python scripts/runs.py verify runs/digits_lenet   every file of a run, by its checksum; exit status 1 if one is damaged
 
-With --json the same as one object. list: runs and faults. show: one such run, and its trainings. verify: run_dir, files
-(how many) and damaged (path, fault). A run: run_dir, model, data, state, processes, trainings_done, trainings_total,
-steps_done, steps_total, seconds_left, faults. A training: replicate, level, control, variant, order, state, step,
-density, early_stop_test_accuracy, early_stop_step, test_accuracy, seconds, fault.
+With --json the result is one object. list: runs and faults. show: the fields of a run, and its trainings. verify:
+run_dir, files (their number) and damaged (path, fault). A run: run_dir, model, data, state, processes, trainings_done,
+trainings_total, steps_done, steps_total, seconds_left, faults. A training: replicate, level, control, variant,
+shuffle_seed, state, step, density, early_stop_test_accuracy, early_stop_step, test_accuracy, seconds, fault.
 """
 
 import difflib
+from pathlib import Path
 
 from tf_lottery import cli
-from tf_lottery.errors import ConfigError
+from tf_lottery.errors import ConfigError, DamageError, RunError
 from tf_lottery.experiment import plugins
-from tf_lottery.report import run_table
+from tf_lottery.experiment.storage import Run
+from tf_lottery.report import json_output, overview, terminal
 
-_COMMANDS = {"list": run_table.show_runs, "show": run_table.show_run, "verify": run_table.verify_run}
 _PLUGINS = cli.define_plugins()
 _OUTPUT = cli.Output()
 
 
-def main(command: str = "", run_dir: str = "") -> None:
+def list_runs(folder: Path) -> None:
+    runs, faults = [], []
+    for path in overview.find(folder):
+        try:
+            runs.append(overview.read(Run.load(path)))
+        except RunError as error:
+            faults.append(str(error))
+    if not runs and not faults:
+        raise RunError(f"There is no run at or below {folder}. Start one with find_tickets.py.")
+    _OUTPUT.answer(
+        lambda: {"runs": [*map(json_output.of_run, runs)], "faults": faults},
+        lambda: terminal.show_runs(runs, faults),
+    )
+
+
+def show_run(folder: Path) -> None:
+    run = overview.read(Run.load(folder))
+    _OUTPUT.answer(
+        lambda: {**json_output.of_run(run), "trainings": [*map(json_output.of_unit, run.units)]},
+        lambda: terminal.show_run(run),
+    )
+
+
+def verify_run(folder: Path) -> None:
+    run = Run.load(folder)
+    faults = [*overview.verify(run)]
+    _OUTPUT.answer(lambda: json_output.of_files(run, faults), lambda: terminal.show_files(faults))
+    if damaged := sum(bool(fault) for _, fault in faults):
+        raise DamageError(f"{damaged} of {len(faults)} files of {run.path} are damaged.")
+
+
+_COMMANDS = {"list": list_runs, "show": show_run, "verify": verify_run}
+
+
+def main(command: str = "", folder: str = "") -> None:
     if command not in _COMMANDS:
         near = difflib.get_close_matches(command, _COMMANDS, 1)
         hint = f" Did you mean {near[0]!r}?" if near else " See --help."
         raise ConfigError(f"The command must be one of {', '.join(_COMMANDS)}. Received: {command!r}.{hint}")
-    if not run_dir:
+    if not folder:
         raise ConfigError(f"{command} needs a directory: runs.py {command} DIR")
+    if not Path(folder).is_dir():
+        raise RunError(f"There is no directory {folder}.")
     plugins.load(_PLUGINS.value)
-    _COMMANDS[command](run_dir, _OUTPUT.answer)
+    _COMMANDS[command](Path(folder))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,29 @@
 # Makes .venv with the pinned dependencies, once. The other scripts source it and then use $python. With with_docs=yes
-# it also installs what builds the documentation.
+# it also installs what builds the documentation. PYTHON=NAME chooses the interpreter, python3 by default.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 python=.venv/bin/python
 stamp=.venv/installed
 extras=data,dev
-[[ "${with_docs:-}" == yes ]] && extras=data,dev,docs
+case "${with_docs:-no}" in
+    no) ;;
+    yes) extras=data,dev,docs ;;
+    *) echo "Error: with_docs must be yes or no. Received: $with_docs" >&2; exit 1 ;;
+esac
 
 is_installed() {
     cmp -s <(cat pyproject.toml scripts/constraints.txt; echo "$1") "$stamp"
 }
 
 if ! is_installed "$extras" && ! is_installed data,dev,docs; then
-    found=$(command -v "${PYTHON:-python3}") || { echo "Error: python3 is not installed." >&2; exit 1; }
+    wanted=${PYTHON:-python3}
+    if ! found=$(command -v "$wanted"); then
+        echo "Error: $wanted is not installed. Set PYTHON= to the name or path of a Python 3.11 to 3.13." >&2
+        exit 1
+    fi
     if ! "$found" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; then
-        echo "Error: Python 3.11 to 3.13 is needed; $found is $("$found" -V). Name another one with PYTHON=..." >&2
+        echo "Error: Python 3.11 to 3.13 is needed; $found is $("$found" -V). Set PYTHON= to the name or path of one." >&2
         exit 1
     fi
     echo "Installing into .venv (about 3 GB, a minute or two) ..."

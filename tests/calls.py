@@ -1,8 +1,8 @@
 """Run scripts in processes that are forked from one in which the slow imports are done.
 
-Such a process has its own arguments, folder, environment, streams and exit status. What is read when a module is
-imported (failpoints, PYTHONHASHSEED) comes from the first process: tests of these start an interpreter, and so do tests
-of signals. TensorFlow is not imported before the fork; a script that trains imports it as anywhere.
+Such a process has its own arguments, folder, environment, streams and exit status. Settings that are read when a module
+is imported (failpoints, PYTHONHASHSEED) come from the first process: tests of these start an interpreter, and so do
+tests of signals. TensorFlow is not imported before the fork; a script that trains imports it after that.
 """
 
 import atexit
@@ -25,44 +25,59 @@ _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload([*_WARM, "pytest.__main__"])
 
 
-def script(name, *arguments, env=None, patience=300):
-    """Run scripts/NAME.py in the root folder and return its CompletedProcess, with text.
+def script(name, *arguments, env=None, timeout=300):
+    """Run scripts/NAME.py and return its CompletedProcess, with text.
+
+    The script runs in the root folder of the repository: relative paths among its arguments are resolved there, and the
+    package is imported from there. A call with `--help` ends with status 1, as absl has it.
 
     Args:
-        name: The script.
-        arguments: Those of its command line.
+        name: The script, as in "find_tickets" or "benchmark/page".
+        arguments: The arguments of its command line.
         env: Its environment. Defaults to that of this process.
-        patience: Seconds after which it is killed, with all processes that it started, and TimeoutError is raised.
+        timeout: Seconds after which it is killed, with all processes that it started.
+
+    Raises:
+        FileNotFoundError: there is no such script.
+        TimeoutError: it was killed.
     """
+    path = ROOT / f"scripts/{name}.py"  # absolute, so that processes that it spawns find it
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no script {path}")
+    command = [*map(str, (path, *arguments))]
     with TemporaryDirectory() as folder:
         streams = [Path(folder, stream) for stream in ("stdout", "stderr")]
         for stream in streams:
             stream.touch()
-        command = f"scripts/{name}.py", [*map(str, arguments)]
-        process = _server.Process(target=_run, args=(*command, dict(env or os.environ), streams))
+        process = _server.Process(target=_run, args=(command, dict(os.environ if env is None else env), streams))
         process.start()
-        process.join(patience)
-        if process.exitcode is None:
+        process.join(timeout)
+        if is_late := process.exitcode is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.join()
-            raise TimeoutError(f"{name}.py did not end in {patience} seconds: {streams[1].read_text()}")
-        return CompletedProcess(name, process.exitcode, *(stream.read_text() for stream in streams))
+        stdout, stderr = (stream.read_text() for stream in streams)
+        if is_late:
+            raise TimeoutError(
+                f"{' '.join(command)}\ndid not end in {timeout} seconds.\nstdout:\n{stdout}\nstderr:\n{stderr}"
+            )
+        return CompletedProcess(command, process.exitcode, stdout, stderr)
 
 
-def _run(path, arguments, environment, streams):
+def _run(command, environment, streams):
     os.setsid()
     for number, file in enumerate(streams, start=1):
         os.dup2(os.open(file, os.O_WRONLY), number)
     os.chdir(ROOT)
+    # The processes that train import the package from here, even if .venv belongs to another clone.
+    first = dict.fromkeys([str(ROOT), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))])
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(environment | {"PYTHONPATH": os.pathsep.join(first)})
     os.fsync = lambda descriptor: None  # as in conftest.py
     multiprocessing.set_start_method(None, force=True)
-    of_user = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
-    inside = (str(ROOT), str(ROOT / "tests"), "")
-    sys.path[:] = [str(ROOT / "scripts"), *of_user, *(entry for entry in sys.path if entry not in inside)]
-    sys.argv = [path, *arguments]
+    others = (entry for entry in sys.path if entry not in (*first, str(ROOT / "tests"), ""))
+    sys.path[:] = [str(Path(command[0]).parent), *first, *others]
+    sys.argv = command
     try:
-        runpy.run_path(path, run_name="__main__")
+        runpy.run_path(command[0], run_name="__main__")
     finally:
         atexit._run_exitfuncs()

@@ -1,3 +1,5 @@
+import importlib.metadata
+import importlib.util
 import os
 import sys
 import zlib
@@ -5,51 +7,66 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import tiers
 
 # No deadlines: a busy machine must not fail a test.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
+ROOT = Path(__file__).parents[1]
+MARKS = ("slow", "nightly")
+LEFT_OUT = pytest.StashKey[int]()  # how many tests were left out for their marks
 
-TESTS = Path(__file__).parent
-# These tests do not depend on which Keras is used; they run on Keras 3 only.
-KERAS_FREE = (
-    *("core", "data", "report", "masking/test_ticket.py", "test_files.py", "test_quiet.py"),
-    *("test_failpoints.py", "training/test_topology.py", "test_cli.py", "test_mutants.py", "test_configs.py"),
-    *(f"feeds/test_{name}.py" for name in ("images", "encoded", "resident", "make", "feeds_on_replicas")),
-    *(
-        f"experiment/test_{name}.py"
-        for name in ("storage", "generations", "locks", "stability", "variants", "open_run")
-    ),
-    *(f"experiment/test_{name}.py" for name in ("config", "execution", "lengths", "manifest")),
-    *(f"experiment/test_{name}.py" for name in ("plan", "smoke", "validation", "workers", "find_tickets")),
-    *(f"properties/test_{name}.py" for name in ("layering", "cross_check", "damage", "fuzz", "failpoints_of_runs")),
-    *("properties/test_import_changes_nothing.py", "test_checks.py", "test_package.py", "test_types.py"),
-    *(f"test_{name}.py" for name in ("benchmarks", "links", "reference", "reproduction", "site")),
-)
-
-# Not searched for doctests: pytest would import these helpers a second time.
+# Not searched for doctests: pytest would import these helpers a second time. A new helper must be entered here.
 collect_ignore = [
-    "tiers.py",
-    "tiny.py",
-    "whole_numbers.py",
     "archives.py",
+    "callbacks/levels_on_two_replicas.py",
     "calls.py",
-    "fits.py",
     "fakes.py",
-    "runs.py",
-    "replicas.py",
+    "feeds/feeds_on_two_replicas.py",
+    "fits.py",
     "properties/failpoints_of_runs.py",
     "properties/on_two_replicas.py",
     "properties/trainings_on_two_replicas.py",
-    "callbacks/levels_on_two_replicas.py",
-    "feeds/feeds_on_two_replicas.py",
+    "replicas.py",
+    "runs.py",
+    "tiers.py",
+    "tiny.py",
+    "whole_numbers.py",
 ]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Interpreters that tests start, and the server of calls.py, import the package beside these tests from any folder, even
+# if .venv belongs to another clone.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 # Tests do not lose power. Waiting for the disk takes nine tenths of the time that writing a synthetic run takes;
 # test_files.py tests what is synchronised, and when.
 os.fsync = lambda descriptor: None
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
+    parser.addoption("--nightly", action="store_true", help="run all tests")
+    parser.addoption("--needs-keras", action="store_true", help="run only tests that depend on Keras")
+
+
+def pytest_configure(config):
+    """Refuse to test the package of another clone, and values that TensorFlow silently takes for Keras 3."""
+    spec = importlib.util.find_spec("tf_lottery")
+    if spec and not Path(spec.origin).is_relative_to(ROOT):
+        raise pytest.UsageError(
+            f"The tests in {ROOT} would import tf_lottery from {Path(spec.origin).parents[1]}: this is the virtual "
+            f"environment of another clone. Set PYTHONPATH={ROOT}."
+        )
+    if (choice := os.environ.get("TF_USE_LEGACY_KERAS", "")) not in ("", "0", "1", "true", "True", "false", "False"):
+        raise pytest.UsageError(f"TF_USE_LEGACY_KERAS must be 1 for legacy Keras, 0 for Keras 3. Received: {choice!r}")
+
+
+def pytest_report_header():
+    """Say which Keras is used."""
+    is_legacy = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
+    name, package = ("legacy Keras", "tf-keras") if is_legacy else ("Keras 3", "keras")
+    return f"{name}: {package} {importlib.metadata.version(package)}"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,27 +76,43 @@ def pytest_runtest_setup(item):
         keras_compat.keras.utils.set_random_seed(zlib.crc32(item.path.name.encode()))
 
 
-def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
-    parser.addoption("--nightly", action="store_true", help="run all tests")
-    parser.addoption("--keras_only", action="store_true", help="leave out tests that do not depend on Keras")
-
-
 def pytest_collection_modifyitems(config, items):
-    nightly, slow = config.getoption("--nightly"), config.getoption("--slow")
-    left_out = [] if nightly else ["nightly"] if slow else ["nightly", "slow"]
-    if any("::" in argument for argument in config.args):
-        left_out = []  # a test that is named is run
-    kept, deselected = [], []
+    """Leave out what the options leave out, but no test that is named with `::`."""
+    kept, free, marked = [], [], []
     for item in items:
-        is_left_out = any(item.get_closest_marker(name) for name in left_out)
-        is_left_out |= config.getoption("--keras_only") and is_keras_free(item.path)
-        (deselected if is_left_out else kept).append(item)
-    config.hook.pytest_deselected(items=deselected)
+        name = item.nodeid.partition("::")[2]
+        if tiers.is_named(item.path, name, config.args, config.invocation_params.dir):
+            kept.append(item)
+        elif config.getoption("--needs-keras") and tiers.is_keras_free(item.path):
+            free.append(item)
+        elif any(item.get_closest_marker(mark) for mark in left_out(config)):
+            marked.append(item)
+        else:
+            kept.append(item)
+    config.stash[LEFT_OUT] = len(marked)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left_out"] = len(marked)
+    config.hook.pytest_deselected(items=free + marked)
     items[:] = kept
 
 
-def is_keras_free(path):
-    """Of a test or, in the package, of a module's examples; `tests/` mirrors the package."""
-    root = TESTS if path.is_relative_to(TESTS) else TESTS.parent / "tf_lottery"
-    return str(path.relative_to(root)).startswith(KERAS_FREE)
+def left_out(config):
+    """Return the marks whose tests do not run."""
+    return () if config.getoption("--nightly") else MARKS[1:] if config.getoption("--slow") else MARKS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take over, from a worker of pytest-xdist, how many tests were left out: all workers collect the same tests."""
+    if number := getattr(node, "workeroutput", {}).get("left_out"):  # a worker that died has no output
+        node.config.stash[LEFT_OUT] = number
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say how the tests that were left out for their marks can be run."""
+    if number := config.stash.get(LEFT_OUT, 0):
+        tests = "1 test" if number == 1 else f"{number} tests"
+        options = [f"--{mark}" for mark in left_out(config)]
+        terminalreporter.write_line(
+            f"{tests} marked {' or '.join(left_out(config))} left out; {', '.join(options)} or FILE::TEST runs them."
+        )

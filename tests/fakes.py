@@ -67,7 +67,7 @@ def run(path, config=None, results=lambda unit: (0.9, 100), **changes):
 
 
 SHAPES = {"dense/kernel": (20, 30), "output/kernel": (30, 10)}
-SWEEP = ("k=0: prune.rewind_to=0it", "k=60: prune.rewind_to=60it")
+SWEEP = {"k=0": {"prune.rewind_to": "0it"}, "k=60": {"prune.rewind_to": "60it"}}
 
 
 def sweep_of(variants=SWEEP, **changes):

@@ -1,4 +1,4 @@
-"""Models of every shape: what is prunable in them is found, named once, and holds."""
+"""Models of every architecture: each prunable weight is found, has one name, and keeps its mask."""
 
 import warnings
 
@@ -19,14 +19,14 @@ TOKENS = np.array([[1, 2, 3, 0, 0, 0], [4, 5, 6, 7, 8, 9]], np.int32)
 
 
 def made_prunable(model):
-    """Without the warning about checkpoints, which test_layers_that_checkpoints_leave_out_are_named is about."""
+    """The prunable model, without the warning that test_layers_that_checkpoints_leave_out_are_named is about."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tfl.make_prunable(model)
 
 
 class Deep(keras.Model):
-    """Layers in attributes, a list, a dict, a tuple, another model, and one of them twice."""
+    """A model with layers in attributes, a list, a dict and another model, and with one layer twice."""
 
     def __init__(self):
         super().__init__()
@@ -100,7 +100,7 @@ GRAPHS = {
 
 
 @pytest.mark.parametrize("graph", always("subclassed, at any depth", among=GRAPHS))
-def test_whatever_is_prunable_is_found_once_and_holds(graph):
+def test_each_prunable_weight_is_found_once_and_stays_pruned(graph):
     build, x, expected = GRAPHS[graph]
     plain = build()
     before, trainable = plain.predict(x, verbose=0), len(plain.trainable_variables)
@@ -119,7 +119,7 @@ def test_whatever_is_prunable_is_found_once_and_holds(graph):
 
 @pytest.mark.skipif(keras_compat.LEGACY, reason="legacy Keras tracks layers in lists")
 def test_layers_that_checkpoints_leave_out_are_named_in_a_warning():
-    with pytest.warns(UserWarning, match=r"Checkpoint silently leaves out .*dense_1/bias.* …, as it does with all"):
+    with pytest.warns(UserWarning, match=r"Checkpoint silently leaves out .*dense_1/bias.* …, because it saves no layer"):
         tfl.make_prunable(deep())
 
 
@@ -134,7 +134,7 @@ def test_keras_masks_pass_through_the_wrappers(end):
     without.layers[0].set_weights(plain.layers[0].get_weights())
     expected = plain.predict(TOKENS, verbose=0)
     assert np.array_equal(tfl.make_prunable(plain).predict(TOKENS, verbose=0), expected)
-    assert not np.array_equal(without.predict(TOKENS, verbose=0)[0], expected[0])  # so the mask was worth something
+    assert not np.array_equal(without.predict(TOKENS, verbose=0)[0], expected[0])  # so the mask changes the result
 
 
 def attention_arguments(x, tokens):
@@ -173,7 +173,7 @@ def test_the_training_argument_reaches_the_layers_inside():
 
 @keras.saving.register_keras_serializable(package="tiny")
 class Pair(keras.layers.Layer):
-    """Makes one layer itself and takes the other from its config, so that a copy numbers them the other way round."""
+    """Makes one layer itself and takes the other from its config, so that a copy numbers them in the other order."""
 
     def __init__(self, head=None, **kwargs):
         super().__init__(**kwargs)
@@ -198,7 +198,7 @@ class Pair(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("after", [[], [lambda: keras.layers.Dense(6)], [lambda: keras.layers.Dense(6), Pair]])
-def test_weights_are_copied_by_structure_whatever_the_copies_are_called(after):
+def test_weights_are_copied_by_structure_whatever_the_names_of_the_copies(after):
     plain = keras.Sequential([keras.Input((6,)), Pair(), *(make() for make in after)])
     x = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
     expected = plain.predict(x, verbose=0)
@@ -220,7 +220,7 @@ def test_layers_that_are_frozen_inside_others_stay_frozen():
     assert len(tfl.make_prunable(plain).trainable_variables) == len(plain.trainable_variables) == 6
 
 
-def test_lambda_layers_may_stand_between_prunable_ones():
+def test_lambda_layers_may_be_between_prunable_ones():
     layers_ = [keras.layers.Dense(4), keras.layers.Lambda(lambda x: x * 2), keras.layers.Dense(2)]
     plain = keras.Sequential([keras.Input((3,)), *layers_])
     x = np.ones((2, 3), np.float32)

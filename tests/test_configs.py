@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+from tiers import nightly
 
 from tf_lottery import data, models
 from tf_lottery.core import schedules
-from tf_lottery.data import noise
 from tf_lottery.experiment import config as config_lib, validation
 from tf_lottery.experiment.smoke import smoke
 from tf_lottery.masking import conversion, model_masks
@@ -60,7 +60,7 @@ def loaded(name):
 
 def prunable_sizes(config):
     """How many weights of each kernel can be pruned, of the config's network on its data, and of what it excludes."""
-    shape, classes = noise.SHAPES.get(config.data.name, ((config.data.image_size,) * 2 + (3,), 1000))
+    shape, classes = data.sizes(config.data.name, config.data.image_size)
     plain = models.build(config.model.name, shape, classes)
     regexes = [schedules.parse_regex(regex) for regex in config.prune.exclude]
     sizes, every = (
@@ -80,9 +80,9 @@ def test_a_config_is_a_possible_experiment_and_its_header_has_its_command(path):
     assert config.data.name not in data.PREPARE or f"scripts/prepare_data.py {config.data.name} " in header
 
 
-@pytest.mark.parametrize("name", PAPER)
-def test_the_smoke_run_of_a_config_is_a_possible_experiment(name):
-    validation.check(smoke(loaded(name).get_config()))
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_the_smoke_run_of_a_config_is_a_possible_experiment(path):
+    validation.check(smoke(loaded(path.stem).get_config()))
 
 
 def test_every_row_of_the_paper_has_a_config():
@@ -133,10 +133,7 @@ def test_the_configs_of_one_network_differ_in_what_their_names_say():
     assert {key for key in once if once[key] != again[key]} == {"prune.levels", "prune.fraction", "prune.rewind_to"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.nightly if PAPER[name][0] in LARGE else ()) for name in PRUNABLE],
-)
+@pytest.mark.parametrize("name", [nightly(name) if PAPER[name][0] in LARGE else name for name in PRUNABLE])
 def test_what_is_never_pruned_is_there_and_leaves_the_weights_of_the_paper(name):
     config = loaded(name).get_config()
     exclude, prunable = PRUNABLE[name]

@@ -1,4 +1,4 @@
-"""Keras 3's own check of a layer, on the wrapper; on legacy Keras the same by hand."""
+"""The `Prunable` wrapper passes Keras 3's own check of a layer, and a check of the same kind on legacy Keras."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tf_lottery.keras_compat import keras
 from tf_lottery.masking.prunable import Prunable
 
 L = keras.layers
-# What is wrapped, shape of the input (of a list where the layer takes several), of the output, Keras masks
+# kind: layer, shape of the input (a list of shapes for several inputs), shape of the output, support for Keras masks
 LAYERS = {
     "Dense": (lambda: L.Dense(3), (2, 4), (2, 3), True),
     "Conv2D": (lambda: L.Conv2D(3, 2), (2, 4, 4, 1), (2, 3, 3, 3), False),
@@ -24,22 +24,24 @@ LAYERS = {
 @pytest.mark.skipif(keras_compat.LEGACY, reason="legacy Keras has no such check")
 @pytest.mark.filterwarnings("ignore:The NumPy module was reloaded:UserWarning")
 @pytest.mark.parametrize("kind", LAYERS)
-def test_keras_finds_the_wrapper_to_be_a_proper_layer(kind):
+def test_a_wrapper_passes_the_layer_test_of_keras(kind):
     from keras.src.testing import TestCase
 
     make, input_shape, output_shape, supports_masking = LAYERS[kind]
     TestCase().run_layer_test(
-        lambda **kwargs: Prunable(make(), **kwargs),  # each wrapper its own layer: a layer has one set of masks
+        lambda **kwargs: Prunable(
+            make(), **kwargs
+        ),  # a new layer for each wrapper, because a layer has one set of masks
         init_kwargs={},
         input_shape=input_shape,
         expected_output_shape=output_shape,
         supports_masking=supports_masking,
         custom_objects={"Block": tiny.Block},
-        run_training_check=False,  # it passes no `y`; training is what test_layer_kinds is about
+        run_training_check=False,  # it passes no `y`; test_layer_kinds trains
     )
 
 
-# MultiHeadAttention takes several arguments, Keras 3's check can give only one: so by hand, on both.
+# MultiHeadAttention takes several arguments, and Keras 3's check can pass only one.
 BY_HAND = {
     **LAYERS,
     "MultiHeadAttention": (lambda: L.MultiHeadAttention(2, 2), [(2, 3, 4), (2, 5, 6)], (2, 3, 4), True),
@@ -47,7 +49,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("kind", BY_HAND)
-def test_a_wrapper_is_a_proper_layer(kind):
+def test_a_wrapper_behaves_as_a_layer(kind):
     make, shapes, output_shape, supports_masking = BY_HAND[kind]
     shapes = shapes if isinstance(shapes, list) else [shapes]
     x = [np.arange(np.prod(shape), dtype=np.float32).reshape(shape) % 5 for shape in shapes]

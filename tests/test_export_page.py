@@ -1,4 +1,4 @@
-"""What docs/export.md shows, runs."""
+"""The example of docs/export.md runs."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/export.md").read_text()
 
 
-def test_the_example_exports_a_model_in_every_form(tmp_path, monkeypatch):
+def test_the_example_exports_a_model_in_every_format(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     code = code.replace("import keras\n", "import tf_keras as keras\n") if keras_compat.LEGACY else code

@@ -1,4 +1,4 @@
-"""Every write and every removal can be killed, by name; and nothing is written or removed in any other place."""
+"""Every write and every removal has failpoints, and only files.py writes and removes files."""
 
 import ast
 import os
@@ -19,24 +19,27 @@ from tf_lottery.masking import ticket
 ROOT = Path(tf_lottery.__file__).parent
 FILES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
 
-# Places that name what they write by its file: with all that it can be, which a run below shows.
+# Places that compute their site, with all sites that they use; a test below compares these with a run.
 COMPUTED = {
     ("experiment/storage.py", "name.partition('.')[0]"): {"ticket", "optimizer", "history", "line", "metrics"},
     ("experiment/generations.py", "name"): {"config", "environment"},
 }
-# What changes files, or looks as if it did, outside files.py; and why it may.
+# Calls outside files.py that change files, or look as if they did, and why they are allowed.
 ALLOWED = {
-    ("experiment/locks.py", "path.parent.mkdir"): "a lock file is no result: who holds it counts, not what is in it",
+    ("experiment/locks.py", "path.parent.mkdir"): "a lock file is not a result: its content does not matter",
     ("experiment/locks.py", "path.open"): "the same",
     ("experiment/locks.py", "file.truncate"): "the same",
-    ("quiet.py", "os.open"): "/dev/null, for what TensorFlow says as it starts",
-    ("report/figures/look.py", "draw().savefig"): "into memory",
-    ("callbacks/lottery_ticket.py", "self._store.open"): "is no file",
-    ("callbacks/density_summaries.py", "tf.summary.create_file_writer"): "TensorBoard's own log, which nothing reads",
-    ("export/single_file.py", "tempfile.TemporaryDirectory"): "what Keras saves only to a path, on its way",
-    ("export/single_file.py", "model.save"): "into the folder above",
-    ("export/report.py", "tempfile.TemporaryDirectory"): "forms of a model, to be measured",
-    ("export/report.py", "tarfile.open"): "into memory",
+    ("quiet.py", "os.open"): "/dev/null, for the messages of TensorFlow",
+    ("report/figures/style.py", "draw().savefig"): "into memory",
+    ("callbacks/lottery_ticket.py", "self._store.open"): "not a file",
+    (
+        "callbacks/density_summaries.py",
+        "tf.summary.create_file_writer",
+    ): "TensorBoard's own log, which this package does not read",
+    ("export/run_exports.py", "tempfile.TemporaryDirectory"): "a temporary file, because Keras saves only to a path",
+    ("export/run_exports.py", "model.save"): "into the folder above",
+    ("export/comparison.py", "tempfile.TemporaryDirectory"): "exports of a model, to be measured",
+    ("export/comparison.py", "tarfile.open"): "into memory",
     ("data/debian.py", "tempfile.TemporaryDirectory"): "archives to prepare a dataset from, checked by their checksums",
     ("data/debian.py", "manual_dir.mkdir"): "the same",
     ("data/debian.py", "temporary.write_bytes"): "the same",
@@ -56,7 +59,7 @@ def calls(tree):
 
 
 def changes_files(call):
-    """Whether a call changes files, or may."""
+    """Whether a call changes files, or may change them."""
     if isinstance(call.func, ast.Name):
         return call.func.id == "open" and opens_for_writing(call.args[1:2], call.keywords)
     if not isinstance(call.func, ast.Attribute):
@@ -83,7 +86,7 @@ def opens_for_writing(mode, keywords):
 
 
 def sites(tree, function):
-    """What calls of a function of `files` give as their site: a text, or the source of another expression."""
+    """The sites in calls of a function of `files`: (text, True), or (source of an expression, False)."""
     place = {"write": 2, "remove": 1, "folder": 1}[function]
     for call in calls(tree):
         if ast.unparse(call.func) == f"files.{function}":
@@ -99,21 +102,21 @@ def all_sites(function):
     return found
 
 
-def test_every_write_and_every_removal_has_its_name_in_the_registry_and_none_is_idle():
+def test_the_registry_has_the_site_of_every_write_and_removal_and_no_other():
     assert all_sites("write") == set(failpoints.WRITTEN)
     assert all_sites("remove") == set(failpoints.REMOVED)
     assert all_sites("folder") == set(failpoints.FILLED)
     assert len(set(failpoints.names())) == len(failpoints.names()) == 6 * 16 + 2 * 3 + 7
 
 
-def test_what_names_its_site_by_the_file_gives_just_the_names_of_the_registry(tmp_path, monkeypatch):
+def test_computed_sites_are_those_of_the_registry(tmp_path, monkeypatch):
     reached = set()
     monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.add(f"{site}: {moment}"))
     config = fakes.experiment(replicates=1, controls=("random_mask", "reinit"))
     line = [{"share": 0.0, "test_error": 0.1, "test_loss": 0.2}]
     run = fakes.run(tmp_path / "run", config, optimizer={"rewind": {"0000": np.zeros(1)}}, line=line)
     for step in (100, 200, 300):
-        run.save_state(Unit(1, 3), step, fakes.TICKET)
+        run.save_checkpoint(Unit(1, 3), step, fakes.TICKET)
     run.folder(Unit(1, 3)).joinpath(".ticket.tfl.tmp").touch()
     run.tidy(Unit(1, 3))
     run.write_report(lambda: {"index.html": b""})
@@ -123,7 +126,7 @@ def test_what_names_its_site_by_the_file_gives_just_the_names_of_the_registry(tm
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_are_changed_in_one_place(name):
+def test_files_are_changed_in_one_module(name):
     if name == "files.py":
         return
     for call in calls(FILES[name]):
@@ -136,7 +139,7 @@ def test_files_are_changed_in_one_place(name):
             assert not any(alias.name == "files" and alias.asname for alias in node.names), f"line {node.lineno}"
 
 
-def test_no_exception_outlives_its_reason():
+def test_every_allowed_call_exists():
     for name, source in ALLOWED:
         assert source in [ast.unparse(call.func) for call in calls(FILES[name]) if changes_files(call)], (name, source)
     for name, source in COMPUTED:
@@ -152,7 +155,7 @@ def test_no_exception_outlives_its_reason():
         *("frame.to_csv(path)", "np.save(path, array)", "array.tofile(path)", "tempfile.mkstemp()"),
     ],
 )
-def test_a_new_way_to_change_a_file_is_seen(source):
+def test_calls_that_change_files_are_recognised(source):
     assert any(map(changes_files, calls(ast.parse(source))))
 
 
@@ -163,11 +166,11 @@ def test_a_new_way_to_change_a_file_is_seen(source):
         *("dataclasses.replace(config, seed=1)", "frame.rename(columns=names)", "frame.to_csv(index=False)"),
     ],
 )
-def test_reading_is_free(source):
+def test_calls_that_read_files_are_allowed(source):
     assert not any(map(changes_files, calls(ast.parse(source))))
 
 
-def test_a_site_without_an_entry_is_seen():
+def test_literal_and_computed_sites_are_told_apart():
     assert list(sites(ast.parse("files.write(path, content, 'new')"), "write")) == [("new", True)]
     assert list(sites(ast.parse("files.remove(path, site=name)"), "remove")) == [("name", False)]
 
@@ -195,14 +198,14 @@ FILLS = (
 
 
 def written(path, failpoint, code=WRITES):
-    """How one of the processes above ended, and what it said it had done."""
+    """The exit status of one of the processes above, and what it printed."""
     environment = os.environ | {failpoints.VARIABLE: failpoint}
     done = subprocess.run([sys.executable, "-c", code, path], env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout.split()
 
 
 @pytest.mark.parametrize("moment", failpoints.WRITING)
-def test_a_process_dies_where_it_is_told_to_and_leaves_the_file_whole(tmp_path, moment):
+def test_a_process_is_killed_at_the_failpoint_and_leaves_the_file_whole(tmp_path, moment):
     path = tmp_path / "file"
     assert written(path, f"report: {moment} 2") == (-signal.SIGKILL, ["first"])
     assert path.read_bytes() == (b"second" if moment in ("renamed", "done") else b"first")
@@ -210,7 +213,7 @@ def test_a_process_dies_where_it_is_told_to_and_leaves_the_file_whole(tmp_path, 
 
 
 @pytest.mark.parametrize("moment", failpoints.FILLING)
-def test_a_process_dies_where_it_is_told_to_and_leaves_the_folder_whole(tmp_path, moment):
+def test_a_process_is_killed_at_the_failpoint_and_leaves_the_folder_whole(tmp_path, moment):
     path, times = tmp_path / "folder", "" if moment == "put aside" else " 2"
     assert written(path, f"saved model: {moment}{times}", FILLS) == (-signal.SIGKILL, ["first"])
     left = tmp_path / ".folder.old.tmp" if moment == "put aside" else path
@@ -231,16 +234,16 @@ def test_a_process_dies_where_it_is_told_to_and_leaves_the_folder_whole(tmp_path
         ("leftover: done", ["first", "second", "third"]),
     ],
 )
-def test_a_process_dies_at_the_first_time_or_the_one_it_is_told(tmp_path, failpoint, done):
+def test_a_process_is_killed_at_the_first_time_or_the_given_one(tmp_path, failpoint, done):
     assert written(tmp_path / "file", failpoint) == (-signal.SIGKILL, done)
     assert (tmp_path / "file").exists() == (failpoint not in ("report: begins", "report: begins 1", "leftover: done"))
 
 
 @pytest.mark.parametrize("failpoint", ["", "report: begins 4", "manifest: begins"])
-def test_a_process_that_is_told_nothing_or_something_else_lives(tmp_path, failpoint):
+def test_a_process_without_a_failpoint_or_with_one_that_it_does_not_pass_survives(tmp_path, failpoint):
     assert written(tmp_path / "file", failpoint) == (0, ["first", "second", "third", "removed"])
 
 
 @pytest.mark.parametrize("failpoint", ["report", "reprot: begins", "report: begin 2"])
-def test_a_failpoint_that_is_none_is_refused(tmp_path, failpoint):
+def test_an_unknown_failpoint_is_refused(tmp_path, failpoint):
     assert written(tmp_path / "file", failpoint) == (1, [])

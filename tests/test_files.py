@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens to the process or the disk."""
+"""Files exist whole or not at all, whatever happens to process and disk; JSON with a checksum hides no change."""
 
 import errno
 import hashlib
@@ -22,7 +22,7 @@ SITE = "report"
 
 
 class Killed(BaseException):
-    """In the place of a SIGKILL: nothing may catch it and clean up."""
+    """Stands in for SIGKILL: a BaseException that nothing may catch to clean up."""
 
 
 def die_at(monkeypatch, wanted):
@@ -49,7 +49,7 @@ def test_any_content_comes_back(tmp_path, content):
     assert files.read(tmp_path / "file", len(content)) == content
 
 
-def test_a_write_passes_its_moments_in_order(tmp_path, monkeypatch):
+def test_a_write_passes_its_failpoints_in_order(tmp_path, monkeypatch):
     reached = []
     monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.append((site, moment)))
     files.write(tmp_path / "file", NEW, SITE)
@@ -58,7 +58,9 @@ def test_a_write_passes_its_moments_in_order(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("moment", failpoints.WRITING)
 @pytest.mark.parametrize("old", [None, OLD])
-def test_whoever_dies_at_any_moment_of_a_write_leaves_the_old_file_or_the_new_one(tmp_path, monkeypatch, moment, old):
+def test_a_process_killed_at_any_moment_of_a_write_leaves_the_old_file_or_the_new_one(
+    tmp_path, monkeypatch, moment, old
+):
     path = tmp_path / "file"
     if old:
         path.write_bytes(old)
@@ -83,7 +85,7 @@ def test_a_write_replaces_what_a_killed_one_left_behind(tmp_path, monkeypatch):
     assert names(tmp_path) == ["file"]
 
 
-def test_the_bytes_are_safe_before_the_rename_and_the_rename_before_the_end(tmp_path, monkeypatch):
+def test_the_bytes_are_synced_before_the_rename_and_the_rename_before_the_end(tmp_path, monkeypatch):
     done = []
     monkeypatch.setattr(failpoints, "reach", lambda site, moment: done.append(moment))
     sync, replace = os.fsync, os.replace
@@ -103,7 +105,7 @@ def _no_space(*_):
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_write_that_fails_leaves_the_old_file_and_gives_the_disk_its_space_back(tmp_path, monkeypatch, step):
+def test_a_write_that_fails_leaves_the_old_file_and_frees_the_disk(tmp_path, monkeypatch, step):
     (tmp_path / "file").write_bytes(OLD)
     monkeypatch.setattr(os, step, _no_space)
     with pytest.raises(RunError, match=r"file cannot be written: No space left on device"):
@@ -112,8 +114,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_gives_the_disk_its_space_bac
     assert names(tmp_path) == ["file"]
 
 
-def test_a_disk_that_is_full_half_way_leaves_the_old_file_and_gets_its_space_back(tmp_path):
-    # A limit on the size of files stands in for the disk: the system itself refuses to write on.
+def test_a_disk_that_fills_up_leaves_the_old_file_and_is_freed(tmp_path):
+    # A limit on the size of files stands in for the disk: the system itself refuses further writes.
     (tmp_path / "file").write_bytes(OLD)
     code = (
         "import resource, sys; from pathlib import Path; from tf_lottery import files\n"
@@ -129,7 +131,7 @@ def test_a_disk_that_is_full_half_way_leaves_the_old_file_and_gets_its_space_bac
         assert names(tmp_path) == ["file"]
 
 
-def test_where_nothing_can_be_written_is_one_error(tmp_path):
+def test_a_path_that_cannot_be_written_is_one_error(tmp_path):
     (tmp_path / "file").write_bytes(OLD)
     with pytest.raises(RunError, match=r"file/folder/new cannot be written: Not a directory"):
         files.write(tmp_path / "file/folder/new", NEW, SITE)
@@ -142,7 +144,7 @@ def test_where_nothing_can_be_written_is_one_error(tmp_path):
     assert (tmp_path / "file").read_bytes() == OLD
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder in which nobody can write, not even root")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder in which not even root can write")
 def test_a_folder_that_is_read_only_is_one_error():
     with pytest.raises(RunError, match=r"/proc/self/file cannot be written"):
         files.write(Path("/proc/self/file"), NEW, SITE)
@@ -150,7 +152,7 @@ def test_a_folder_that_is_read_only_is_one_error():
         files.remove(Path("/proc/self/stat"), "leftover")
 
 
-def test_a_file_is_read_up_to_the_size_that_is_expected(tmp_path):
+def test_a_file_is_read_up_to_the_expected_size(tmp_path):
     (tmp_path / "file").write_bytes(OLD)
     assert files.read(tmp_path / "file", len(OLD)) == OLD
     with pytest.raises(ValueError, match=r"^it has 14 bytes, at most 13 are expected$"):
@@ -160,7 +162,7 @@ def test_a_file_is_read_up_to_the_size_that_is_expected(tmp_path):
             files.read(path, 10)
 
 
-def test_reading_takes_the_memory_of_the_file_however_large_it_may_be(tmp_path):
+def test_reading_takes_the_memory_of_the_file_whatever_the_limit(tmp_path):
     (tmp_path / "small").write_bytes(OLD)
     (tmp_path / "large").touch()
     os.truncate(tmp_path / "large", 2**34)
@@ -172,7 +174,7 @@ def test_reading_takes_the_memory_of_the_file_however_large_it_may_be(tmp_path):
     tracemalloc.stop()
 
 
-def test_a_file_is_removed_if_it_is_there(tmp_path, monkeypatch):
+def test_a_file_is_removed_if_it_exists(tmp_path, monkeypatch):
     reached = []
     monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.append((site, moment)))
     (tmp_path / "file").write_bytes(OLD)
@@ -209,7 +211,7 @@ def content_of(path):
 
 
 @pytest.mark.parametrize("old", [None, OLD])
-def test_a_folder_is_made_with_those_it_needs_in_the_place_of_an_older_one(tmp_path, old):
+def test_a_folder_is_made_with_its_parents_and_replaces_an_older_one(tmp_path, old):
     path = tmp_path / "a/b"
     if old:
         fill(path, old)
@@ -224,7 +226,7 @@ def test_a_folder_is_made_with_those_it_needs_in_the_place_of_an_older_one(tmp_p
     ("old", "moment"),
     [(old, moment) for old in (None, OLD) for moment in failpoints.FILLING if old or moment != "put aside"],
 )
-def test_whoever_dies_at_any_moment_leaves_the_old_folder_or_the_new_one(tmp_path, monkeypatch, old, moment):
+def test_a_process_killed_at_any_moment_leaves_the_old_folder_or_the_new_one(tmp_path, monkeypatch, old, moment):
     path, aside = tmp_path / "folder", tmp_path / ".folder.old.tmp"
     if old:
         fill(path, old)
@@ -253,7 +255,7 @@ def test_a_folder_that_cannot_be_filled_leaves_the_old_one_alone(tmp_path, error
     assert names(tmp_path) == ["folder"]
 
 
-def test_all_that_is_in_a_folder_is_safe_before_the_rename_and_the_rename_before_the_end(tmp_path, monkeypatch):
+def test_the_content_of_a_folder_is_synced_before_the_rename_and_the_rename_before_the_end(tmp_path, monkeypatch):
     done = []
     monkeypatch.setattr(failpoints, "reach", lambda site, moment: done.append(moment))
     sync, replace = os.fsync, os.replace
@@ -344,7 +346,7 @@ def test_every_truncation_and_every_added_byte_is_found():
     assert refused(SEALED + b"\n")
 
 
-def test_the_same_content_in_other_words_is_found():
+def test_the_same_content_in_another_form_is_found():
     whole = json.loads(SEALED)
     assert json.dumps(whole, indent=2) + "\n" == SEALED.decode()
     for other in (
@@ -360,14 +362,14 @@ def test_the_same_content_in_other_words_is_found():
     assert refused(b"\xef\xbb\xbf" + SEALED)
 
 
-def test_of_two_equal_keys_none_is_believed():
+def test_a_key_that_occurs_twice_is_refused():
     twice = SEALED.replace(b'"seed": 3', b'"seed": 4,\n  "seed": 3')
     assert json.loads(twice) == json.loads(SEALED)
     assert refused(twice)
 
 
 @pytest.mark.parametrize("content", [{"loss": float("nan")}, {"loss": float("inf")}])
-def test_what_is_no_number_cannot_be_sealed(content):
+def test_numbers_that_are_not_finite_cannot_be_sealed(content):
     with pytest.raises(ValueError, match="not JSON compliant"):
         seal(content)
 
@@ -380,7 +382,7 @@ def test_what_is_no_number_cannot_be_sealed(content):
     ],
     ids=lambda data: data[:20],
 )
-def test_what_was_never_sealed_is_one_error(data):
+def test_data_that_was_never_sealed_is_one_error(data):
     with pytest.raises(ValueError, match=r"^it has no checksum at its end$"):
         unseal(data)
     with pytest.raises(ValueError, match=r"^its checksum does not match its content$"):
@@ -388,7 +390,7 @@ def test_what_was_never_sealed_is_one_error(data):
 
 
 def forged(body):
-    """A file with a right checksum around whatever an attacker likes."""
+    """Any content with a valid checksum, as an attacker could write it."""
     checksum = hashlib.sha256(body + b"\n}\n").hexdigest()
     return body + b',\n  "sha256": "%s"\n}\n' % checksum.encode()
 
@@ -401,12 +403,12 @@ def forged(body):
     ],
     ids=lambda body: body[:20],
 )
-def test_a_forged_seal_around_what_is_no_such_content_is_one_error(body):
+def test_a_valid_checksum_of_impossible_content_is_one_error(body):
     with pytest.raises(ValueError, match=r"^it cannot be read$"):
         unseal(forged(body))
 
 
-def test_a_file_made_to_grow_when_it_is_read_takes_little_memory():
+def test_content_made_to_expand_when_it_is_read_takes_little_memory():
     # Nested deep and wide: with the spaces of its indentation it would have 300 times its size.
     body = b'{"a": ' + b"[" * 800 + b"1," * 100_000 + b"1" + b"]" * 800
     tracemalloc.start()

@@ -5,7 +5,7 @@ import pytest
 from tf_lottery import quiet
 
 
-def test_standard_error_is_silent_inside_and_only_there(capfd):
+def test_standard_error_is_silent_in_the_context_and_only_there(capfd):
     os.write(2, b"before ")
     with quiet.stderr():
         os.write(2, b"inside ")
@@ -13,7 +13,7 @@ def test_standard_error_is_silent_inside_and_only_there(capfd):
     assert capfd.readouterr().err == "before after"
 
 
-def test_an_error_inside_comes_out_and_is_heard(capfd):
+def test_an_exception_leaves_the_context_and_restores_standard_error(capfd):
     with pytest.raises(ValueError, match="reason"), quiet.stderr():
         raise ValueError("reason")
     os.write(2, b"after")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tf_lottery.experiment import open_run, stability
+from tf_lottery.experiment import open_run, run_stability
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import overlaps, page
 
@@ -35,7 +35,7 @@ def reported(request, tmp_path_factory):
         archive.extractall(path, filter="data")
     with pytest.MonkeyPatch.context() as patch:
         if not list(path.rglob("ticket.tfl")):  # of large networks: what weights are needed for is taken as it is
-            for module, name in ((stability, "stability"), (overlaps, "overlaps")):
+            for module, name in ((run_stability, "stability"), (overlaps, "overlaps")):
                 table = pd.read_csv(folder / f"{name}.csv", keep_default_na=False)
                 patch.setattr(module, "rows", lambda run, table=table: table)
         return folder, page.write(Run.load(path)).parent

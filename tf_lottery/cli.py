@@ -1,5 +1,6 @@
 """What all scripts share: flags in, answers for people or programs out, one clear line for whatever is wrong."""
 
+import ast
 import contextlib
 import difflib
 import io
@@ -9,7 +10,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,25 +22,28 @@ from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
 
 
-def run(main: Callable[..., None], *, arguments: int = 0) -> None:
-    """Parse the command line and calls `main`; a user's mistake never gives a traceback.
+def run(main: Callable[..., None], *, arguments: int = 0, required: Collection[str] = ()) -> None:
+    """Parse the command line and call `main`; a user's mistake is one line, never a traceback.
 
     Args:
-        main: Called with what is no flag.
-        arguments: How many of those there may be.
+        main: Called with the arguments that are no flags.
+        arguments: How many of those there may be. Defaults to 0.
+        required: Names of flags that must be given. Defaults to none.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 must not cost a result
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
             signal.signal(number, _interrupt)  # like Ctrl-C: unwinds, so that workers end too
-    app.run(lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv, arguments))
+    app.run(
+        lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv, arguments, required)
+    )
 
 
 def define_experiment() -> flags.FlagHolder:
     """Return the flag `--config=FILE` with its overrides `--config.prune.fraction=0.3`."""
+    config_flags.register_flag_parser_for_type(dict, _DictParser())
     holder = config_flags.DEFINE_config_file("config", None, "A file of configs/, and overrides of its fields.")
-    flags.mark_flag_as_required("config")
     _list_in_help("config")
     return holder
 
@@ -73,6 +77,18 @@ class Output:
             sys.stdout.write(json.dumps(_plain(result()), indent=2, allow_nan=False) + "\n")
         elif not self._quiet.value:
             show()
+
+
+class _DictParser(flags.ArgumentParser):
+    """The parser of a field that is a dict, such as `--config.variants="{'k=60': {'prune.rewind_to': '60it'}}"`."""
+
+    syntactic_help = "a dict, as Python writes it"
+
+    def parse(self, argument: str) -> dict[str, Any]:
+        value = ast.literal_eval(argument)
+        if not isinstance(value, dict):
+            raise ValueError(f"this is no dict: {argument}")
+        return value
 
 
 def define_plugins() -> flags.FlagHolder:
@@ -125,18 +141,18 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, os.PathLike) else value
 
 
-def _parse(argv: list[str], most_arguments: int) -> list[str]:
+def _parse(argv: list[str], most_arguments: int, required: Collection[str]) -> list[str]:
     _check_experiment(argv[1:])
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         message = str(error).strip().splitlines()[-1].rstrip(".")
-        if missing := re.search(r"Flag --(\w+) must have a value other than None", message):
-            message = f"Give --{missing[1]}=VALUE"
         raise ConfigError(f"{message}. See --help.") from error
     except Exception as error:  # whatever the config file raises comes through here
         (last,) = str(error).strip().splitlines()[-1:] or [""]
         raise ConfigError(f"The config cannot be used: {type(error).__name__}: {last}") from error
+    if missing := [name for name in required if flags.FLAGS[name].value is None]:
+        raise ConfigError(f"Give --{missing[0]}=VALUE. See --help.")
     if flags.FLAGS["verbosity"].using_default_value:
         flags.FLAGS.verbosity = logging.WARNING  # `app` would make it INFO, where TensorFlow tells of all it writes
     if len(rest) > 1 + most_arguments:

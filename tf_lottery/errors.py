@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each message says what was expected, what came, and the way out.
+"""The errors that users can meet. Each message says what was expected, what was received, and what to do.
 
 Examples:
     >>> import tf_lottery as tfl
@@ -11,7 +11,7 @@ Examples:
 
 
 class LotteryError(Exception):
-    """Base of all errors that tf_lottery raises on purpose; its message is meant for the user."""
+    """Base class of the errors that tf_lottery raises on purpose; their messages are meant for users."""
 
 
 class ConfigError(LotteryError, ValueError):
@@ -19,23 +19,23 @@ class ConfigError(LotteryError, ValueError):
 
 
 class PruningError(LotteryError, ValueError):
-    """Masks, scores or fractions do not fit each other."""
+    """Masks, scores or fractions are impossible, or do not fit each other."""
 
 
 class ExhaustedError(PruningError):
-    """Pruning can go no further: it would leave nothing of a layer, or less than it must."""
+    """Pruning cannot continue: it would remove all weights of a layer, or more than is allowed."""
 
 
 class ModelError(LotteryError, ValueError):
-    """A Keras model cannot be pruned, or does not fit the arrays given for it."""
+    """A Keras model cannot be built or pruned, or does not fit the arrays given for it."""
 
 
 class TicketError(LotteryError, ValueError):
-    """A ticket file is damaged, foreign, or does not fit."""
+    """A ticket file is damaged, is not a ticket, or does not fit the model."""
 
 
 class ExportError(LotteryError, ValueError):
-    """A model cannot be exported as asked, or what is at the target must not be replaced."""
+    """A model cannot be exported as asked, or the export would replace something else."""
 
 
 class RunError(LotteryError):
@@ -43,16 +43,16 @@ class RunError(LotteryError):
 
 
 class DamageError(RunError):
-    """A file of a run is damaged, or is not its own."""
+    """A file of a run is damaged, or belongs to another run."""
 
 
 class StoppedError(RunError):
-    """A training was told to stop; its state is kept."""
+    """A training run was told to stop; the same command resumes it."""
 
 
 class ClusterError(RunError):
-    """Another of the machines that train together is gone."""
+    """One of the machines that train together is no longer available."""
 
 
 class DataError(LotteryError):
-    """A dataset is missing or broken."""
+    """A dataset is unknown, missing or damaged."""

@@ -1,21 +1,22 @@
-"""The moments at which a test kills the process: whatever is lost then, no result may be.
+"""Failpoints: the moments at which tests kill the process, to show that no result is lost.
 
-Every write and every removal of a file passes some of them, by name. `TF_LOTTERY_FAILPOINT="manifest: half written"` in
-the environment has the process killed there, as `kill -9` would; `"manifest: half written 3"` at the third time.
+A failpoint is a site, which names what is written or removed, and a moment. Each write and each removal of a file
+passes several of them. `TF_LOTTERY_FAILPOINT="manifest: half written"` in the environment kills the process there, as
+`kill -9` does; `"manifest: half written 3"` kills it when it passes for the third time.
 """
 
 import os
 import signal
 
 VARIABLE = "TF_LOTTERY_FAILPOINT"
-WRITTEN = (  # what is written: the sites of `files.write`
+WRITTEN = (  # the sites of `files.write`
     *("config", "environment", "ticket", "optimizer", "history", "line", "timing"),
     *("metrics", "manifest", "state", "report"),
     *("ticket file", "callback settings", "callback arrays", "callback records", "exported file"),
 )
 REMOVED = ("old state", "leftover", "callback leftover")  # the sites of `files.remove`
 FILLED = ("saved model",)  # the sites of `files.folder`
-EXPORTED = ("exported file", *FILLED)  # what neither a run nor a `fit` writes
+EXPORTED = ("exported file", *FILLED)  # the sites that neither runs nor `fit` pass
 WRITING = ("begins", "half written", "not synced", "not renamed", "renamed", "done")
 REMOVING = ("begins", "done")
 FILLING = ("begins", "empty", "not synced", "not renamed", "put aside", "renamed", "done")
@@ -25,13 +26,18 @@ _armed, _left = (_armed, int(_times)) if _times.isdigit() else (f"{_armed} {_tim
 
 
 def names() -> list[str]:
-    """Return all failpoints."""
+    """Return the names of all failpoints, as "site: moment"."""
     kinds = ((WRITTEN, WRITING), (REMOVED, REMOVING), (FILLED, FILLING))
     return [f"{site}: {moment}" for sites, moments in kinds for site in sites for moment in moments]
 
 
 def reach(site: str, moment: str) -> None:
-    """Kill this process, if the environment says so."""
+    """Kill this process if this failpoint is the one that the environment names.
+
+    Args:
+        site: One of `WRITTEN`, `REMOVED` and `FILLED`.
+        moment: One of `WRITING`, `REMOVING` and `FILLING`.
+    """
     global _left
     if _armed == f"{site}: {moment}":
         _left -= 1
@@ -40,4 +46,4 @@ def reach(site: str, moment: str) -> None:
 
 
 if _armed and _armed not in names():
-    raise ValueError(f"{VARIABLE} must name a failpoint. Received: {_armed!r}")
+    raise ValueError(f"{VARIABLE} must name a failpoint, as in 'manifest: half written'. Received: {_armed!r}")

@@ -1,4 +1,9 @@
-"""Files that are there whole or not at all: the only module that writes or removes any."""
+"""Files that exist whole or not at all, and JSON that ends with its checksum.
+
+Every file that this package writes, replaces or removes goes through this module. `write`, `folder` and `remove` pass
+failpoints, at which tests kill the process. `seal` and `unseal` turn settings and records into JSON in which any change
+is noticed.
+"""
 
 import contextlib
 import hashlib
@@ -13,20 +18,23 @@ from typing import Any
 from tf_lottery import failpoints
 from tf_lottery.errors import RunError
 
+MAX_BYTES = 2**24  # of a sealed file
 _TEMPORARY = ".tmp"
 _ASIDE = f".old{_TEMPORARY}"
+_END = b"\n}\n"
+_SEAL = b',\n  "sha256": "'
 
 
 def write(path: Path, content: bytes, site: str) -> None:
-    """Write all of `content` or nothing, also when the machine goes down; makes the folders it needs.
+    """Write all of a file or nothing, even if the machine loses power, and make the folders it needs.
 
     Args:
-        path: Where to.
-        content: What.
-        site: What is written, one of `failpoints.WRITTEN`.
+        path: Path of the file. An older file is replaced.
+        content: The whole content of the file.
+        site: Name of this write, one of `failpoints.WRITTEN`.
 
     Raises:
-        RunError: `path` cannot be written; what was there before still is, or `content` is there whole.
+        RunError: `path` cannot be written. It then holds the old content or all of the new content.
     """
     temporary = path.with_name(f".{path.name}{_TEMPORARY}")
     failpoints.reach(site, "begins")
@@ -45,27 +53,27 @@ def write(path: Path, content: bytes, site: str) -> None:
         failpoints.reach(site, "renamed")
         _sync(path.parent)
     except OSError as error:
-        _give_up(temporary)
+        _discard(temporary)
         raise RunError(f"{path} cannot be written: {error.strerror}") from error
     failpoints.reach(site, "done")
 
 
 @contextlib.contextmanager
 def folder(path: Path, site: str) -> Iterator[Path]:
-    """Make a folder that is there whole or not at all, in the place of an older one if there is one.
+    """Make a folder that exists whole or not at all, and that replaces an older one.
 
-    Whoever is killed leaves the old one or the new one; but for the moment between two renames, when the old one lies
-    beside as `.name.old.tmp`: the next call for the same path begins by putting it back.
+    A killed process leaves the old folder or the new one, except between two renames: then `path` is missing, and the
+    old folder is beside it as `.name.old.tmp`. The next call for the same path begins by putting it back.
 
     Args:
-        path: Where to. The folders around it are made.
-        site: What is made, one of `failpoints.FILLED`.
+        path: Path of the folder. Its parent folders are made.
+        site: Name of this folder, one of `failpoints.FILLED`.
 
     Yields:
-        An empty folder beside, to be filled; it takes its place when the block ends, unless by an error.
+        An empty folder beside `path`, to be filled. It is renamed to `path` when the block ends without an error.
 
     Raises:
-        RunError: `path` cannot be written; what was there before still is, or the new one is there whole.
+        RunError: `path` cannot be written. It then holds the old folder or all of the new one.
     """
     temporary, aside = (path.with_name(f".{path.name}{suffix}") for suffix in (_TEMPORARY, _ASIDE))
     failpoints.reach(site, "begins")
@@ -81,7 +89,7 @@ def folder(path: Path, site: str) -> Iterator[Path]:
         _exchange(path, temporary, aside, site)
         failpoints.reach(site, "renamed")
         _sync(path.parent)
-        shutil.rmtree(aside, ignore_errors=True)  # the new one is there; the next call tries again
+        shutil.rmtree(aside, ignore_errors=True)  # if this fails, the next call tries again
     except (Exception, KeyboardInterrupt) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError):
@@ -91,7 +99,7 @@ def folder(path: Path, site: str) -> Iterator[Path]:
 
 
 def _recover(path: Path, temporary: Path, aside: Path) -> None:
-    """Take up where a killed `folder` has stopped."""
+    """Restore the old folder after a killed call of `folder`, and remove what that call left behind."""
     if aside.exists() and not path.exists():
         os.replace(aside, path)
     for leftover in (temporary, aside):
@@ -100,7 +108,7 @@ def _recover(path: Path, temporary: Path, aside: Path) -> None:
 
 
 def _exchange(path: Path, new: Path, aside: Path, site: str) -> None:
-    """Rename `new` to `path`, and what is at `path` to `aside`."""
+    """Rename `path`, if it exists, to `aside`, and `new` to `path`."""
     if not path.exists():
         os.replace(new, path)
         return
@@ -116,25 +124,29 @@ def _exchange(path: Path, new: Path, aside: Path, site: str) -> None:
 def read(path: Path, max_bytes: int) -> bytes:
     """Return the content of a file.
 
+    Args:
+        path: Path of the file.
+        max_bytes: The largest size that is read.
+
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is larger than `max_bytes`, which is found out before it is read.
+        OSError: the file cannot be read.
+        ValueError: the file is larger than `max_bytes`; its size is checked before it is read.
     """
     with path.open("rb") as file:
         if (size := os.fstat(file.fileno()).st_size) > max_bytes:
             raise ValueError(f"it has {size} bytes, at most {max_bytes} are expected")
-        return file.read(size)  # not `max_bytes`: Python makes room for all that it is asked for
+        return file.read(size)  # not `max_bytes`, because Python allocates as much as it is asked for
 
 
 def remove(path: Path, site: str) -> None:
-    """Remove a file, if it is there.
+    """Remove a file, if it exists.
 
     Args:
-        path: Which.
-        site: What is removed, one of `failpoints.REMOVED`.
+        path: Path of the file.
+        site: Name of this removal, one of `failpoints.REMOVED`.
 
     Raises:
-        RunError: it cannot be removed.
+        RunError: the file cannot be removed.
     """
     failpoints.reach(site, "begins")
     try:
@@ -145,12 +157,12 @@ def remove(path: Path, site: str) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Return whether `path` is what a killed `write` or `folder` has left behind."""
+    """Return whether a killed `write` or `folder` has left this path behind, judging by its name."""
     return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
 
 
 def _sync(path: Path) -> None:
-    """Make what is written to a file, or renamed in a folder, last."""
+    """Flush a file, or the renames in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -158,31 +170,32 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _give_up(temporary: Path) -> None:
-    """Give a full disk its space back."""
-    with contextlib.suppress(OSError):  # the write's own error tells more
+def _discard(temporary: Path) -> None:
+    """Remove a temporary file, which frees the space of a full disk."""
+    with contextlib.suppress(OSError):  # the error of the write tells more
         temporary.unlink(missing_ok=True)
 
 
-MAX_BYTES = 2**24
-_END = b"\n}\n"
-_SEAL = b',\n  "sha256": "'
-
-
 def seal(content: Mapping[str, Any]) -> bytes:
-    """Return the text of a sealed file; the same content always gives the same bytes.
+    """Return content as JSON with its checksum at the end; the same content always gives the same bytes.
 
     Args:
-        content: What JSON can hold, finite numbers only; not empty, and without a `"sha256"` of its own.
+        content: JSON values with finite numbers only, as from `finite`; not empty, and without a key `"sha256"`.
+
+    Raises:
+        ValueError: a number is not finite.
     """
     return _sealed((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """Return the content of a sealed file. Nothing of it is interpreted before its checksum has been found to match.
+    """Return the content of sealed JSON, without its checksum. It is parsed only after the checksum has been verified.
+
+    Args:
+        data: What `seal` returned.
 
     Raises:
-        ValueError: it is not what `seal` wrote, to the last byte.
+        ValueError: the data differs from what `seal` returned; the message, which begins with "it", says how.
 
     >>> unseal(seal({"level": 3}))
     {'level': 3}
@@ -199,7 +212,10 @@ def unseal(data: bytes) -> dict[str, Any]:
 
 
 def finite(content: Any) -> Any:
-    """What strict JSON can hold, which knows no NaN: what is not a finite number becomes null.
+    """Replace numbers that are not finite by None, for strict JSON, which has no NaN; tuples become lists.
+
+    Args:
+        content: JSON values, nested to any depth.
 
     >>> finite({"loss": float("nan"), "steps": (1, 2)})
     {'loss': None, 'steps': [1, 2]}
@@ -212,8 +228,9 @@ def finite(content: Any) -> Any:
 
 
 def _sealed(text: bytes) -> bytes:
+    """Insert the checksum of a JSON text before its last line."""
     return text.removesuffix(_END) + _SEAL + hashlib.sha256(text).hexdigest().encode() + b'"' + _END
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")

@@ -1,4 +1,4 @@
-"""What TensorFlow says that no user needs."""
+"""Silence for the messages of TensorFlow that no user needs."""
 
 import contextlib
 import os
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def stderr() -> Iterator[None]:
-    """Drop what this process, C++ code included, writes to its standard error.
+    """Discard what this process, C++ code included, writes to its standard error in this context.
 
-    TensorFlow reports on every missing accelerator as it starts, whatever its log level says, and its converters on
+    TensorFlow reports each missing accelerator when it starts, whatever its log level is, and its converters report
     what they do.
     """
     before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -164,7 +164,7 @@ def verdicts(tickets):
     return pd.DataFrame(counts).drop(index=0)
 
 
-print("replicates:", tickets.replicate.nunique())
+print({'replicates': {}}, tickets.replicate.nunique())
 print(verdicts(tickets))
 
 # %% [markdown]

@@ -140,7 +140,7 @@ print("the same bytes as with two jobs:", same_bytes("runs/shared", "runs/jobs")
 # %%
 RESUMED = ("--jobs=1", f"--checkpoint_every={CHECKPOINT_EVERY}")
 process = start("runs/killed", *RESUMED)
-while not list(Path("runs/killed").glob("replicate_*/level_01/state_*")) and process.poll() is None:
+while not list(Path("runs/killed").glob("replicate_*/level_01/checkpoint_*")) and process.poll() is None:
     time.sleep(0.01)
 process.send_signal(signal.SIGKILL)
 process.communicate()

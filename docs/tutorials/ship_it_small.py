@@ -220,21 +220,21 @@ tfl.export.tflite(model, "ticket.tflite")
 print(f"ticket.tflite {size('ticket.tflite'):>9,} bytes")
 
 # %% [markdown]
-# ## All forms side by side
+# ## All formats side by side
 #
-# `tfl.export.compare` writes each form to a temporary folder, loads it again, and takes its time. "dense" is the
+# `tfl.export.compare` writes each format to a temporary folder, loads it again, and takes its time. "dense" is the
 # SavedModel that Keras would write of the network with its zeros; "dense, gzip" is that, compressed. `share` is the
 # size compared to "dense", `latency` the time for so many images at once.
 
 # %%
 table = tfl.export.compare(model, batch_sizes=[1, 64], rounds=ROUNDS)
 shown = table.assign(**{f"ms for {n}": (1000 * table[f"latency_{n}"]).round(2) for n in (1, 64)}).round({"share": 2})
-print(shown[["form", "bytes", "share", "ms for 1", "ms for 64"]].to_string(index=False))
+print(shown[["format", "bytes", "share", "ms for 1", "ms for 64"]].to_string(index=False))
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained", sharey=True)
-axes[0].barh(table["form"], table["bytes"] / 1000)
+axes[0].barh(table["format"], table["bytes"] / 1000)
 axes[0].set(xlabel="kilobytes", title="Size")
-axes[1].barh(table["form"], 1000 * table["latency_64"], color="tab:orange")
+axes[1].barh(table["format"], 1000 * table["latency_64"], color="tab:orange")
 axes[1].set(xlabel="milliseconds for 64 images", title="Time")
 axes[0].invert_yaxis()
 plt.show()
@@ -262,4 +262,4 @@ plt.show()
 #
 # [Tickets outside of tf_lottery](../export.md) has the figures for larger networks, where the graph is a smaller part,
 # and what to trust. A network that was found by `scripts/find_tickets.py` is exported by `scripts/export.py`, in all
-# these forms.
+# these formats.

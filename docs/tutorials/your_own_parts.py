@@ -175,7 +175,7 @@ print(tickets.to_frame().round(3).to_string(index=False))
 # |---|---|---|
 # | criterion | `tfl.criteria.CRITERIA` | the last lines of `core/criteria.py` |
 # | data source | `tfl.data.SOURCES` | `data/__init__.py` |
-# | its shape and classes, for `--smoke` | `noise.SHAPES` | `data/noise.py` |
+# | its shape and classes, for `--smoke` | `tfl.data.SHAPES` | `data/dataset.py` |
 # | network | `names.MODELS` | `models/names.py`, and an example in `EXAMPLES` there |
 #
 # The entry of a network is a pattern for whole names, and where the network is built, as "module.function", the module
@@ -186,7 +186,7 @@ print(tickets.to_frame().round(3).to_string(index=False))
 ENTRIES = """
 tfl.criteria.CRITERIA["same_sign"] = same_sign
 tfl.data.SOURCES["rings"] = rings
-noise.SHAPES["rings"] = ((2,), 3)
+tfl.data.SHAPES["rings"] = ((2,), 3)
 names.MODELS[r"mlp_(?P<width>[1-9]\\d*)"] = mlp
 """
 
@@ -200,7 +200,7 @@ HEADER = '''"""A criterion, a data source and a network; importing this file ent
 import numpy as np
 
 import tf_lottery as tfl
-from tf_lottery.data import Dataset, Split, noise
+from tf_lottery.data import Dataset, Split
 from tf_lottery.keras_compat import keras
 from tf_lottery.models import names
 
@@ -251,11 +251,11 @@ CONFIG = Experiment(
     train=Train(learning_rate=0.005, steps="{STEPS}", evaluate_every="20it"),
     prune=Prune(levels={LEVELS}, fraction=0.3, rewind_to="10it"),
     controls=(),
-    variants=(
-        "same sign: prune.criterion=same_sign",
-        "magnitude: prune.criterion=magnitude",
-        "random: prune.criterion=random",
-    ),
+    variants={{
+        "same sign": {{"prune.criterion": "same_sign"}},
+        "magnitude": {{"prune.criterion": "magnitude"}},
+        "random": {{"prune.criterion": "random"}},
+    }},
 )
 
 if __name__ == "__main__":

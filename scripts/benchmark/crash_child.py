@@ -17,7 +17,7 @@ from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stabili
 from tf_lottery.experiment.find_tickets import find_tickets
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.experiment.watcher import Watcher
+from tf_lottery.experiment.workers import Watcher
 from tf_lottery.masking.ticket import Ticket, save_ticket
 from tf_lottery.report import page
 
@@ -29,7 +29,10 @@ EXPERIMENT = Experiment(
     train=Train("sgd", 0.05, momentum=0.9, batch_size=8, steps="30it", evaluate_every="6it"),
     prune=Prune(levels=2, fraction=0.3, rewind_to="10it"),
     stability=Stability(levels=(1,), shuffle_seeds=1, points=3),
-    variants=("k=10:", "k=20: prune.rewind_to=20it; stability.levels=(); controls=()"),  # of one dense network
+    variants={
+        "k=10": {},
+        "k=20": {"prune.rewind_to": "20it", "stability.levels": (), "controls": ()},
+    },  # of one dense network
 )
 
 

@@ -93,5 +93,5 @@ def _finished(directory: Path) -> dict[Path, tuple[int, int]]:
 
 def _under_way(directory: Path) -> set[str]:
     """Return the folders of trainings that have a state to go on from."""
-    folders = {path.parent for path in directory.rglob("state_*") if _STATE.fullmatch(path.name)}
+    folders = {path.parent for path in directory.rglob("checkpoint_*") if _STATE.fullmatch(path.name)}
     return {str(folder) for folder in folders if not (folder / "manifest.json").exists()}

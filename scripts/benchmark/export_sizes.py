@@ -1,9 +1,9 @@
-"""How large the paper's networks are as sparse SavedModels: python scripts/benchmark/export_sizes.py
+"""Measures how large the papers' networks are as sparse SavedModels: python scripts/benchmark/export_sizes.py
 
-Networks with random weights and masks; bytes of a whole directory, as loaded by TensorFlow alone. Claimed, at any
-density: at most 1.05 times the bound, and 20 KB, and 4 KB for each layer. The bound is what n pruned weights hold of
-which a share d is kept, n (32 d + H(d)) bits with H the binary entropy, and all other variables as they are
-(tests/export/test_saved_model.py checks it). docs/export.md has the table that this prints.
+The networks have random weights and masks; a size is that of the whole directory. The claim, at any density: at most
+1.05 times the bound, plus 20 KB, plus 4 KB for each layer. The bound is n (32 d + H(d)) bits for n prunable weights of
+which a share d is kept, with H the binary entropy, and all other variables as they are
+(tests/export/test_sparse_saved_model.py checks it). docs/export.md has the table that this prints.
 """
 
 import os
@@ -18,7 +18,7 @@ from absl import flags
 from tf_lottery import cli, quiet
 from tf_lottery.report import terminal
 
-_DENSITIES = flags.DEFINE_list("densities", ["0.1"], "Shares of the prunable weights that are kept.")
+_DENSITIES = flags.DEFINE_list("densities", ["0.1"], "The shares of the prunable weights to keep.")
 NETWORKS = {
     "lenet_300_100": ((28, 28, 1), 10),
     "resnet_20": ((32, 32, 3), 10),

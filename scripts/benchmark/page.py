@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from tf_lottery import cli
-from tf_lottery.report import markdown
-from tf_lottery.report.figures import look
+from tf_lottery.report import markup
+from tf_lottery.report.figures import style
 
 _FOLDER = flags.DEFINE_string("folder", "docs/benchmarks", "With the CSV files; the page is written beside it.")
 
@@ -149,7 +149,7 @@ TRIED = """
 def main() -> None:
     folder = Path(_FOLDER.value)
     frames = read(folder)
-    (folder / "goals.png").write_bytes(look.png(lambda: draw(goals(frames))))
+    (folder / "goals.png").write_bytes(style.png(lambda: draw(goals(frames))))
     folder.with_suffix(".md").write_text(document(frames, folder))
 
 
@@ -170,12 +170,12 @@ def document(frames: dict[str, pd.DataFrame], folder: Path) -> str:
         f"in `{folder.name}/`.",
         f"Measured on: {(folder / 'machine.txt').read_text().strip()}.",
         "## Goals",
-        markdown.table(said(goals(frames))),
+        markup.markdown_table(said(goals(frames))),
         f"![Each goal and what was measured]({folder.name}/goals.png)",
     ]
     for name, heading, text in SECTIONS:
         if name in frames:
-            lines += [f"## {heading}", text, markdown.table(measuring.table(frames[name]))]
+            lines += [f"## {heading}", text, markup.markdown_table(measuring.table(frames[name]))]
     lines += ["## Tried, and not kept", "Measured once, by hand, with other work beside.", TRIED]
     return "\n\n".join(line.strip() for line in lines) + "\n"
 
@@ -211,9 +211,9 @@ def draw(rows: pd.DataFrame) -> Figure:
     for place, row in enumerate(reversed(list(rows.itertuples()))):
         shares = [value / row.limit for value in (row.least, row.median, row.most)]
         least, median, most = shares if row.goal.startswith("≤") else [1 / share for share in shares]
-        style = {"color": look.BLUE if row.held else look.VERMILION}
-        axis.plot([least, most], [place, place], linewidth=1.5, **style)
-        axis.plot(median, place, marker="o" if row.held else "s", **style)
+        colour = style.BLUE if row.held else style.VERMILION
+        axis.plot([least, most], [place, place], linewidth=1.5, color=colour)
+        axis.plot(median, place, marker="o" if row.held else "s", color=colour)
     axis.axvline(1, color="black", linestyle=":")
     axis.set(xscale="log", xlabel="share of the limit: left of 1 is reached")
     axis.set_yticks(range(len(rows)), [f"{row.text}  {row.goal}" for row in reversed(list(rows.itertuples()))])

@@ -43,15 +43,15 @@ def of_config(name: str) -> list[dict[str, object]]:
     trainer = Setups(config).of("").trainer
     with tempfile.TemporaryDirectory() as folder:
         run, unit, numbers = open_run.open_run(Path(folder, "run"), config, {}), Unit(1, 1), itertools.count(1)
-        state = trainer.keep(Progress.start(2))
+        state = trainer.checkpoint(Progress.start(2))
         weights, optimizer = state.weights["weights"], state.weights["optimizer"]
         ticket = Ticket(masks_lib.ones(trainer.shapes()["masks"]), {"rewind": weights, "final": weights})
 
         def keep() -> None:
-            run.save_state(unit, next(numbers), trainer.keep(Progress.start(2)))
+            run.save_checkpoint(unit, next(numbers), trainer.checkpoint(Progress.start(2)))
 
         def go_on() -> None:
-            trainer.go_on(run.state(unit, run.steps(unit)[0], trainer.shapes()))
+            trainer.resume(run.checkpoint(unit, run.checkpoint_steps(unit)[0], trainer.shapes()))
 
         def store() -> None:
             run.save(
@@ -66,7 +66,7 @@ def of_config(name: str) -> list[dict[str, object]]:
         seconds = measuring.in_turn(
             {"keep a state": keep, "go on from it": go_on, "store a training": store}, _ROUNDS.value
         )
-        kept = run.state_path(unit, run.steps(unit)[0]).stat().st_size
+        kept = run.checkpoint_path(unit, run.checkpoint_steps(unit)[0]).stat().st_size
         a_training = next(run.path.rglob("ticket.tfl")).parent
         stored = sum(path.stat().st_size for path in a_training.iterdir())
     every = 100 / EVERY_TEN_MINUTES.seconds

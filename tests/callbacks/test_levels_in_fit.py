@@ -111,7 +111,7 @@ def test_callbacks_for_one_training_in_the_outer_list_get_one_warning(name):
     arguments = [lambda epoch: 0.1] if name == "LearningRateScheduler" else []
     others = [getattr(keras.callbacks, name)(*arguments)]
     with pytest.warns(UserWarning, match=rf"{name} in `fit` acts on all levels as if they were one") as caught:
-        fits.found(levels=1, epochs_per_level=1, others=others, settings=fits.VALIDATED)
+        fits.found(levels=1, epochs_per_level=1, others=others, fit_settings=fits.VALIDATED)
     assert len([warning for warning in caught if warning.category is UserWarning]) == 1
 
 
@@ -139,7 +139,9 @@ def test_the_length_of_an_epoch_may_show_itself_in_training(rewind_to):
 @pytest.mark.parametrize("steps_per_execution", [slow(2), 4, slow(8)])
 def test_executions_of_several_steps_give_the_same_levels(steps_per_execution):
     one, many = (
-        fits.found(made=fits.model(seed=1, steps_per_execution=number), levels=1, rewind_to=8, settings=fits.VALIDATED)
+        fits.found(
+            made=fits.model(seed=1, steps_per_execution=number), levels=1, rewind_to=8, fit_settings=fits.VALIDATED
+        )
         for number in (1, steps_per_execution)
     )
     assert fits.same_bits(one.ticket(1).masks, many.ticket(1).masks)
@@ -178,7 +180,7 @@ def test_a_second_callback_that_prunes_is_refused(kind, inner):
 
 def test_an_initial_epoch_counts_against_the_epochs_there_are():
     with pytest.warns(UserWarning, match="ends before the last level is done: epochs=2, 4 are needed"):
-        fits.found(levels=1, settings={"initial_epoch": 2})
+        fits.found(levels=1, fit_settings={"initial_epoch": 2})
 
 
 @pytest.mark.skipif(not LEGACY, reason="Keras 3 starts over with the data, and says so itself")

@@ -14,7 +14,7 @@ from tf_lottery.masking import model_masks, state
 
 @pytest.fixture(scope="module")
 def tickets():
-    return fits.found(levels=3, fraction=0.3, rewind_to=11, settings=fits.VALIDATED)
+    return fits.found(levels=3, fraction=0.3, rewind_to=11, fit_settings=fits.VALIDATED)
 
 
 def test_fit_trains_all_levels_and_ends_by_itself():

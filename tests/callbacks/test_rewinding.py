@@ -54,7 +54,7 @@ def convolutional():
 )
 def test_law_6_with_nothing_pruned_every_level_ends_as_the_dense_one(optimizer, rewind_to):
     made = fits.model(convolutional, OPTIMIZERS[optimizer]())
-    tickets = fits.found(made=made, fraction=0.0, rewind_to=rewind_to, settings={"data": fits.ONE_BATCH})
+    tickets = fits.found(made=made, fraction=0.0, rewind_to=rewind_to, fit_settings={"data": fits.ONE_BATCH})
     assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(1).weights["final"])
     assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(2).weights["final"])
 
@@ -65,7 +65,7 @@ def test_law_6_holds_under_mixed_precision_and_its_loss_scale():
         made = fits.model(convolutional)
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    tickets = fits.found(made=made, fraction=0.0, rewind_to=3, settings={"data": fits.ONE_BATCH})
+    tickets = fits.found(made=made, fraction=0.0, rewind_to=3, fit_settings={"data": fits.ONE_BATCH})
     assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(2).weights["final"])
 
 

@@ -49,7 +49,7 @@ def test_an_impossible_argument_is_refused_with_the_way_out(arguments, error, me
 @pytest.mark.parametrize("rates", [{"^dense_1/": 0.1}, {re.compile("^dense_1/"): "0.1"}, ["^dense_1/=0.1"]])
 def test_rates_may_be_written_in_three_ways(rates):
     settings = LotteryTicket(1, epochs_per_level=1, scope="layerwise", rates=rates).settings
-    share = settings.schedule({"dense/kernel": ONES, "dense_1/kernel": ONES})(1)
+    share = settings.transition({"dense/kernel": ONES, "dense_1/kernel": ONES}).fraction_at(1)
     assert share == {"dense/kernel": Fraction(1, 5), "dense_1/kernel": Fraction(1, 10)}
 
 

@@ -18,7 +18,7 @@ def test_masks_of_ones_keep_everything():
 
 
 def test_masks_without_names_are_refused():
-    with pytest.raises(PruningError, match=r"Masks are arrays of 0 and 1 by weight name. Received: list"):
+    with pytest.raises(PruningError, match=r"Masks must be arrays of 0 and 1 by weight name. Received: list"):
         masks.validate([np.ones(2)], like={"w": np.ones(2)})
 
 

@@ -179,7 +179,7 @@ def test_scores_of_two_precisions_are_compared_in_the_higher_one():
 
 
 @given(weights, st.lists(fractions, max_size=5), st.sampled_from(pruning.SCOPES))
-def test_law_1_and_2_counts_follow_the_recursion_and_masks_nest(scores, levels, scope):
+def test_exact_counts_and_nested_masks_at_every_level(scores, levels, scope):
     current = {name: np.ones(score.shape, bool) for name, score in scores.items()}
     kept = (
         {name: score.size for name, score in scores.items()} if scope == "layerwise" else {"all": masks.kept(current)}
@@ -276,3 +276,18 @@ def test_a_layer_is_never_left_empty():
 def test_an_unknown_criterion_lists_the_known_ones():
     with pytest.raises(PruningError, match=r"must be one of magnitude, small_final, .*, or a function"):
         criterion_named("l1")
+
+
+def test_weights_that_are_pruned_stay_so_whatever_their_score_where_a_sample_finds_the_cut(monkeypatch):
+    monkeypatch.setattr(pruning, "_SAMPLE", 1000)
+    score, mask = np.random.default_rng(0).normal(size=30_000), np.ones(30_000, bool)
+    score[:20], mask[:20] = 100.0, False  # few: if they came back, the counts would not give it away
+    remove = pruning.number_to_remove(29_980, 0.5)
+    assert pruning._bracket({"w": score}, {"w": mask}, remove) is not None
+    assert np.array_equal(pruning.prune({"w": score}, {"w": mask}, 0.5)["w"], by_stable_sort(score, mask, 0.5))
+
+
+def test_the_last_level_counts_when_a_layer_is_emptied():
+    ones = masks.ones({"big": (100,), "small": (2,)})
+    assert pruning.first_emptied(ones, lambda level: 0.6, 1) is None
+    assert pruning.first_emptied(ones, lambda level: 0.6, 2) == (2, "small")

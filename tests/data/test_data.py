@@ -10,7 +10,7 @@ from tf_lottery.errors import DataError
     ("name", "shape", "sizes"),
     [("digits", (8, 8, 1), (200, 600, 997)), ("mnist1d", (40, 1), (3500, 500, 1000))],
 )
-def test_small_datasets_are_what_they_say_and_the_same_every_time(name, shape, sizes):
+def test_small_datasets_have_the_documented_sizes_and_are_the_same_in_every_call(name, shape, sizes):
     first, second = data.load(name), data.load(name)
     assert first.input_shape == shape
     assert (len(first.train), len(first.validation), len(first.test)) == sizes
@@ -44,6 +44,11 @@ def test_an_unknown_dataset_lists_the_known_ones():
         data.load("minst")
 
 
+def test_sizes_of_a_dataset_without_an_entry_are_read_from_it(monkeypatch):
+    monkeypatch.setitem(data.SOURCES, "own", data.SOURCES["digits"])
+    assert data.sizes("own", image_size=224) == ((8, 8, 1), 10)
+
+
 def test_a_dataset_that_needs_no_preparation_says_so():
-    with pytest.raises(DataError, match=r"cifar10, .*, mnist \(digits, .* need nothing\). Received: 'digits'"):
+    with pytest.raises(DataError, match=r"cifar10, .*, mnist \(digits, .* need no preparation\). Received: 'digits'"):
         data.prepare("digits")

@@ -14,7 +14,7 @@ def number_of(synset):
     return tfds.builder("imagenet2012").info.features["label"].str2int(synset)
 
 
-def test_imagenet_comes_out_as_it_went_in(tmp_path):
+def test_images_and_labels_are_those_of_the_archives(tmp_path):
     made = archives.imagenet(tmp_path)
     folder = imagenet.prepare(str(tmp_path))
     assert imagenet.prepare(str(tmp_path)) == folder
@@ -35,7 +35,7 @@ def test_imagenet_comes_out_as_it_went_in(tmp_path):
     assert len({record["id"] for stream in streams.values() for record in stream}) == 29
 
 
-def test_an_id_is_that_of_the_image_however_the_data_is_prepared(tmp_path):
+def test_an_image_has_the_same_id_however_the_data_is_prepared(tmp_path):
     made = []
     for place, per_class in (("one", 8), ("two", 5)):
         archives.imagenet(tmp_path / place, per_class=per_class)
@@ -56,13 +56,13 @@ def test_missing_archives_are_named_with_their_folder_and_origin(tmp_path):
     archives.imagenet(tmp_path)
     (tmp_path / "downloads/manual/ILSVRC2012_img_val.tar").unlink()
     expected = (
-        rf"had: ILSVRC2012_img_val.tar not in {tmp_path}/downloads/manual. Put the archives there: .*image-net.org"
+        rf"not available: ILSVRC2012_img_val.tar not in {tmp_path}/downloads/manual. Put .* there: .*image-net.org"
     )
     with pytest.raises(DataError, match=expected):
         imagenet.prepare(str(tmp_path))
 
 
-def test_a_damaged_archive_is_one_line(tmp_path):
+def test_a_damaged_archive_is_one_line_of_error(tmp_path):
     archives.imagenet(tmp_path)
     (tmp_path / "downloads/manual/ILSVRC2012_img_train.tar").write_bytes(b"not a tar")
     with pytest.raises(DataError, match=r"imagenet2012 could not be prepared from .*manual: ReadError"):
@@ -86,7 +86,7 @@ def test_files_of_another_format_are_not_taken_for_damaged_ones(tmp_path):
 
 
 def test_the_builder_stores_jpeg_files_untouched(tmp_path):
-    """What `decode_and_crop_jpeg` relies on; TFDS repairs the official files that are no RGB JPEG by their names."""
+    """`decode_and_crop_jpeg` relies on this; TFDS repairs, by name, the official files that are not RGB JPEG files."""
     made = archives.imagenet(tmp_path)
     imagenet.prepare(str(tmp_path))
     (record,) = encoded.records(imagenet.load(str(tmp_path)), "validation").as_numpy_iterator()

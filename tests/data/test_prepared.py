@@ -1,4 +1,4 @@
-"""What is said of data that is missing, foreign or damaged."""
+"""The error messages about data that is missing, foreign or damaged."""
 
 from contextlib import nullcontext
 
@@ -6,7 +6,7 @@ import archives
 import pytest
 
 from tf_lottery import data
-from tf_lottery.data import imagenet, prepared, small_images
+from tf_lottery.data import imagenet, in_memory, prepared
 from tf_lottery.errors import DataError
 
 
@@ -19,9 +19,9 @@ def cifar(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", data.PREPARE)
-def test_missing_data_is_one_line_with_the_folder_and_the_command_and_no_network(tmp_path, name, monkeypatch):
+def test_missing_data_is_one_line_with_the_folder_and_the_command_and_uses_no_network(tmp_path, name, monkeypatch):
     monkeypatch.setattr("socket.create_connection", None)
-    load = imagenet.load if name == "imagenet2012" else getattr(small_images, name)
+    load = imagenet.load if name == "imagenet2012" else getattr(in_memory, name)
     stored = name.removesuffix("_14")
     expected = rf"^{stored} is not in {tmp_path}/{stored}/\d.\d.\d .* python scripts/prepare_data.py {stored}$"
     with pytest.raises(DataError, match=expected):
@@ -35,7 +35,7 @@ def test_missing_data_is_one_line_with_the_folder_and_the_command_and_no_network
         ("mnist", "t10k-images-idx3-ubyte.gz", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     ],
 )
-def test_no_archive_and_no_network_says_what_to_put_where_and_tries_once(tmp_path, monkeypatch, name, file, address):
+def test_without_archive_and_network_one_try_ends_in_what_to_put_where(tmp_path, monkeypatch, name, file, address):
     tried = []
 
     def unreachable(*arguments, **keywords):
@@ -46,11 +46,11 @@ def test_no_archive_and_no_network_says_what_to_put_where_and_tries_once(tmp_pat
     with pytest.raises(DataError) as caught:
         prepared.prepare(name, str(tmp_path))
     assert len(tried) == 1  # TFDS would try for minutes
-    for part in (f"{name} could not be had", file, f"{tmp_path}/downloads/manual", "no network", address):
+    for part in (f"{name} is not available", file, f"{tmp_path}/downloads/manual", "no network", address):
         assert part in str(caught.value)
 
 
-def test_a_proxy_is_asked_for_where_one_is_set(monkeypatch):
+def test_a_proxy_is_tried_where_one_is_set(monkeypatch):
     asked = []
     monkeypatch.setattr("socket.create_connection", lambda address, timeout: asked.append(address) or nullcontext())
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
@@ -69,12 +69,12 @@ def test_an_archive_that_is_not_the_genuine_one_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.999])
-def test_a_truncated_file_is_one_line_with_the_folder_and_the_way_out(cifar, share):
+def test_a_truncated_file_is_one_line_that_says_what_to_do(cifar, share):
     (file,) = cifar.glob("cifar10/*/*train*")
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
     expected = rf"cifar10 in {file.parent} is damaged: .* Delete that folder .*prepare_data.py cifar10$"
     with pytest.raises(DataError, match=expected):
-        small_images.cifar10(str(cifar))
+        in_memory.cifar10(str(cifar))
 
 
 def test_a_flipped_byte_is_noticed(cifar):
@@ -83,19 +83,19 @@ def test_a_flipped_byte_is_noticed(cifar):
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(DataError, match=r"is damaged: DataLossError"):
-        small_images.cifar10(str(cifar))
+        in_memory.cifar10(str(cifar))
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"name": "cifar10"}'])
-def test_a_damaged_description_is_one_line_with_the_way_out(cifar, content):
+def test_a_damaged_description_is_one_line_that_says_what_to_do(cifar, content):
     (file,) = cifar.glob("cifar10/*/dataset_info.json")
     file.write_text(content)
     with pytest.raises(DataError, match=rf"cifar10 in {cifar}/cifar10.* is damaged: .* Delete that folder"):
-        small_images.cifar10(str(cifar))
+        in_memory.cifar10(str(cifar))
 
 
-def test_a_lost_file_is_noticed(cifar):
+def test_a_missing_file_is_noticed(cifar):
     (file,) = cifar.glob("cifar10/*/*test*")
     file.unlink()
     with pytest.raises(DataError, match=r"is damaged: .* Delete that folder"):
-        small_images.cifar10(str(cifar))
+        in_memory.cifar10(str(cifar))

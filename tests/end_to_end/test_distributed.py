@@ -105,14 +105,14 @@ def test_two_replicas_find_the_tickets_of_one(finished, alone):
 def test_a_worker_that_is_stopped_stops_the_others_and_the_state_is_kept(tmp_path):
     endless = ("--config.train.steps=1000000it", "--checkpoint_every=100it")
     processes = start_workers(run_dir := tmp_path / "run", *endless)
-    while not list(run_dir.glob("*/level_00/state_*")):
+    while not list(run_dir.glob("*/level_00/checkpoint_*")):
         assert all(process.poll() is None for process in processes)
         time.sleep(0.05)
     processes[-1].send_signal(signal.SIGTERM)
     (status, _, errors), (of_stopped, _, errors_of_stopped) = ended(processes)
     assert of_stopped == 143
     assert "Interrupted" in errors_of_stopped
-    step = Run.load(run_dir).steps(Unit(1, 0))[0]
+    step = Run.load(run_dir).checkpoint_steps(Unit(1, 0))[0]
     assert (status, errors) == (1, f"{STOPPED} at step {step} with {KEPT}\n")
 
 
@@ -152,11 +152,11 @@ def test_killed_in_the_middle_of_a_level_the_batch_norm_of_each_replica_goes_on_
     whole, run_dir = ended(STARTS[strategy](tmp_path / "whole", *WITH_BATCH_NORM)), tmp_path / "run"
     assert [status for status, _, _ in whole] == [0] * len(whole), whole[0][2][-2000:]
     processes = STARTS[strategy](run_dir, *WITH_BATCH_NORM)
-    while all(process.poll() is None for process in processes) and not list(run_dir.glob("*/level_01/state_*")):
+    while all(process.poll() is None for process in processes) and not list(run_dir.glob("*/level_01/checkpoint_*")):
         time.sleep(0.01)
     processes[0].send_signal(signal.SIGKILL)
     ended(processes)
-    assert Run.load(run_dir).steps(Unit(1, 1))
+    assert Run.load(run_dir).checkpoint_steps(Unit(1, 1))
     again = ended(STARTS[strategy](run_dir, *WITH_BATCH_NORM))
     assert [status for status, _, _ in again] == [0] * len(again), again[0][2][-2000:]
     assert runs.digest(run_dir) == runs.digest(tmp_path / "whole")

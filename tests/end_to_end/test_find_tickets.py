@@ -48,7 +48,7 @@ def test_a_run_has_all_its_trainings_and_a_report(finished):
     rows = pd.read_csv(path / "report/tickets.csv")
     assert len(rows) == 2 * 3 + 2 * 2 * 2
     assert rows[rows.level == 2].kept.unique().tolist() == [run.metrics(Unit(1, 2))["kept"]]
-    assert "14 trainings to do" in output
+    assert "14 training runs to do" in output
     assert "Report: " in output
 
 
@@ -89,7 +89,7 @@ def test_a_run_that_is_extended_equals_one_that_was_asked_for_at_once(finished, 
         run_dir, "--jobs=2", "--config.prune.levels=1", "--config.replicates=1", "--config.controls=('reinit',)"
     )
     output = find_tickets(run_dir, "--jobs=2", "--config.controls=('random_mask','reinit')")
-    assert "11 trainings to do, 3 done before" in output
+    assert "11 training runs to do, 3 done before" in output
     assert runs.digest(run_dir) == runs.digest(finished[0])
 
 
@@ -179,13 +179,13 @@ def test_a_training_that_is_stopped_leaves_its_state_and_goes_on_from_it(long, t
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + sign
     assert "Stopping: each training keeps its state and ends." in said
-    (step,) = Run.load(run_dir).steps(under_way)
+    (step,) = Run.load(run_dir).checkpoint_steps(under_way)
     with started(command(run_dir, *LONG, "--checkpoint_every=1it")) as process:
-        while Run.load(run_dir).steps(under_way) == [step]:
+        while Run.load(run_dir).checkpoint_steps(under_way) == [step]:
             assert process.poll() is None
             time.sleep(0.02)
-    assert min(Run.load(run_dir).steps(under_way)) >= step  # or else it began anew
-    assert "1 trainings to do, 1 done before" in find_tickets(run_dir, *LONG)
+    assert min(Run.load(run_dir).checkpoint_steps(under_way)) >= step  # or else it began anew
+    assert "1 training runs to do, 1 done before" in find_tickets(run_dir, *LONG)
     assert runs.digest(run_dir) == runs.digest(long)
 
 
@@ -254,15 +254,15 @@ def is_running(pid):
 
 @pytest.mark.slow
 def test_a_sweep_says_beforehand_how_long_it_takes_and_is_reported_by_variant(tmp_path):
-    variants = "('k=0:', 'k=2: prune.rewind_to=2it; controls=()')"
+    variants = "{'k=0': {}, 'k=2': {'prune.rewind_to': '2it', 'controls': ()}}"
     arguments = (f"--config.variants={variants}", "--config.stability.levels=(1,)", "--config.replicates=1", "--jobs=1")
     said = runs.find_tickets(tmp_path / "run", "--smoke", *arguments)
     # One dense network; of k=0 a ticket and two controls, in a further order dense, ticket, random mask; of k=2 three.
-    plan = r"^10 trainings to do; \d+ optimizer steps in all: about \d+ s, with 1 side by side\. Error along the lines"
+    plan = r"^10 training runs to do; \d+ optimizer steps in all: about \d+ s, with 1 side by side\. Error along the lines"
     assert re.search(plan, said, re.MULTILINE)
-    assert "10/10 trainings" in said
+    assert "10/10 training runs" in said
     page = (tmp_path / "run/report/index.html").read_text()
     assert "k=0" in page
     assert "k=2" in page
     again = runs.find_tickets(tmp_path / "run", "--smoke", *arguments)
-    assert "trainings to do" not in again
+    assert "training runs to do" not in again

@@ -8,7 +8,7 @@ import pytest
 PARTS = """
 import numpy as np
 import tf_lottery as tfl
-from tf_lottery.data import Dataset, Split, noise
+from tf_lottery.data import Dataset, Split
 from tf_lottery.keras_compat import keras
 from tf_lottery.models import names
 
@@ -30,7 +30,7 @@ def line(input_shape, num_classes, width):
 
 tfl.criteria.CRITERIA["last"] = last
 tfl.data.SOURCES["corners"] = corners
-noise.SHAPES["corners"] = ((4,), 2)
+tfl.data.SHAPES["corners"] = ((4,), 2)
 names.MODELS[r"line_(?P<width>[1-9])"] = line
 """
 CONFIG = """

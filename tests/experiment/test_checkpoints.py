@@ -11,7 +11,7 @@ from tiers import always, slow
 from tf_lottery import data, files, models
 from tf_lottery.errors import ConfigError, RunError, StoppedError
 from tf_lottery.experiment import imp, open_run
-from tf_lottery.experiment.checkpoints import CheckpointInterval, Checkpoints
+from tf_lottery.experiment.checkpoints import CheckpointInterval, Hooks
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
@@ -41,7 +41,7 @@ class Process:
     def __init__(self, path, interval="1it", kill_at=None, stop_at=None, config=CONFIG):
         self.run, self.setups = open_run.open_run(path, config, {"replicas": 1}), Setups(fakes.settled(config))
         self.step, self.notes, self.kill_at = 0, [], kill_at
-        self.checkpoints = Checkpoints(
+        self.hooks = Hooks(
             CheckpointInterval.parse(interval) if isinstance(interval, str) else interval,
             is_told_to_stop=lambda: self.step == stop_at,
             on_steps=self._on_steps,
@@ -51,7 +51,7 @@ class Process:
     def train(self, *units):
         for unit in units:
             self.step = self.setups.of("").lengths.rewind if unit.level and not unit.control else 0
-            imp.train_unit(self.run, self.setups, unit, self.checkpoints)
+            imp.train_unit(self.run, self.setups, unit, self.hooks)
         return runs.digest(self.run.path)
 
     def _on_steps(self, steps):
@@ -68,7 +68,7 @@ def whole(tmp_path):
 @pytest.mark.parametrize("interval", ["5it", *map(slow, ["1it", "100it", CheckpointInterval(seconds=0.0)])])
 def test_no_cadence_changes_a_byte_and_none_leaves_a_state(tmp_path, whole, interval):
     assert Process(tmp_path / "run", interval).train(*LEVELS) == whole
-    assert not list((tmp_path / "run").rglob("state_*"))
+    assert not list((tmp_path / "run").rglob("checkpoint_*"))
 
 
 @pytest.mark.parametrize("unit", always(TICKET, among=LEVELS), ids=str)
@@ -77,9 +77,9 @@ def test_a_killed_training_goes_on_from_its_newest_state(tmp_path, whole, unit):
         Process(tmp_path / "run", "3it", kill_at=11).train(*LEVELS[: LEVELS.index(unit) + 1])
     again = Process(tmp_path / "run", "3it")
     first = []
-    again.checkpoints = dataclasses.replace(again.checkpoints, on_steps=first.append)
+    again.hooks = dataclasses.replace(again.hooks, on_steps=first.append)
     if unit == DENSE:
-        assert again.run.steps(unit) == [9, 6]
+        assert again.run.checkpoint_steps(unit) == [9, 6]
     assert again.train(*LEVELS) == whole
     if unit == DENSE:
         assert first[0] == 9
@@ -90,8 +90,8 @@ def test_the_time_that_a_training_takes_is_that_of_all_its_processes(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         Process(tmp_path / "run", "3it", kill_at=11).train(DENSE)
     again = Process(tmp_path / "run")
-    path = again.run.state_path(DENSE, 9)
-    state = again.run.state(DENSE, 9)
+    path = again.run.checkpoint_path(DENSE, 9)
+    state = again.run.checkpoint(DENSE, 9)
     assert 0 < float.fromhex(state.metadata["seconds"]) < 100
     longer = dataclasses.replace(state, metadata={**state.metadata, "seconds": (1000.0).hex()})
     path.write_bytes(ticket.pack(longer))
@@ -102,10 +102,10 @@ def test_the_time_that_a_training_takes_is_that_of_all_its_processes(tmp_path):
 def test_who_is_told_to_stop_keeps_the_state_of_this_very_step(tmp_path, whole):
     process = Process(tmp_path / "run", "100it", stop_at=8)
     with pytest.raises(
-        StoppedError, match=r"replicate 1, level 0 was stopped at step 8 with its state kept; the same command"
+        StoppedError, match=r"replicate 1, level 0 was stopped at step 8 with a checkpoint saved; the same command"
     ):
         process.train(DENSE)
-    assert process.run.steps(DENSE) == [8]
+    assert process.run.checkpoint_steps(DENSE) == [8]
     assert Process(tmp_path / "run").train(*LEVELS) == whole
 
 
@@ -123,8 +123,8 @@ class Points:
 
         monkeypatch.setattr(Connectivity, "along", counted)
 
-    def checkpoints(self, **settings):
-        return Checkpoints(is_told_to_stop=lambda: 0 < self.stop_after <= self.measured, **settings)
+    def hooks(self, **settings):
+        return Hooks(is_told_to_stop=lambda: 0 < self.stop_after <= self.measured, **settings)
 
 
 @pytest.mark.parametrize("point", [1, slow(3)])
@@ -132,12 +132,12 @@ def test_a_line_goes_on_from_its_last_point(tmp_path, monkeypatch, point):
     whole = Process(tmp_path / "whole", config=WITH_LINE).train(DENSE, SECOND_ORDER)
     process, points = Process(tmp_path / "run", config=WITH_LINE), Points(monkeypatch, stop_after=point)
     process.train(DENSE)
-    process.checkpoints = points.checkpoints()
-    with pytest.raises(StoppedError, match=r"was stopped at step 12 with its state kept; the same command goes on"):
+    process.hooks = points.hooks()
+    with pytest.raises(StoppedError, match=r"was stopped at step 12 with a checkpoint saved; the same command resumes"):
         process.train(SECOND_ORDER)
-    assert (points.measured, process.run.steps(SECOND_ORDER)) == (point, [12])
+    assert (points.measured, process.run.checkpoint_steps(SECOND_ORDER)) == (point, [12])
     again, steps = Process(tmp_path / "run", config=WITH_LINE), []
-    again.checkpoints = dataclasses.replace(again.checkpoints, on_steps=steps.append)
+    again.hooks = dataclasses.replace(again.hooks, on_steps=steps.append)
     points.stop_after = 0
     assert again.train(SECOND_ORDER) == whole
     assert (points.measured, steps) == (4, [12 - 5])  # no point is measured twice, and no step of 5-12 trained
@@ -148,8 +148,8 @@ def test_a_state_is_kept_between_the_points_of_a_line_when_that_is_due(tmp_path,
     process = Process(tmp_path / "run", config=WITH_LINE)
     process.train(DENSE)
     saved = []
-    monkeypatch.setattr(process.run, "save_state", lambda unit, step, state: saved.append((step, state.metadata)))
-    process.checkpoints = Checkpoints(CheckpointInterval(steps=12))
+    monkeypatch.setattr(process.run, "save_checkpoint", lambda unit, step, state: saved.append((step, state.metadata)))
+    process.hooks = Hooks(CheckpointInterval(steps=12))
     process.train(SECOND_ORDER)
     assert [(step, len(metadata["line"])) for step, metadata in saved] == [(12, 1), (12, 2), (12, 3)]
 
@@ -158,7 +158,7 @@ def killed(path):
     """A dense training killed at step 11, with its states at 9 and 6."""
     with pytest.raises(KeyboardInterrupt):
         Process(path, "3it", kill_at=11).train(DENSE)
-    return [path / "replicate_1/level_00" / f"state_{step:010d}.tfl" for step in (9, 6)]
+    return [path / "replicate_1/level_00" / f"checkpoint_{step:010d}.tfl" for step in (9, 6)]
 
 
 def unreadable(path, max_bytes):
@@ -177,16 +177,16 @@ def test_a_damaged_state_is_named_and_the_one_before_is_used(tmp_path, whole, da
     for state in states:
         flip(state)
     again, left = Process(tmp_path / "run", "100it"), []
-    again.checkpoints = dataclasses.replace(
-        again.checkpoints, on_steps=lambda steps: left.append([state for state in states if state.exists()])
+    again.hooks = dataclasses.replace(
+        again.hooks, on_steps=lambda steps: left.append([state for state in states if state.exists()])
     )
     assert again.train(*LEVELS) == whole
     assert left[0] == []  # removed before any step is trained
     assert len(again.notes) == damaged
     for note, state in zip(again.notes, states, strict=True):
         assert note == (
-            f"{state} cannot be used and is removed (The ticket file is damaged: its checksum does not match): the "
-            "training goes on from the state before it, or anew."
+            f"{state} cannot be used and is removed (The ticket file is damaged: its checksum does not match): "
+            "training resumes from the checkpoint before it, or starts again."
         )
 
 
@@ -220,8 +220,8 @@ def test_the_state_of_another_training_is_not_used(tmp_path, whole):
 
 def test_the_newest_validation_accuracy_is_told_from_the_first_evaluation_on(tmp_path):
     process, told = Process(tmp_path / "run", "1it"), []
-    process.checkpoints = dataclasses.replace(
-        process.checkpoints, on_accuracy=lambda accuracy: told.append((process.step, accuracy))
+    process.hooks = dataclasses.replace(
+        process.hooks, on_accuracy=lambda accuracy: told.append((process.step, accuracy))
     )
     process.train(DENSE)
     measured = dict(process.run.history(DENSE)[["step", "validation_accuracy"]].itertuples(index=False))

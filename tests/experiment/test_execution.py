@@ -34,7 +34,7 @@ def test_the_kinds_of_layers_are_those_that_the_network_has(name):
 
 
 def test_variants_with_different_networks_are_executed_as_suits_all():
-    config = Experiment(variants=("dense:", "convolutional: model.name=conv_2"))
+    config = Experiment(variants={"dense": {}, "convolutional": {"model.name": "conv_2"}})
     assert layer_kinds(config) == {"dense", "convolution"}
     assert layer_kinds(Experiment(model=Model("lenet_300_100"))) == {"dense"}
 

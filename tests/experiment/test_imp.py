@@ -10,8 +10,8 @@ from tiers import always
 
 from tf_lottery import data, models
 from tf_lottery.core import criteria
-from tf_lottery.errors import ConfigError, PruningError
-from tf_lottery.experiment import imp, open_run, plan, seeding
+from tf_lottery.errors import PruningError
+from tf_lottery.experiment import imp, open_run, plan
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
@@ -242,7 +242,7 @@ def test_replicates_differ_in_initialisation_and_data_order(tmp_path):
     run = trained(tmp_path / "run", experiment(rewind_to="0it"), [Unit(1, 0), Unit(2, 0)])
     first, second = (run.ticket(Unit(replicate, 0)).weights["rewind"] for replicate in (1, 2))
     assert not same(first, second)
-    seeds = [seeding.of_unit(experiment(), Unit(replicate, 0)) for replicate in (1, 2)]
+    seeds = [plan.seeds_of(experiment(), Unit(replicate, 0)) for replicate in (1, 2)]
     assert len({*seeds[0].values(), *seeds[1].values()}) == 2 * len(seeds[0])
 
 
@@ -292,7 +292,7 @@ def test_excluded_weights_have_no_mask_and_rates_replace_the_fraction(tmp_path):
 
 
 def test_a_layer_that_would_end_up_empty_is_refused_before_anything_is_trained():
-    with pytest.raises(ConfigError, match=r"Level 3 would remove all of 'conv2d/kernel': ask for fewer"):
+    with pytest.raises(PruningError, match=r"Level 3 would remove all of 'conv2d/kernel': ask for fewer"):
         Setups(fakes.settled(experiment(scope="layerwise", fraction=0.7, levels=5))).of("")
 
 

@@ -5,7 +5,7 @@ import fakes
 import pytest
 
 from tf_lottery.errors import DamageError, RunError
-from tf_lottery.experiment import generations, open_run, plan
+from tf_lottery.experiment import backups, open_run, plan
 from tf_lottery.experiment.config import Stability, Train
 from tf_lottery.experiment.storage import Run
 
@@ -22,7 +22,7 @@ def go_on(path, environment, **settings):
 
 
 def record(path):
-    return generations.paths(path, "environment")
+    return backups.paths(path, "environment")
 
 
 def damage(*paths):
@@ -150,12 +150,12 @@ def test_a_run_from_before_a_field_takes_what_it_is_given(tmp_path):
 
 
 def test_variants_are_added_to_a_sweep_and_never_redefined(tmp_path):
-    first = fakes.experiment(variants=("k=0:",))
+    first = fakes.experiment(variants={"k=0": {}})
     open_run.open_run(tmp_path / "run", first, fakes.ENVIRONMENT)
-    more = fakes.experiment(variants=("k=9: prune.rewind_to=9it",))
+    more = fakes.experiment(variants={"k=9": {"prune.rewind_to": "9it"}})
     opened = open_run.open_run(tmp_path / "run", more, fakes.ENVIRONMENT)
-    assert opened.config.variants == ("k=0:", "k=9: prune.rewind_to=9it")
-    for variants in (("k=9: prune.rewind_to=8it",), ()):
+    assert opened.config.variants == {"k=0": {}, "k=9": {"prune.rewind_to": "9it"}}
+    for variants in ({"k=9": {"prune.rewind_to": "8it"}}, {}):
         with pytest.raises(RunError, match="belongs to another experiment: variants="):
             open_run.open_run(tmp_path / "run", fakes.experiment(variants=variants), fakes.ENVIRONMENT)
     open_run.open_run(tmp_path / "alone", fakes.experiment(), fakes.ENVIRONMENT)
@@ -164,9 +164,9 @@ def test_variants_are_added_to_a_sweep_and_never_redefined(tmp_path):
 
 
 def test_what_would_make_a_run_impossible_is_refused_and_writes_nothing(tmp_path):
-    low = fakes.experiment(variants=("high:", "low: prune.levels=1"))
+    low = fakes.experiment(variants={"high": {}, "low": {"prune.levels": 1}})
     before = contents(open_run.open_run(tmp_path / "run", low, fakes.ENVIRONMENT).path)
-    more = fakes.experiment(variants=("high:",), stability=Stability(levels=(2,)))
+    more = fakes.experiment(variants={"high": {}}, stability=Stability(levels=(2,)))
     with pytest.raises(RunError, match=r"what it has is kept, and then: Variant 'low': `stability.levels` must be amo"):
         open_run.open_run(tmp_path / "run", more, fakes.ENVIRONMENT)
     assert contents(tmp_path / "run") == before

@@ -1,5 +1,8 @@
+import dataclasses
+
 import fakes
 
+from tf_lottery.core import seeds
 from tf_lottery.experiment import plan
 from tf_lottery.experiment.config import Prune, Stability
 from tf_lottery.experiment.plan import Plan
@@ -9,12 +12,12 @@ SWEEP = fakes.experiment(
     replicates=1,
     prune=Prune(levels=1),
     controls=(),
-    variants=(
-        "k=0: prune.rewind_to=0it",
-        "k=5: prune.rewind_to=5it",
-        "low: train.learning_rate=1e-4",
-        "k=9: prune.rewind_to=9it",
-    ),
+    variants={
+        "k=0": {"prune.rewind_to": "0it"},
+        "k=5": {"prune.rewind_to": "5it"},
+        "low": {"train.learning_rate": 0.0001},
+        "k=9": {"prune.rewind_to": "9it"},
+    },
 )
 
 
@@ -77,3 +80,62 @@ def test_what_variants_share_is_work_once():
     assert [unit.variant for unit in trainings if not unit.level] == ["k=5"]
     assert trainings[Unit(1, 1, variant="k=9")] == Unit(1, 0, variant="k=5")  # whose dense network it has
     assert trainings[Unit(1, 0, variant="k=5")] == Unit(1, 0, variant="k=0")
+
+
+CONFIG = fakes.experiment()
+FRESH = dataclasses.replace(CONFIG, shuffle="fresh")
+CONTROLS = {"random_mask", "treatment"}
+PURPOSES = {"initialisation", "dropout", "shuffle", "augmentation", "criterion", *CONTROLS}
+
+
+def changed(first, second, config=CONFIG):
+    """The purposes whose seeds two trainings do not share."""
+    one, other = (plan.seeds_of(config, unit) for unit in (first, second))
+    assert set(one) == set(other) == PURPOSES
+    return {purpose for purpose in one if one[purpose] != other[purpose]}
+
+
+def test_every_purpose_has_a_seed_of_its_own_derived_from_the_one_of_the_experiment():
+    made = plan.seeds_of(CONFIG, Unit(2, 3))
+    assert len(set(made.values())) == len(PURPOSES)
+    assert made["dropout"] == seeds.derive(CONFIG.seed, "replicate", 2, "dropout")
+    other = plan.seeds_of(dataclasses.replace(CONFIG, seed=1), Unit(2, 3))
+    assert not set(made.values()) & set(other.values())
+
+
+def test_replicates_share_nothing():
+    assert changed(Unit(1, 1), Unit(2, 1)) == PURPOSES
+
+
+def test_levels_repeat_the_dense_training_and_draw_masks_anew():
+    assert changed(Unit(1, 0), Unit(1, 1)) == changed(Unit(1, 1), Unit(1, 2)) == {"criterion", *CONTROLS}
+
+
+def test_a_fresh_data_order_is_one_of_order_and_augmentation_at_each_level_and_none_of_the_dense_network():
+    assert changed(Unit(1, 1), Unit(1, 2), FRESH) == {"shuffle", "augmentation", "criterion", *CONTROLS}
+    assert plan.seeds_of(FRESH, Unit(1, 0)) == plan.seeds_of(CONFIG, Unit(1, 0))
+
+
+def test_controls_differ_from_their_ticket_in_what_they_control():
+    assert changed(Unit(1, 2), Unit(1, 2, "random_mask")) == set()
+    assert changed(Unit(1, 2), Unit(1, 2, "reinit")) == {"initialisation"}
+
+
+def test_a_further_data_order_is_one_of_order_and_augmentation_the_same_at_all_levels():
+    for config in (CONFIG, FRESH):
+        assert changed(Unit(1, 0), Unit(1, 0, shuffle_seed=1), config) == {"shuffle", "augmentation"}
+        assert changed(Unit(1, 2, shuffle_seed=1), Unit(1, 2, shuffle_seed=2), config) == {"shuffle", "augmentation"}
+        assert changed(Unit(1, 0, shuffle_seed=1), Unit(1, 2, shuffle_seed=1), config) == {"criterion", *CONTROLS}
+
+
+def test_variants_share_all_seeds():
+    assert changed(Unit(1, 2), Unit(1, 2, variant="k=60")) == set()
+
+
+def test_every_reinitialisation_is_another():
+    made = {
+        plan.seeds_of(CONFIG, Unit(replicate, level, "reinit"))["initialisation"]
+        for replicate in range(1, 6)
+        for level in range(1, 6)
+    }
+    assert len(made) == 25

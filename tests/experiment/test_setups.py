@@ -16,19 +16,19 @@ def tiny_network(monkeypatch):
     monkeypatch.setitem(data.SOURCES, "tiny", lambda: tiny.DATASET)
 
 
-def setups(*variants, **prune):
+def setups(variants=None, **prune):
     config = Experiment(
         model=Model("conv_2"),  # any known name: it stands for the network above
         data=Data("tiny"),
         train=Train(batch_size=6, steps="12it", evaluate_every="4it"),
         prune=Prune(**{"levels": 1, **prune}),
-        variants=variants,
+        variants=variants or {},
     )
     return Setups(fakes.settled(config))
 
 
 def test_variants_that_train_alike_share_a_trainer_and_rewind_to_steps_of_their_own():
-    made = setups("k=0:", "k=5: prune.rewind_to=5it", "low: train.learning_rate=1e-4")
+    made = setups({"k=0": {}, "k=5": {"prune.rewind_to": "5it"}, "low": {"train.learning_rate": 0.0001}})
     first, second, low = (made.of(label) for label in ("k=0", "k=5", "low"))
     assert first.trainer is second.trainer is not low.trainer
     assert [setup.lengths.rewind for setup in (first, second, low)] == [0, 5, 0]
@@ -38,7 +38,7 @@ def test_variants_that_train_alike_share_a_trainer_and_rewind_to_steps_of_their_
 
 def test_an_error_names_the_variant_that_it_is_of():
     with pytest.raises(ConfigError, match=r"^Variant 'late': `prune.rewind_to` must not lie after the end"):
-        setups("k=0:", "late: prune.rewind_to=13it").of("late")
+        setups({"k=0": {}, "late": {"prune.rewind_to": "13it"}}).of("late")
 
 
 @pytest.mark.parametrize(

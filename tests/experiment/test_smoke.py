@@ -36,14 +36,18 @@ def test_a_smoke_run_of_a_sweep_has_its_variants():
     config = Experiment(
         prune=Prune(levels=9, rewind_to="0it"),
         stability=Stability(levels=(3, 9), shuffle_seeds=4),
-        variants=("k=0:", "k=60: prune.rewind_to=60it; train.drops=('3ep', '4ep')", "one-shot: prune.fraction=0.9"),
+        variants={
+            "k=0": {},
+            "k=60": {"prune.rewind_to": "60it", "train.drops": ("3ep", "4ep")},
+            "one-shot": {"prune.fraction": 0.9},
+        },
     )
     small = smoke(config)
     check(small)
     assert (small.stability.levels, small.stability.shuffle_seeds, small.stability.points) == ((1,), 1, 3)
-    assert small.variants == (
-        "k=0: ",
-        "k=60: train.drops=('4it',); prune.rewind_to=2it",
-        "one-shot: prune.fraction=0.9",
-    )
+    assert small.variants == {
+        "k=0": {},
+        "k=60": {"train.drops": ("4it",), "prune.rewind_to": "2it"},
+        "one-shot": {"prune.fraction": 0.9},
+    }
     assert variants.of(small, "k=60").train.steps == "6it"

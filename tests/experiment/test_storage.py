@@ -9,7 +9,7 @@ import pytest
 
 from tf_lottery import failpoints, files
 from tf_lottery.errors import DamageError, RunError
-from tf_lottery.experiment import config as config_lib, generations, locks, open_run, storage
+from tf_lottery.experiment import backups, config as config_lib, locks, open_run, storage
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.training import progress
@@ -124,7 +124,7 @@ def test_reading_what_is_not_done_says_so(run):
 
 @pytest.mark.parametrize("content", ["{", "{}", '"text"', "\xff"])
 def test_a_config_whose_generations_are_both_damaged_is_named(run, content):
-    for path in generations.paths(run.path, "config"):
+    for path in backups.paths(run.path, "config"):
         path.write_text(content)
     with pytest.raises(DamageError, match=r"config.json is damaged: it has no checksum at its end. So is its backup"):
         Run.load(run.path)
@@ -150,7 +150,7 @@ def test_a_config_of_what_is_not_known_here_is_named(run, change, message):
 
 def test_a_run_that_was_killed_before_it_had_a_config_can_start_again(tmp_path):
     (tmp_path / "run.lock").write_text("1")
-    generations.write(tmp_path, "environment", {"environments": [{"of": "the process that was killed"}]})
+    backups.write(tmp_path, "environment", {"environments": [{"of": "the process that was killed"}]})
     (tmp_path / ".config.json.tmp").write_text("{")
     run = open_run.open_run(tmp_path, fakes.experiment(), fakes.ENVIRONMENT)
     assert run.config == fakes.experiment()
@@ -189,64 +189,66 @@ def test_how_long_a_training_took_is_known_or_not(run, content):
 
 def test_the_two_newest_states_of_a_training_are_kept_until_it_is_done(run):
     unit = Unit(2, 1)
-    assert run.steps(unit) == []
+    assert run.checkpoint_steps(unit) == []
     for step in (100, 1000, 200, 300):
-        run.save_state(unit, step, fakes.state(step))
-    assert run.steps(unit) == [1000, 300]
-    assert names_of_files(run.folder(unit)) == ["state_0000000300.tfl", "state_0000001000.tfl"]
-    found, variables, by_replica = progress.unpack(run.state(unit, 300))
+        run.save_checkpoint(unit, step, fakes.state(step))
+    assert run.checkpoint_steps(unit) == [1000, 300]
+    assert names_of_files(run.folder(unit)) == ["checkpoint_0000000300.tfl", "checkpoint_0000001000.tfl"]
+    found, variables, by_replica = progress.unpack(run.checkpoint(unit, 300))
     expected, _, _ = progress.unpack(fakes.state(300))
     assert (found.step, found.history, found.losses) == (300, expected.history, expected.losses)
     assert variables["optimizer"]["0000"] == 300
     assert by_replica["bias"].shape == (2, 3)
-    run.drop_state(unit, 1000)
-    assert run.steps(unit) == [300]
+    run.remove_checkpoint(unit, 1000)
+    assert run.checkpoint_steps(unit) == [300]
     fakes.save(run, unit)
-    assert run.steps(unit) == []
+    assert run.checkpoint_steps(unit) == []
 
 
 def test_a_state_of_another_training_or_experiment_is_refused(run, tmp_path):
     unit = Unit(2, 1)
-    run.save_state(unit, 100, fakes.state(100))
+    run.save_checkpoint(unit, 100, fakes.state(100))
     other = open_run.open_run(tmp_path / "other", fakes.experiment(seed=1), fakes.ENVIRONMENT)
     for stranger, place in ((run, Unit(2, 2)), (run, Unit(1, 1)), (run, Unit(2, 1, "reinit")), (other, unit)):
-        path = stranger.state_path(place, 100)
+        path = stranger.checkpoint_path(place, 100)
         path.parent.mkdir(parents=True)
-        path.write_bytes(run.state_path(unit, 100).read_bytes())
-        with pytest.raises(DamageError, match=r"state_0000000100.tfl is damaged: it belongs to another training\.$"):
-            stranger.state(place, 100)
+        path.write_bytes(run.checkpoint_path(unit, 100).read_bytes())
+        with pytest.raises(
+            DamageError, match=r"checkpoint_0000000100.tfl is damaged: it belongs to another training\.$"
+        ):
+            stranger.checkpoint(place, 100)
         assert [fault for _, fault in stranger.verify(place)] != [""]
     longer = open_run.open_run(run.path, fakes.experiment(replicates=9), fakes.ENVIRONMENT)
-    assert longer.state(unit, 100).metadata["step"] == 100  # the same experiment, extended
+    assert longer.checkpoint(unit, 100).metadata["step"] == 100  # the same experiment, extended
 
 
 def test_of_a_state_only_what_the_training_has_is_read(run):
-    run.save_state(Unit(1, 0), 100, fakes.state(100))
+    run.save_checkpoint(Unit(1, 0), 100, fakes.state(100))
     group = {"w": (2,), "bias": (3,)}
     shapes = {"weights": group, "optimizer": {"0000": (), "0001": (2,)}, "masks": {"w": (2,)}}
     whole = progress.shapes({name: shapes[name] for name in ("weights", "optimizer")}, [20], {"w": (2,)}, replicas=2)
-    assert run.state(Unit(1, 0), 100, whole).metadata["step"] == 100
+    assert run.checkpoint(Unit(1, 0), 100, whole).metadata["step"] == 100
     with pytest.raises(DamageError, match=r"is damaged: 'w' among the snapshot 20 weights is unknown here\.$"):
-        run.state(Unit(1, 0), 100, shapes)
+        run.checkpoint(Unit(1, 0), 100, shapes)
     with pytest.raises(DamageError, match=r"is damaged: 'bias' among the replicas has shape \[2, 3\], expected"):
-        run.state(Unit(1, 0), 100, whole | {"replicas": {"bias": (4, 3)}})
+        run.checkpoint(Unit(1, 0), 100, whole | {"replicas": {"bias": (4, 3)}})
 
 
 def test_tidying_removes_leftovers_and_nothing_else(run):
     run.tidy(Unit(1, 0))
-    run.save_state(Unit(1, 0), 100, fakes.state(100))
-    for name in (".state_0000000200.tfl.tmp", ".ticket.tfl.tmp", "note.txt"):
+    run.save_checkpoint(Unit(1, 0), 100, fakes.state(100))
+    for name in (".checkpoint_0000000200.tfl.tmp", ".ticket.tfl.tmp", "note.txt"):
         (run.folder(Unit(1, 0)) / name).touch()
     run.tidy(Unit(1, 0))
-    assert names_of_files(run.folder(Unit(1, 0))) == ["note.txt", "state_0000000100.tfl"]
+    assert names_of_files(run.folder(Unit(1, 0))) == ["checkpoint_0000000100.tfl", "note.txt"]
 
 
 def test_a_state_that_goes_away_while_one_looks_is_no_fault(run, monkeypatch):
     for step in (100, 200):
-        run.save_state(Unit(1, 0), step, fakes.state(step))
+        run.save_checkpoint(Unit(1, 0), step, fakes.state(step))
     found = run.verify(Unit(1, 0))
-    assert next(found) == (run.state_path(Unit(1, 0), 200), "")
-    run.drop_state(Unit(1, 0), 100)
+    assert next(found) == (run.checkpoint_path(Unit(1, 0), 200), "")
+    run.remove_checkpoint(Unit(1, 0), 100)
     assert list(found) == []
 
 
@@ -326,7 +328,7 @@ def test_a_run_that_was_moved_away_is_not_begun_anew_by_what_it_still_writes(run
     run.path.rename(tmp_path / "elsewhere")
     for write in (
         lambda: fakes.save(run, unit),
-        lambda: run.save_state(unit, 3, fakes.TICKET),
+        lambda: run.save_checkpoint(unit, 3, fakes.TICKET),
         lambda: run.write_report(dict),
     ):
         with pytest.raises(RunError, match=r"has gone while it was worked on. Find it, and give its new place as"):

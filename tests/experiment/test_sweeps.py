@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from tf_lottery import data, models
-from tf_lottery.experiment import imp, open_run, plan, stability
+from tf_lottery.experiment import imp, open_run, plan, run_stability, unit_training
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Stability, Train
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Run, Unit
@@ -54,7 +54,12 @@ def contents(run, unit):
     return files | arrays | {("mask", name): mask.tobytes() for name, mask in ticket.masks.items()}
 
 
-SWEEP = ("k=0: prune.rewind_to=0it", "k=5:", "k=end: prune.rewind_to=12it", "low: train.learning_rate=0.001")
+SWEEP = {
+    "k=0": {"prune.rewind_to": "0it"},
+    "k=5": {},
+    "k=end": {"prune.rewind_to": "12it"},
+    "low": {"train.learning_rate": 0.001},
+}
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +81,16 @@ def test_a_variant_ends_with_the_very_bytes_of_the_experiment_that_it_is(sweep, 
 
 def test_variants_that_train_alike_are_trained_densely_once(tmp_path, monkeypatch):
     trained = []
-    train = imp.Trainer.train
+    train = unit_training.Trainer.train
     monkeypatch.setattr(
-        imp.Trainer,
+        unit_training.Trainer,
         "train",
         lambda self, start, *rest, **named: trained.append(start) or train(self, start, *rest, **named),
     )
     config = experiment(variants=SWEEP)
     found(tmp_path / "run", config)
     assert len(trained) == 2 + 4  # dense networks, at two rates; a ticket each
-    found(tmp_path / "run", experiment(variants=(*SWEEP, "k=3: prune.rewind_to=3it")))
+    found(tmp_path / "run", experiment(variants=SWEEP | {"k=3": {"prune.rewind_to": "3it"}}))
     assert len(trained) == 6 + 2
 
 
@@ -167,7 +172,7 @@ def test_a_line_ends_at_the_errors_of_both_networks_where_their_statistics_are_k
 def stability_of(path, rewind_to="5it", fraction=0.5, **changes):
     config = experiment(rewind_to, stability=Stability(levels=(1,), shuffle_seeds=1, points=0), **changes)
     config.prune.fraction = fraction
-    frame = stability.rows(found(path, config))
+    frame = run_stability.rows(found(path, config))
     return frame[frame.weight == "all"].set_index(["level", "kind", "sample"])
 
 
@@ -180,9 +185,11 @@ def test_where_nothing_is_pruned_stability_to_pruning_is_0(tmp_path):
 
 
 def test_in_one_data_order_stability_to_data_order_is_0(tmp_path, monkeypatch):
-    of_unit = imp.seeding.of_unit
+    seeds_of = plan.seeds_of
     monkeypatch.setattr(
-        imp.seeding, "of_unit", lambda config, unit: of_unit(config, dataclasses.replace(unit, shuffle_seed=0))
+        plan,
+        "seeds_of",
+        lambda config, unit: seeds_of(config, dataclasses.replace(unit, shuffle_seed=0)),
     )
     frame = stability_of(tmp_path / "run")
     assert (frame.loc[1, "data_order"][["distance", "angle"]] == 0).all(axis=None)

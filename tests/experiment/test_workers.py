@@ -8,8 +8,7 @@ from tf_lottery.errors import PruningError, RunError, StoppedError
 from tf_lottery.experiment import plan
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
-from tf_lottery.experiment.watcher import Watcher
-from tf_lottery.experiment.workers import Workers
+from tf_lottery.experiment.workers import Watcher, Workers
 from tf_lottery.training.topology import ONE_DEVICE, Topology
 
 

@@ -180,7 +180,7 @@ def test_channels_that_are_added_go_together_or_not_at_all():
     assert biases(compact(both_constant)) == [2 * (2 + 3)]
     one_constant = branches(keras.layers.Add(), [[1, 1], [1, 1]], [[1], [2]])
     assert kept(one_constant) == {"first": 2, "second": 2, "output": 1}
-    assert analyse(one_constant)["first"].why == "1 idle unit stays: bound to what 'output' reads"
+    assert analyse(one_constant)["first"].why == "1 idle unit stays: bound to channels that 'output' reads"
     unread = branches(keras.layers.Add(), [[1, 1], [1, 1]], [[1], [0]])
     assert kept(unread) == {"first": 1, "second": 1, "output": 1}
 
@@ -284,7 +284,7 @@ def test_what_nobody_knows_keeps_everything_before_it(layer):
     values(model.layers[1], kernel=0)
     values(model.get_layer("output"), kernel=0)
     assert {name: size for name, size in kept(model).items() if name != "block/inner"}["dense"] == 2
-    assert "is a layer of which nothing is known here" in analyse(model)["dense"].why
+    assert "is of a class that compaction does not know" in analyse(model)["dense"].why
 
 
 def test_the_models_inside_a_model_become_smaller_within_their_own_borders():

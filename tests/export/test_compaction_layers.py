@@ -1,12 +1,17 @@
 """Every layer that compaction knows, and some that it does not: with channels that live, and with constants."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings, strategies as st
 from whole_numbers import chain, dense, examples, kept, norm, outputs, values
 
 from tf_lottery import keras_compat
-from tf_lottery.export.compaction import activations, analyse, compact, kinds
+from tf_lottery.export.compaction import analyse, compact
+from tf_lottery.export.compaction.known_layers import KNOWN_LAYERS, taps
+from tf_lottery.export.compaction.roles import UNITWISE, activated
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion
 
@@ -179,13 +184,13 @@ def test_depthwise_convolutions_stop_constants_at_the_border(rank, padding):
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: L.SeparableConv2D(2, 1), "is a layer of which nothing is known here (SeparableConv2D)"),
+        (lambda: L.SeparableConv2D(2, 1), "is of a class that compaction does not know (SeparableConv2D)"),
         (lambda: L.Conv2D(4, 1, groups=2), "is a convolution in groups"),
         (lambda: L.BatchNormalization(axis=1), "normalises along an axis other than the last one"),
-        (lambda: L.Softmax(), "is a layer of which nothing is known here (Softmax)"),
+        (lambda: L.Softmax(), "is of a class that compaction does not know (Softmax)"),
         (lambda: L.Activation("softmax"), "has an activation that may mix units"),
         (lambda: L.DepthwiseConv2D(1, activation="softmax"), "has an activation that may mix units"),
-        (lambda: L.Permute((2, 1, 3)), "is a layer of which nothing is known here (Permute)"),
+        (lambda: L.Permute((2, 1, 3)), "is of a class that compaction does not know (Permute)"),
     ],
 )
 def test_what_is_not_known_says_why(make, why):
@@ -206,7 +211,7 @@ def unknown_weights():
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (unknown_weights, "has weights of which nothing is known here"),
+        (unknown_weights, "has weights that compaction does not know"),
         (lambda: norm(), "divides by the root of a variance that is not positive"),
         (lambda: L.MaxPooling2D(1, data_format="channels_first"), "has the channels first"),
     ],
@@ -244,7 +249,7 @@ def test_a_layer_that_is_not_known_may_be_called_with_different_numbers_of_chann
 
 
 def test_constants_that_are_infinite_are_none():
-    assert np.isnan(activations.of_constants(keras.activations.exponential, np.array([1e4, np.nan]))).all()
+    assert np.isnan(activated(keras.activations.exponential, np.array([1e4, np.nan]))).all()
 
 
 def test_subclasses_of_what_is_known_are_not_known():
@@ -255,7 +260,7 @@ def test_subclasses_of_what_is_known_are_not_known():
 
     model = chain(dense(2), Loud(2, name="loud"), shape=(2,))
     values(model.layers[0], kernel=0)
-    assert analyse(model)["loud"].why == "all stay: it is a layer of which nothing is known here (Loud)"
+    assert analyse(model)["loud"].why == "all stay: it is of a class that compaction does not know (Loud)"
 
 
 def test_batch_norm_that_is_called_to_train_is_not_known():
@@ -308,14 +313,14 @@ def test_dtypes_and_their_policies_stay(policy):
         assert [v.dtype for v in before.weights] == [v.dtype for v in after.weights]
 
 
-@pytest.mark.parametrize("name", [name for name in activations.NAMES if hasattr(keras.activations, name)])
+@pytest.mark.parametrize("name", [name for name in UNITWISE if hasattr(keras.activations, name)])
 def test_unitwise_activations_make_of_each_unit_the_same_alone_and_among_others(name):
     function = getattr(keras.activations, name)
     x = np.array([[-2.0, -0.5, 0.0, 0.5, 3.0]], "float32")
     among = np.asarray(function(tf.constant(x)))
     alone = [np.asarray(function(tf.constant(x[:, [i]])))[0, 0] for i in range(5)]
     np.testing.assert_array_equal(among[0], alone)
-    constants = activations.of_constants(function, np.append(x[0], np.nan).astype("float64"))
+    constants = activated(function, np.append(x[0], np.nan).astype("float64"))
     np.testing.assert_allclose(constants[:5], among[0], rtol=1e-6, atol=1e-7)
     assert np.isnan(constants[5])
 
@@ -325,7 +330,7 @@ def test_every_known_layer_is_tried_here_or_beside():
     tried |= {"Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D", "BatchNormalization", "PReLU", "Activation"}
     tried |= {"ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Rescaling", "Reshape", "InputLayer", "Concatenate"}
     tried |= {"Add", "Subtract", "Average", "Maximum", "Minimum"}
-    assert {cls.__name__ for cls in kinds.KINDS} <= tried
+    assert {cls.__name__ for cls in KNOWN_LAYERS} <= tried
 
 
 def test_a_model_of_no_features_is_compacted():
@@ -348,3 +353,68 @@ def test_a_unit_that_stays_for_no_reason_cannot_overflow():
     assert found.count_params() == 5
     x = np.ones((1, 1), np.float32)
     assert [float(output[0, 0]) for output in found(x)] == [float(output[0, 0]) for output in model(x)] == [100.0, 1.0]
+
+
+def test_the_middle_of_three_taps_never_leaves_the_image():
+    inside, border = taps([5], [3], strides=[1], dilations=[1], padding="same")
+    assert inside.tolist() == [False, True, False]
+    assert border.tolist() == [True, False, True]
+
+
+def test_taps_that_meet_nothing_but_zeros_are_neither_inside_nor_at_the_border():
+    inside, border = taps([1], [3], strides=[1], dilations=[1], padding="same")
+    assert (inside.tolist(), border.tolist()) == ([False, True, False], [False] * 3)
+
+
+def test_strided_convolutions_may_put_all_zeros_behind():
+    inside, _ = taps([4, 4], [3, 3], strides=[2, 2], dilations=[1, 1], padding="same")
+    assert inside.reshape(3, 3).tolist() == [[True, True, False], [True, True, False], [False, False, False]]
+
+
+def test_where_any_size_will_do_no_tap_is_safe():
+    inside, border = taps([None], [3], strides=[1], dilations=[1], padding="same")
+    assert (inside.tolist(), border.tolist()) == ([False] * 3, [True] * 3)
+    assert taps([None], [3], strides=[1], dilations=[1], padding="valid")[0].all()
+    assert taps([None], [1], strides=[2], dilations=[1], padding="same")[0].all()
+
+
+def seen(layer, shape):
+    """Return what `taps` returns, found by trying each tap."""
+    model = chain(layer, shape=(*shape, 1))
+    inside, border = [], []
+    for tap in itertools.product(*map(range, layer.kernel_size)):
+        kernel = np.zeros((*layer.kernel_size, 1, 1))
+        kernel[tap] = 1
+        values(layer, kernel=kernel)
+        (result,) = outputs(model, [np.ones((1, *shape, 1))])
+        inside.append(result.min() == 1)
+        border.append(result.min() != result.max())
+    return inside, border
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from(["same", "valid", "causal"]),
+    *(st.integers(1, 4) for _ in range(3)),
+    st.integers(5, 8),
+    st.booleans(),
+)
+def test_taps_along_one_axis(kind, kernel, stride, dilation, length, dilates):
+    stride, dilation = (1, dilation) if dilates else (stride, 1)
+    if kind == "valid" and (kernel - 1) * dilation >= length:
+        return
+    layer = keras.layers.Conv1D(1, kernel, stride, kind, dilation_rate=dilation)
+    expected = seen(layer, (length,))
+    assert (
+        tuple(a.tolist() for a in taps([length], [kernel], strides=[stride], dilations=[dilation], padding=kind))
+        == expected
+    )
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_taps_along_two_axes(stride):
+    expected = seen(keras.layers.Conv2D(1, (3, 2), stride, "same"), (5, 4))
+    assert (
+        tuple(a.tolist() for a in taps([5, 4], [3, 2], strides=[stride] * 2, dilations=[1, 1], padding="same"))
+        == expected
+    )

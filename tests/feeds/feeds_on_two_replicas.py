@@ -1,4 +1,4 @@
-"""Takes batches on two logical CPUs under MirroredStrategy, and on one; writes what came of each case as JSON.
+"""Takes batches on two logical CPUs under MirroredStrategy, and on one; writes the outcome of each case as JSON.
 
 A process of its own, because logical devices must be made before TensorFlow starts.
 """
@@ -23,14 +23,14 @@ from tf_lottery.core import shuffling
 from tf_lottery.data import imagenet
 from tf_lottery.data.dataset import Dataset, Split
 from tf_lottery.errors import DataError
-from tf_lottery.feeds.make import make_feed
+from tf_lottery.feeds import make_feed
 from tf_lottery.feeds.resident import NO_EXAMPLE
 from tf_lottery.training import distribution
 from tf_lottery.training.topology import Topology
 
 TWO = distribution.make(Topology("mirrored", 2))
 ONE = distribution.make(Topology())
-MADE_UP = data.load("imagenet2012", synthetic=True)
+SYNTHETIC = data.load("imagenet2012", synthetic=True)
 NUMBERS = np.arange(64, dtype=np.int32)
 ARRAYS = Dataset(
     *(
@@ -39,7 +39,7 @@ ARRAYS = Dataset(
     ),
     num_classes=64,
 )
-AUGMENTATIONS = {"arrays": (ARRAYS, "flip_and_crop"), "files": (MADE_UP, "inception")}
+AUGMENTATIONS = {"arrays": (ARRAYS, "flip_and_crop"), "files": (SYNTHETIC, "inception")}
 BATCH, T = 12, 12
 
 
@@ -80,7 +80,7 @@ def the_shares_of_two_replicas_are_the_batch_of_one(kind):
         assert (np.stack([joined(batch)[1] for batch in two]) == shuffling.batches(1, 64, BATCH, 0, T)).all()
 
 
-def two_replicas_start_at_any_step_and_go_on(kind):
+def two_replicas_start_at_any_step_and_continue(kind):
     made = feed(TWO, kind)
     whole = batches(TWO, made)
     for start, stop, seed in ((0, 3, 1), (3, 5, 1), (5, 6, 2), (5, 8, 1), (8, T, 1)):
@@ -129,10 +129,10 @@ def damaged_files_are_one_line_on_two_replicas(kind):
 
 
 CASES = {
-    f"{law.__name__}_{kind}": (law, kind)
-    for law, kinds in {
+    f"{property_.__name__}_{kind}": (property_, kind)
+    for property_, kinds in {
         the_shares_of_two_replicas_are_the_batch_of_one: AUGMENTATIONS,
-        two_replicas_start_at_any_step_and_go_on: AUGMENTATIONS,
+        two_replicas_start_at_any_step_and_continue: AUGMENTATIONS,
         two_replicas_evaluate_every_example_once: AUGMENTATIONS,
         damaged_files_are_one_line_on_two_replicas: ("files",),
     }.items()
@@ -141,9 +141,9 @@ CASES = {
 
 
 def outcome(case):
-    law, kind = CASES[case]
+    property_, kind = CASES[case]
     try:
-        law(kind)
+        property_(kind)
     except (Exception, pytest.fail.Exception) as error:
         return "".join(traceback.format_exception(error))[-1500:]
     return "done"

@@ -14,12 +14,12 @@ from tf_lottery.feeds import encoded, images
 
 @functools.cache
 def jpeg():
-    """Made when it is needed: no TensorFlow may run before all tests are collected, which set its threads."""
+    """A JPEG file, made in the first call: TensorFlow may run only after collected tests have set its threads."""
     return archives.jpeg(0, 20, 20)
 
 
 def write(path, numbers, image=None):
-    """Records whose label is their number."""
+    """Writes records whose label is their number."""
     image = jpeg() if image is None else image
     with tf.io.TFRecordWriter(str(path)) as file:
         for number in numbers:
@@ -45,7 +45,7 @@ def labels(dataset, split="train", seed=None):
     return [int(record["label"]) for record in encoded.records(dataset, split, seed)]
 
 
-def test_the_stored_order_is_that_of_the_files(dataset):
+def test_without_a_seed_the_order_is_that_of_the_files(dataset):
     assert labels(dataset) == list(range(3, 997))
     assert labels(dataset, "validation") == [997, 998, 999]
     assert dataset.examples == {"train": 994, "validation": 3}
@@ -56,7 +56,7 @@ def test_every_example_comes_once_whatever_the_seed(dataset, seed):
     assert sorted(labels(dataset, seed=seed)) == list(range(3, 997))
 
 
-def test_an_order_is_a_function_of_the_seed_and_of_nothing_else(dataset):
+def test_the_order_is_a_function_of_the_seed_alone(dataset):
     orders = [labels(dataset, seed=7)]
     for global_seed in (1, 2):
         tf.random.set_seed(global_seed)
@@ -76,7 +76,7 @@ def test_threads_do_not_change_the_order(dataset, threads):
     assert [int(record["label"]) for record in stream] == labels(dataset, seed=7)
 
 
-def test_neighbours_are_strangers(dataset, monkeypatch):
+def test_neighbours_in_the_files_are_apart_in_the_order(dataset, monkeypatch):
     order = np.array(labels(dataset, seed=7))
     assert abs(np.corrcoef(order, np.arange(len(order)))[0, 1]) < 0.1
     assert (np.abs(np.diff(order)) == 1).mean() < 0.01
@@ -85,7 +85,7 @@ def test_neighbours_are_strangers(dataset, monkeypatch):
     assert labels(dataset, seed=7) != order.tolist()
 
 
-def test_all_blocks_are_shuffled_and_each_in_its_own_way(dataset, monkeypatch):
+def test_each_block_is_shuffled_in_its_own_order(dataset, monkeypatch):
     monkeypatch.setattr(encoded, "_BLOCK", 10)
     monkeypatch.setattr(encoded, "_FILES_AT_ONCE", 1)
     blocks = np.array(labels(dataset, seed=7)[:50]).reshape(5, 10)
@@ -94,7 +94,7 @@ def test_all_blocks_are_shuffled_and_each_in_its_own_way(dataset, monkeypatch):
     assert tuple(range(10)) not in patterns
 
 
-def test_records_carry_what_was_stored_and_an_id_of_their_own(dataset):
+def test_records_have_their_stored_content_and_an_id_of_their_own(dataset):
     stored = list(encoded.records(dataset, "train").as_numpy_iterator())
     assert {record["image"] for record in stored} == {jpeg()}
     assert {(record["id"].dtype.name, record["label"].dtype.name) for record in stored} == {("int64", "int64")}
@@ -170,7 +170,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("in_graph", [slow(False), True])
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_damage_is_one_line_with_the_folder_and_the_way_out(dataset, tmp_path, damage, in_graph):
+def test_damage_is_one_line_with_the_folder_and_what_to_do(dataset, tmp_path, damage, in_graph):
     damage(tmp_path / "5", (tmp_path / "5").read_bytes())
     stream = encoded.records(dataset, "train", 1).map(lambda record: images.test_image(record, 8)).batch(10)
 

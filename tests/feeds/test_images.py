@@ -14,7 +14,7 @@ def uniform(count, seed=0):
 
 
 def by_hand(image, flip, top, left):
-    """One image, pixel by pixel."""
+    """The augmentation of one image, pixel by pixel."""
     height, width = image.shape[:2]
     out = np.zeros_like(image)
     for row in range(height):
@@ -76,8 +76,8 @@ def chi_square(counts):
     "draws", [uniform(20_000), shuffling.draws(0, 0, 2_000, 100, 0, 200).ravel()], ids=["any", "ours"]
 )
 def test_flips_and_offsets_are_uniform_and_independent(draws):
-    """All 162 outcomes alike: chi-square with 161 degrees of freedom, 99.9% of all samples lie below 222."""
-    # Where a lone bright pixel goes tells the outcome: two of them, so that a flip is told from a shift.
+    """For chi-square with 161 degrees of freedom, 99.9% of all samples are below 222."""
+    # Two bright pixels show the outcome; a single one would not tell a flip from a shift.
     x = np.zeros((1, 16, 16, 1), np.float32)
     x[0, 8, 7], x[0, 8, 9] = 1, 2
     out = images.flip_and_crop(np.repeat(x, len(draws), 0), draws).numpy()[..., 0].reshape(len(draws), -1)
@@ -115,7 +115,7 @@ def test_the_centre_crop_is_that_of_numpy():
 
 
 @pytest.mark.parametrize(("height", "width"), [(47, 64), (64, 47), (33, 33)])
-def test_a_resized_centre_crop_shows_the_same_part(height, width):
+def test_a_resized_centre_crop_shows_the_same_pixels(height, width):
     stored, pixels = record(height, width)
     side = int(0.875 * min(height, width))
     top, left = (height - side + 1) // 2, (width - side + 1) // 2
@@ -127,14 +127,14 @@ def test_a_resized_centre_crop_shows_the_same_part(height, width):
 
 
 def position(height, width):
-    """An image that tells, by red and green, from which row and column of it a pixel comes."""
+    """An image whose red and green give the row and column of each pixel."""
     y, x = np.mgrid[:height, :width]
     image = np.stack([255 * y / (height - 1), 255 * x / (width - 1), np.full((height, width), 128)], -1)
     return tf.io.encode_jpeg(image.round().astype(np.uint8), quality=100, chroma_downsampling=False).numpy()
 
 
 def windows(count, height=200, width=300):
-    """(height, width, top, left, is_flipped) of the parts that training sees, as shares of the image."""
+    """(height, width, top, left, is_flipped) of training crops, as shares of the image."""
     stored = {"image": position(height, width)}
     ids = tf.data.Dataset.range(count)
     crops = ids.map(lambda id_: images.train_image({"id": id_, **stored}, [3, 4], 64))
@@ -142,7 +142,7 @@ def windows(count, height=200, width=300):
     rows, columns = image[..., 0].mean(2), image[..., 1].mean(1)
 
     def extent(values):
-        # From the middle of the first pixel to that of the last are 63 of 64 parts.
+        # The middles of the first and the last pixel are 63/64 of the crop apart.
         return np.abs(values[:, -1] - values[:, 0]) * 64 / 63
 
     flipped = columns[:, 0] > columns[:, -1]
@@ -150,7 +150,7 @@ def windows(count, height=200, width=300):
 
 
 @pytest.mark.slow
-def test_training_sees_parts_of_the_right_sizes_and_shapes_flipped_half_the_time():
+def test_training_crops_have_the_documented_sizes_and_shapes_and_half_are_flipped():
     tall, wide, top, left, flipped = windows(2_000)
     areas, aspects = tall * wide, wide * 300 / (tall * 200)
     assert areas.min() > 0.095
@@ -160,7 +160,7 @@ def test_training_sees_parts_of_the_right_sizes_and_shapes_flipped_half_the_time
     assert aspects.min() > 0.73
     assert aspects.max() < 1.37
     assert abs(flipped.mean() - 0.5) < 3.3 * 0.5 / 2_000**0.5  # 99.9%
-    # The middle of a part is as often above as below, left as right, and flips do not depend on it.
+    # The middle of a crop is as often above as below, left as right, and flips do not depend on it.
     for middle in (top + tall / 2, left + wide / 2):
         assert abs(np.median(middle) - 0.5) < 0.03
         assert abs(np.corrcoef(middle, flipped)[0, 1]) < 3.3 / 2_000**0.5
@@ -182,7 +182,7 @@ def test_randomness_is_a_function_of_the_seed_and_the_id_alone():
     assert len({first.tobytes(), *(image.numpy().tobytes() for image in others)}) == 5
 
 
-def test_an_image_so_narrow_that_no_part_fits_gives_its_centre():
+def test_an_image_so_narrow_that_no_crop_fits_gives_its_centre():
     stored = {"id": tf.constant(0, tf.int64), "image": position(8, 400)}
     image = images.train_image(stored, [1, 2], 16)
     centre = images.test_image(stored, 16).numpy()

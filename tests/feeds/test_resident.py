@@ -22,7 +22,7 @@ def feed(augment=None, longest=7, **settings):
 
 
 def batches(feed, seed, *stops):
-    """The batches from step 0 on, asked for in segments that end at `stops`."""
+    """The batches from step 0 on, in segments that end at `stops`."""
     taken = []
     for start, stop in zip([0, *stops[:-1]], stops, strict=True):
         segment = feed.segment(seed, seed, start, stop)
@@ -31,7 +31,7 @@ def batches(feed, seed, *stops):
 
 
 @pytest.mark.parametrize("stops", [(7,), (3, 7), (1, 2, 3, 4, 5, 6, 7), (0, 7, 7)])
-def test_batches_are_the_rows_of_the_order_whatever_segments_are_asked_for(stops):
+def test_batches_are_the_rows_of_the_order_whatever_the_segments(stops):
     x, y = batches(feed(), 5, *stops)
     rows = shuffling.batches(5, 10, 4, 0, 7)
     assert (x == rows[:, :, None, None, None]).all()
@@ -61,7 +61,7 @@ def test_padding_gives_all_segments_one_shape_and_changes_nothing():
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 8])
 @pytest.mark.parametrize("size", [1, 2, 4, 1000])
-def test_held_out_batches_hold_every_example_once_and_mark_what_fills_them_up(monkeypatch, size, replicas):
+def test_held_out_batches_have_every_example_once_and_mark_padding(monkeypatch, size, replicas):
     monkeypatch.setattr(resident, "_EVALUATION_BATCH", size)
     made = feed(lambda x, draws: x + 1, replicas=replicas)
     for name in ("validation", "test"):
@@ -74,7 +74,7 @@ def test_held_out_batches_hold_every_example_once_and_mark_what_fills_them_up(mo
         assert 0 <= len(y) - len(stored) < replicas
 
 
-def test_alone_a_replica_has_the_whole_held_out_batch():
+def test_a_single_replica_has_the_whole_held_out_batch():
     made = feed(lambda x, draws: x + 1)
     ((x, y),) = made.held_out("validation")
     own = made.held_out_of(x, y)

@@ -19,7 +19,7 @@ from tf_lottery.masking import conversion, model_masks, state
 from tf_lottery.training.optimizers import LearningRate
 from tf_lottery.training.trainer import Trainer
 
-MADE_UP = data.load(
+SYNTHETIC = data.load(
     "imagenet2012", synthetic=True
 )  # 64 training images, of class 0 … 63; 24 of class 0 … 23 in the others
 BATCH, T = 12, 20  # 3.75 epochs
@@ -28,11 +28,11 @@ SIZE = 4
 
 @pytest.fixture(autouse=True)
 def block(request, monkeypatch):
-    """So few that an epoch has several blocks, of which some are left out where a training starts in its middle."""
+    """Shuffle in small blocks, so that an epoch has several, and a start within an epoch leaves some of them out."""
     monkeypatch.setattr(encoded, "_BLOCK", getattr(request, "param", 10))
 
 
-def feed(dataset=MADE_UP, batch_size=BATCH, steps=T, threads=2, crop=images.train_image):
+def feed(dataset=SYNTHETIC, batch_size=BATCH, steps=T, threads=2, crop=images.train_image):
     return Streamed(dataset, batch_size=batch_size, image_size=SIZE, steps=steps, threads=threads, crop=crop)
 
 
@@ -63,13 +63,13 @@ def whole(block):
 
 
 @pytest.mark.parametrize("block", [slow(1), 10, slow(2048)], indirect=True)
-def test_a_training_that_starts_anywhere_sees_the_batches_of_the_whole_one(whole):
+def test_a_start_at_any_step_gives_the_batches_of_the_whole_run(whole):
     assert (whole[0].dtype, whole[1].dtype, whole[0].shape) == (np.float32, np.int32, (T, BATCH, SIZE, SIZE, 3))
     for start in (1, 5, 6, 10, 16, 19):  # 16 is where the fourth epoch begins
         assert same(batches(feed(), start=start), part(whole, start))
 
 
-def test_segments_go_on_where_the_last_one_ended(whole):
+def test_segments_continue_where_the_last_one_ended(whole):
     made = feed()
     stops = [4, 4, 5, 11, T]
     for start, stop in zip([0, *stops[:-1]], stops, strict=True):
@@ -79,7 +79,7 @@ def test_segments_go_on_where_the_last_one_ended(whole):
             made.segment(1, 1, start, stop)
 
 
-def test_going_on_builds_nothing_and_going_elsewhere_does(monkeypatch):
+def test_a_stream_is_built_only_where_the_last_segment_did_not_end(monkeypatch):
     made, built = feed(), []
     original = made._from_step
     monkeypatch.setattr(made, "_from_step", lambda seed, *more: built.append((seed, more[-1])) or original(seed, *more))
@@ -88,7 +88,7 @@ def test_going_on_builds_nothing_and_going_elsewhere_does(monkeypatch):
     assert built == [(1, 0), (2, 3), (2, 3)]
 
 
-def test_an_iterator_that_was_moved_elsewhere_comes_back(whole):
+def test_a_feed_returns_to_an_earlier_stream(whole):
     made = feed()
     for seed, start, stop in ((1, 0, 3), (1, 9, 11), (2, 11, 12), (1, 11, 14), (1, 2, 4)):
         seen = batches(made, seed, start, stop)
@@ -101,7 +101,7 @@ def test_a_segment_may_be_empty(start):
 
 
 @pytest.mark.parametrize("block", [10, 2048], indirect=True)
-def test_every_epoch_sees_every_example_once_in_an_order_of_its_own(whole):
+def test_every_epoch_has_every_example_once_in_an_order_of_its_own(whole):
     epochs = whole[1].reshape(-1)[: 3 * 64].reshape(3, 64)
     assert all(sorted(epoch) == list(range(64)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
@@ -125,7 +125,7 @@ def test_another_augmentation_seed_is_other_crops_in_the_same_order(whole):
     assert not same(batches(feed(), seed=2, stop=6, augmentation_seed=1), part(whole, 0, 6))
 
 
-def test_nothing_but_seed_and_step_decides(whole):
+def test_batches_are_a_function_of_seed_and_step_alone(whole):
     for threads, global_seed in ((1, 3), (5, 4)):
         tf.random.set_seed(global_seed)
         assert same(batches(feed(threads=threads, steps=T + 30)), whole)
@@ -134,24 +134,24 @@ def test_nothing_but_seed_and_step_decides(whole):
 
 
 def test_crops_are_those_of_seed_epoch_and_example(whole):
-    records = {int(record["label"]): record for record in encoded.records(MADE_UP, "train")}
+    records = {int(record["label"]): record for record in encoded.records(SYNTHETIC, "train")}
     x, y = (array.reshape(-1, *array.shape[2:]) for array in whole)
     for place in (0, 63, 64, 130, 239):
         crop = images.train_image(records[int(y[place])], tf.constant([1, place // 64], tf.int64), SIZE)
         np.testing.assert_allclose(x[place], crop, rtol=0, atol=1e-6)
 
 
-def test_without_a_crop_training_sees_the_centres():
+def test_without_a_crop_training_images_are_centre_crops():
     x, y = batches(feed(crop=None), stop=6)
-    centres = np.stack([images.test_image(record, SIZE) for record in encoded.records(MADE_UP, "train")])
+    centres = np.stack([images.test_image(record, SIZE) for record in encoded.records(SYNTHETIC, "train")])
     assert (x == centres[y]).all()
     assert y.dtype == np.int32
 
 
 @pytest.mark.parametrize("size", [1, 5, 7, 24, 100])
-def test_evaluations_see_every_example_once_and_mark_what_fills_batches_up(size):
+def test_evaluations_contain_every_example_once_and_mark_padding(size):
     made = feed(batch_size=size)
-    centres = np.stack([images.test_image(record, SIZE) for record in encoded.records(MADE_UP, "validation")])
+    centres = np.stack([images.test_image(record, SIZE) for record in encoded.records(SYNTHETIC, "validation")])
     for _ in range(2):
         taken = [made.held_out_of(*batch) for batch in made.held_out("validation")]
         assert {(*x.shape, *y.shape) for x, y in taken} == {(size, SIZE, SIZE, 3, size)}
@@ -199,7 +199,7 @@ def test_levels_of_any_length_share_one_trace(jit_compile):
 
 
 def test_a_feed_knows_how_many_examples_it_has():
-    assert feed().examples == MADE_UP.examples["train"]
+    assert feed().examples == SYNTHETIC.examples["train"]
 
 
 @pytest.mark.slow
@@ -225,7 +225,7 @@ def test_training_from_the_snapshot_ends_with_the_bytes_of_the_dense_run(moved):
 @pytest.mark.parametrize("size", [7, 24])
 def test_evaluation_equals_numpy(size):
     made = trainer(feed(batch_size=size))
-    records = list(encoded.records(MADE_UP, "test"))
+    records = list(encoded.records(SYNTHETIC, "test"))
     x = np.stack([images.test_image(record, SIZE) for record in records])
     y = np.array([int(record["label"]) for record in records])
     logits = made.model.predict(x, verbose=0).astype(np.float64)
@@ -237,12 +237,12 @@ def test_evaluation_equals_numpy(size):
 
 @pytest.fixture
 def archive(tmp_path):
-    """As prepared by the genuine builder: 23 training images, 1 for validation, 5 for tests."""
+    """A folder prepared by the genuine builder: 23 training images, 1 for validation, 5 for tests."""
     archives.imagenet(tmp_path)
     return Path(imagenet.prepare(str(tmp_path)))
 
 
-def test_files_are_streamed_as_what_is_in_memory(archive):
+def test_files_are_streamed_like_records_in_memory(archive):
     dataset = imagenet.load(str(archive.parents[1]))
     whole = batches(feed(dataset, batch_size=5, steps=T), stop=T)  # 4.3 epochs
     ids = {image.tobytes() for image in whole[0].reshape(-1, SIZE, SIZE, 3)[:23]}
@@ -256,7 +256,7 @@ def test_files_are_streamed_as_what_is_in_memory(archive):
 
 
 @pytest.mark.parametrize("jit_compile", [False, slow(True)])
-def test_damaged_files_are_one_line_in_trainings_and_in_evaluations(archive, jit_compile):
+def test_damaged_files_are_one_line_of_error_in_training_and_in_evaluations(archive, jit_compile):
     made = trainer(feed(imagenet.load(str(archive.parents[1])), batch_size=5), jit_compile=jit_compile)
     for split, measure in (
         ("train", lambda: made.train(0, T, shuffle_seed=1)),

@@ -38,7 +38,7 @@ def test_a_released_weight_has_the_users_constraint_again():
     assert constraint.mask_of(dense.kernel) is None
 
 
-def test_masks_of_weights_of_one_name_are_told_apart_and_each_weight_gets_one():
+def test_masks_of_weights_of_one_name_have_two_names_and_each_weight_gets_one_mask():
     holder = MaskHolder()
     kernels = [layer.kernel for layer in tiny.dense().layers if hasattr(layer, "kernel")]
     for kernel in [*kernels, *kernels]:
@@ -56,7 +56,7 @@ def test_masks_are_boolean_weights_of_ones_that_do_not_train():
     assert holder.trainable_variables == []
 
 
-def test_layers_that_own_masks_are_ours_and_tfmots():
+def test_wrappers_and_holders_own_masks_and_other_layers_do_not():
     assert constraint.owns_masks(Prunable(keras.layers.Dense(1)))
     assert constraint.owns_masks(MaskHolder())
     assert not constraint.owns_masks(keras.layers.Dense(1))

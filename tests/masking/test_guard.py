@@ -29,7 +29,7 @@ USES = {
 
 def load_leaky_file(model, path):
     LEAKS["assign"](model, path)
-    type(model).save_weights(model, path)  # past the guard
+    type(model).save_weights(model, path)  # bypasses the guard
     tfl.apply_masks(model)
     model.load_weights(path)
 
@@ -51,7 +51,7 @@ CASES = [(build, leak) for build in BUILDS for leak in LEAKS]
 @pytest.mark.parametrize(
     ("build", "leak"), always((tiny.dense, "assign"), (tiny.subclassed, "load_weights"), among=CASES)
 )
-def test_what_came_back_is_zero_as_soon_as_the_model_is_used(build, leak, tmp_path):
+def test_pruned_weights_that_were_changed_are_zero_as_soon_as_the_model_is_used(build, leak, tmp_path):
     model = compiled(build)
     for use in USES.values():
         LEAKS[leak](model, tmp_path)
@@ -64,7 +64,7 @@ def test_what_came_back_is_zero_as_soon_as_the_model_is_used(build, leak, tmp_pa
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_early_stopping_brings_back_masks_and_weights_of_one_moment(build):
+def test_early_stopping_restores_masks_and_weights_of_one_epoch(build):
     class Prune(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             masks = tfl.get_masks(self.model)
@@ -82,7 +82,7 @@ def test_early_stopping_brings_back_masks_and_weights_of_one_moment(build):
     assert tiny.is_pruned_to_plus_zero(model)
 
 
-def test_an_action_hangs_once_and_gets_the_arguments_of_the_call():
+def test_an_action_runs_once_a_call_and_gets_the_arguments_of_the_call():
     class Thing:
         def fit(self, *args, **kwargs):
             return ("fit", args, kwargs)
@@ -96,14 +96,14 @@ def test_an_action_hangs_once_and_gets_the_arguments_of_the_call():
         seen.append(("second", args, kwargs))
 
     for action in (first, first, second, first):
-        guard.before(thing, guard.USES, action)
+        guard.call_before(thing, guard.USES, action)
     assert thing.fit(1, two=2) == ("fit", (1,), {"two": 2})
     assert seen == [("second", (thing, 1), {"two": 2}), ("first", (thing, 1), {"two": 2})]
     guard.release(thing)
     assert vars(thing) == {}
 
 
-def test_the_signature_and_the_docstring_of_the_methods_stay():
+def test_methods_keep_their_signatures_and_docstrings():
     plain, model = tiny.dense(), tiny.half_masked()
     for name in USES:
         assert inspect.signature(getattr(model, name)) == inspect.signature(getattr(plain, name))
@@ -116,7 +116,7 @@ def test_a_guarded_model_can_be_copied():
     assert tiny.same_masks(keras.models.clone_model(model), tfl.make_prunable(tiny.dense()))
 
 
-def test_other_models_of_the_class_are_left_alone():
+def test_other_models_of_the_class_are_not_changed():
     tiny.half_masked(tiny.subclassed)
     assert not hasattr(tiny.Net.fit, "actions")
     assert not hasattr(tiny.subclassed().fit, "actions")

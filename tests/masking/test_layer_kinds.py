@@ -1,4 +1,4 @@
-"""Every kind of layer, through a whole life: masked, trained, pruned further, rewound, saved, loaded, stripped."""
+"""Every kind of layer is masked, trained, pruned further, rewound, saved, loaded and stripped."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ L = keras.layers
 
 @keras.saving.register_keras_serializable(package="test_layer_kinds")
 class Gate(L.Layer):
-    """A layer with weights of its own, none of them known to Keras as prunable."""
+    """A layer with weights of its own, none of them declared prunable."""
 
     def build(self, shape):
         self.gate = self.add_weight(shape=(shape[-1], 2), name="gate")
@@ -34,7 +34,7 @@ class Gate(L.Layer):
 
 @keras.saving.register_keras_serializable(package="test_layer_kinds")
 class Declared(Gate):
-    """By tfmot's `PrunableLayer` protocol."""
+    """A layer that declares its prunable weights by tfmot's `PrunableLayer` protocol."""
 
     def get_prunable_weights(self):
         return [self.gate]
@@ -49,7 +49,7 @@ tfl.register_prunable(Registered, "gate")
 
 
 def on(*shapes, dtype="float32"):
-    """A model of one layer that is called on inputs of these shapes, in their order."""
+    """Return a function that makes a model of one layer, which is called on inputs of these shapes, in this order."""
 
     def model(make):
         inputs = [keras.Input(shape, dtype=dtype) for shape in shapes]
@@ -61,7 +61,7 @@ def on(*shapes, dtype="float32"):
 
 LSTM = ["lstm_cell/kernel", "lstm_cell/recurrent_kernel"]
 ATTENTION = [f"attention/{name}/kernel" for name in ("query", "key", "value", "attention_output")]
-# kind: layer, inputs, names of the weights that are prunable, of those that never are
+# kind: layer, inputs, names of prunable weights, names of weights that are not prunable
 KINDS = {
     "Dense": (lambda: L.Dense(3), on((4,)), ["dense/kernel"], ["dense/bias"]),
     "EinsumDense": (
@@ -216,7 +216,7 @@ TYPICAL = ("Conv2D", "Embedding", "LSTM", "attention on two inputs", "declared")
 
 
 @pytest.mark.parametrize("kind", always(*TYPICAL, among=KINDS))
-def test_a_layer_of_every_kind_lives_through_it_all(kind, tmp_path):
+def test_a_layer_of_every_kind_is_pruned_trained_rewound_saved_and_stripped(kind, tmp_path):
     make, on_inputs, prunable, never = KINDS[kind]
     plain = on_inputs(make)
     x = examples(plain)

@@ -13,7 +13,7 @@ BUILDS = [tiny.dense, tiny.convolutional, tiny.nested, tiny.subclassed]
 
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("dtype", [bool, np.int64, np.float32])
-def test_masks_come_out_as_they_went_in(build, dtype):
+def test_get_masks_returns_what_set_masks_has_set(build, dtype):
     model = tfl.make_prunable(build())
     masks = tiny.half_masks(model)
     tfl.set_masks(model, {name: mask.astype(dtype) for name, mask in reversed(masks.items())})
@@ -54,7 +54,7 @@ def test_density_is_the_share_of_kept_weights():
         ),
     ],
 )
-def test_wrong_masks_are_all_named_and_change_nothing(change, message):
+def test_all_wrong_masks_are_named_and_nothing_is_changed(change, message):
     model = tiny.half_masked()
     before = [weight.tobytes() for weight in model.get_weights()]
     masks = {name: np.ones_like(mask) for name, mask in tfl.get_masks(model).items()}
@@ -64,7 +64,7 @@ def test_wrong_masks_are_all_named_and_change_nothing(change, message):
     assert [weight.tobytes() for weight in model.get_weights()] == before
 
 
-def test_what_comes_out_are_copies():
+def test_masks_and_weights_are_returned_as_copies():
     model = tiny.half_masked()
     for arrays in (tfl.get_masks(model), model_masks.prunable_weights(model)):
         for array in arrays.values():
@@ -74,18 +74,18 @@ def test_what_comes_out_are_copies():
 
 
 @pytest.mark.parametrize("ask", [tfl.get_masks, tfl.apply_masks, tfl.density, model_masks.prunable_weights])
-def test_a_model_without_masks_is_told_what_to_do(ask):
+def test_the_error_for_a_model_without_masks_says_what_to_do(ask):
     with pytest.raises(ModelError, match=r"has no masks. Call `make_prunable\(model\)` first"):
         ask(tiny.dense())
 
 
-def test_an_unbuilt_model_is_told_what_to_do():
+def test_the_error_for_an_unbuilt_model_says_what_to_do():
     with pytest.raises(ModelError, match=r"is not built: give it an Input, call it on data, or `build` it first"):
         tfl.get_masks(keras.Sequential([keras.layers.Dense(3)]))
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_apply_masks_zeroes_what_set_weights_brought_back(build):
+def test_apply_masks_sets_weights_to_zero_that_set_weights_has_changed(build):
     model = tfl.make_prunable(build())
     weights = model.get_weights()
     tfl.set_masks(model, tiny.half_masks(model))

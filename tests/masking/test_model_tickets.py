@@ -26,7 +26,7 @@ def save(path, ticket):
 
 
 @pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional, tiny.subclassed])
-def test_a_ticket_is_read_for_its_model_and_restored(tmp_path, build):
+def test_a_ticket_is_loaded_for_its_model_and_restored(tmp_path, build):
     model, other = tiny.half_masked(build), tfl.make_prunable(build())
     path = save(tmp_path / "t.tfl", ticket_of(model))
     tfl.restore_ticket(other, tfl.load_ticket(path, other))
@@ -34,7 +34,7 @@ def test_a_ticket_is_read_for_its_model_and_restored(tmp_path, build):
     assert np.array_equal(model.predict(tiny.X, verbose=0), other.predict(tiny.X, verbose=0))
 
 
-def test_a_plain_model_will_do_to_read_it_for(tmp_path):
+def test_a_ticket_can_be_loaded_for_a_plain_model(tmp_path):
     path = save(tmp_path / "t.tfl", ticket_of(tiny.half_masked(tiny.dense)))
     assert sorted(tfl.load_ticket(path, tiny.dense()).masks) == ["dense/kernel", "dense_1/kernel"]
 
@@ -71,14 +71,14 @@ def test_masks_alone_are_a_ticket(tmp_path):
         tfl.restore_ticket(model, ticket)
 
 
-def test_without_a_model_a_ticket_is_read_as_it_is_and_a_model_must_be_built(tmp_path):
+def test_a_ticket_can_be_loaded_without_a_model_and_an_unbuilt_model_is_refused(tmp_path):
     path = save(tmp_path / "t.tfl", ticket_of(tiny.half_masked(tiny.dense)))
     assert list(tfl.load_ticket(path).weights) == ["final"]
     with pytest.raises(ModelError, match="is not built"):
         tfl.load_ticket(path, tiny.Net())
 
 
-def test_what_is_no_ticket_is_neither_saved_nor_restored(tmp_path):
+def test_only_tickets_are_saved_and_restored(tmp_path):
     model = tiny.half_masked(tiny.dense)
     ticket = ticket_of(model)
     for arguments in ((ticket, "t.tfl"), (tmp_path / "t.tfl", model)):
@@ -86,6 +86,6 @@ def test_what_is_no_ticket_is_neither_saved_nor_restored(tmp_path):
             tfl.save_ticket(*arguments)
     with pytest.raises(TicketError, match=r"restore_ticket\(model, ticket\) takes a Ticket. Received: ticket='t.tfl'"):
         tfl.restore_ticket(model, "t.tfl")
-    with pytest.raises(ModelError, match=r"Received: tf_lottery\.ticket\.Ticket"):
+    with pytest.raises(ModelError, match=r"Received: tf_lottery\.masking\.ticket\.Ticket"):
         tfl.restore_ticket(ticket, model)
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ def names(model):
     return [name for name in named_variables(model) if "dropout" not in name]
 
 
-def test_names_are_those_of_the_first_model_in_a_process_however_many_came_before():
+def test_every_model_has_the_names_of_the_first_model_in_a_process():
     assert names(tiny.dense()) == names(tiny.dense()) == DENSE_NAMES
 
 
@@ -50,7 +50,7 @@ def test_automatic_names_follow_the_order_of_the_graph_not_of_creation():
     assert {name: kernel.shape[-1] for name, kernel in kernels.items()} == {"dense/kernel": 3, "dense_1/kernel": 2}
 
 
-def test_names_that_only_look_automatic_change_nothing():
+def test_chosen_names_that_look_automatic_do_not_make_names_depend_on_the_process():
     """The number in `dense_1` is no help: a person chose it, and Keras numbers the other one as it comes."""
 
     def build():
@@ -64,7 +64,7 @@ def test_names_that_only_look_automatic_change_nothing():
     assert build() == first == {"dense/kernel": 6, "dense_1/kernel": 5, "out/kernel": 3}
 
 
-def test_nested_models_and_equal_sublayer_names_stay_apart():
+def test_layers_of_one_name_in_two_nested_models_have_two_names():
     def block():
         x = keras.Input((2,))
         return keras.Model(x, keras.layers.Dense(2, name="inner")(x))
@@ -79,7 +79,7 @@ def test_nested_models_and_equal_sublayer_names_stay_apart():
     ]
 
 
-def test_siblings_of_one_name_are_told_apart_by_position():
+def test_layers_of_one_name_inside_one_layer_are_numbered_by_position():
     class Twins(keras.layers.Layer):
         def __init__(self):
             super().__init__()

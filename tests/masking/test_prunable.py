@@ -51,13 +51,13 @@ def test_nothing_to_prune_and_unknown_weights_are_refused_when_the_layer_is_buil
 
 
 @pytest.mark.parametrize("cell", ["LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells"])
-def test_an_rnn_cell_is_refused_with_the_way_out(cell):
+def test_the_error_for_an_rnn_cell_says_what_to_wrap(cell):
     argument = [keras.layers.LSTMCell(2)] if cell == "StackedRNNCells" else 2
     with pytest.raises(ModelError, match=rf"{cell} is an RNN cell: wrap its RNN layer, Prunable\(RNN\(cell\)\)"):
         Prunable(getattr(keras.layers, cell)(argument))
 
 
-def test_only_chooses_among_the_weights_of_the_layers_inside():
+def test_only_names_weights_of_the_layers_inside():
     wrapper = Prunable(
         keras.layers.Bidirectional(keras.layers.LSTM(2, name="lstm")), only=["backward_lstm/lstm_cell/kernel"]
     )

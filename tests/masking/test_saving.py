@@ -1,4 +1,4 @@
-"""What is written comes back: masks, density and predictions, in every format."""
+"""Saved models and weights are loaded with the same masks, density and predictions, in every format."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def assert_same(first, second):
 
 
 @pytest.mark.parametrize("build", always(tiny.convolutional, tiny.subclassed, among=BUILDS))
-def test_law_9_stripped_and_reloaded_models_predict_as_the_masked_one(build, tmp_path):
+def test_stripped_and_reloaded_models_predict_as_the_masked_one(build, tmp_path):
     model = trained(build)
     model.save(tmp_path / "masked.keras")
     loaded = tfl.load_model(tmp_path / "masked.keras")
@@ -51,7 +51,7 @@ def test_law_9_stripped_and_reloaded_models_predict_as_the_masked_one(build, tmp
 
 
 @pytest.mark.parametrize("build", always(tiny.convolutional, tiny.subclassed, among=BUILDS))
-def test_a_loaded_model_goes_on_training_under_its_masks(build, tmp_path):
+def test_masks_hold_when_a_loaded_model_is_trained(build, tmp_path):
     trained(build).save(tmp_path / "model.keras")
     model = tfl.load_model(tmp_path / "model.keras")
     model.fit(tiny.X, tiny.Y, verbose=0)
@@ -59,7 +59,7 @@ def test_a_loaded_model_goes_on_training_under_its_masks(build, tmp_path):
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_masks_travel_in_weight_files(build, tmp_path):
+def test_masks_are_saved_in_weight_files(build, tmp_path):
     model = tiny.half_masked(build)
     model.save_weights(tmp_path / "w.weights.h5")
     other = tfl.make_prunable(build())
@@ -68,7 +68,7 @@ def test_masks_travel_in_weight_files(build, tmp_path):
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_masks_travel_in_checkpoints(build, tmp_path):
+def test_masks_are_saved_in_checkpoints(build, tmp_path):
     model = tiny.half_masked(build)
     path = tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
     other = tfl.make_prunable(build())
@@ -113,7 +113,7 @@ def test_a_saved_model_loads_in_a_process_that_imports_the_wrapper(tmp_path):
     assert float(done.stdout) == tfl.density(model)
 
 
-def test_excluded_layers_of_a_subclassed_model_are_told_again(tmp_path):
+def test_a_subclassed_model_is_loaded_with_the_exclude_that_it_was_made_with(tmp_path):
     model = tfl.make_prunable(tiny.subclassed(), exclude="block")
     tfl.set_masks(model, tiny.half_masks(model))
     model.save(tmp_path / "model.keras")
@@ -121,13 +121,13 @@ def test_excluded_layers_of_a_subclassed_model_are_told_again(tmp_path):
 
 
 class Opaque(tiny.Net):
-    """Its constructor wants more than its config says."""
+    """A model whose constructor needs an argument that its config lacks."""
 
     def __init__(self, how_many, **kwargs):
         super().__init__(units=len(how_many), **kwargs)
 
 
-def test_a_keras_file_that_nobody_could_read_is_refused_at_save(tmp_path):
+def test_a_keras_file_that_could_not_be_loaded_is_not_written(tmp_path):
     model = Opaque(how_many=range(4))
     model(tiny.X[:1])
     tfl.make_prunable(model)
@@ -137,7 +137,7 @@ def test_a_keras_file_that_nobody_could_read_is_refused_at_save(tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
 
 
-def test_a_plain_model_is_no_prunable_one(tmp_path):
+def test_the_file_of_a_plain_model_is_refused(tmp_path):
     tiny.dense().save(tmp_path / "plain.keras")
     with pytest.raises(ModelError, match="has no masks"):
         tfl.load_model(tmp_path / "plain.keras")

@@ -19,7 +19,7 @@ def same(first, second):
     return all(np.array_equal(first[group][name], second[group][name]) for group in first for name in first[group])
 
 
-def test_the_state_holds_everything_that_training_changes_but_the_masks():
+def test_a_state_holds_everything_that_training_changes_except_the_masks():
     captured = state.capture(model := trained(), model.optimizer)
     weights = set(captured["weights"])
     assert {"conv2d/kernel", "batch_normalization/moving_variance", "output/bias"} < weights
@@ -58,7 +58,7 @@ def test_captured_arrays_are_copies():
     assert np.array_equal(before["output/kernel"], kernel)
 
 
-def test_law_3_a_restored_state_is_masked_bit_for_bit():
+def test_exact_start_a_restored_state_is_masked_bit_for_bit():
     model = trained()
     before = state.capture(model, model.optimizer)
     model_masks.set_masks(model, masks := tiny.half_masks(model))
@@ -69,7 +69,7 @@ def test_law_3_a_restored_state_is_masked_bit_for_bit():
 
 
 @pytest.mark.parametrize("use_ema", [False, True])
-def test_law_3_new_masks_and_a_state_go_in_together(use_ema):
+def test_exact_start_new_masks_and_a_state_are_restored_together(use_ema):
     model = conversion.make_prunable(tiny.dense())
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9, use_ema=use_ema), tiny.loss())
     model.fit(tiny.X, tiny.Y, batch_size=8, verbose=0)
@@ -101,7 +101,7 @@ def test_masks_that_do_not_fit_change_nothing(masks):
     assert same(before, state.capture(model, model.optimizer))
 
 
-def test_training_does_not_reach_the_arrays_that_were_set():
+def test_training_does_not_change_the_arrays_that_were_set():
     model = tiny.half_masked()
     model.compile(keras.optimizers.Adam(0.1), tiny.loss())
     arrays = {name: aligned(array) for name, array in state.weights(model).items()}
@@ -122,7 +122,7 @@ def aligned(array):
     return copy
 
 
-def test_a_state_of_another_model_is_refused_whole():
+def test_a_state_of_another_model_is_refused_and_changes_nothing():
     model, other = trained(), tiny.dense()
     before = state.weights(model)
     with pytest.raises(ModelError, match=r"missing 'conv2d/kernel'.*unknown 'dense/kernel'"):

@@ -1,4 +1,4 @@
-"""Models that tfmot wrapped, under our masks. tfmot knows legacy Keras only."""
+"""Models that tfmot has wrapped, whose masks this package controls. tfmot knows legacy Keras only."""
 
 import operator
 import os
@@ -38,7 +38,7 @@ def fit(model, *callbacks, **arguments):
 
 
 class Watcher(keras.callbacks.Callback):
-    """Looks at every batch end."""
+    """A callback that records the masks, and whether pruned weights are zero, at the end of every batch."""
 
     def __init__(self):
         super().__init__()
@@ -332,7 +332,7 @@ def test_policies_are_for_legacy_keras_and_say_so():
         excluded(mobile_net())
 
 
-LAW_12 = """
+PROGRAM = """
 import os, sys
 from tf_lottery import tfmot_bridge
 from tf_lottery.keras_compat import keras
@@ -346,20 +346,20 @@ print("tensorflow_model_optimization" in sys.modules, os.environ == before, tf.k
 
 
 @pytest.mark.slow
-def test_law_12_adopting_a_plain_model_imports_no_tfmot_and_importing_tfmot_changes_neither_environment_nor_keras():
+def test_adopting_a_plain_model_imports_no_tfmot_and_import_tfmot_changes_neither_environment_nor_keras():
     environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
     environment |= {"TF_USE_LEGACY_KERAS": "1"} if keras_compat.LEGACY else {}
-    done = subprocess.run([sys.executable, "-c", LAW_12], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["False True", "True True True"]
 
 
 def blocks(kind):
-    page = (Path(__file__).parents[1] / "docs/tfmot.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/tfmot.md").read_text()
     return re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
 
 
 def test_the_page_on_tfmot_names_all_of_tfmot_and_only_what_there_is_here():
-    page = (Path(__file__).parents[1] / "docs/tfmot.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/tfmot.md").read_text()
     assert all(f"`{name}" in page for name in dir(TFMOT) if not name.startswith("_"))
     for path in re.findall(r"\btfl\.([\w.]+)", page):
         operator.attrgetter(path)(tfl)

@@ -1,4 +1,4 @@
-"""What holds for every network: names, sizes, first weights, and that masks and files work on it."""
+"""Properties of every network: names, sizes, first weights, masks and files."""
 
 import functools
 import math
@@ -29,7 +29,7 @@ EACH = [*SMALL.items(), *(pytest.param(*item, marks=nightly) for item in LARGE.i
 CIFAR, IMAGENET = (32, 32, 3), (224, 224, 3)
 
 
-# For tests that look at a network and do not change it.
+# For tests that do not change the network.
 built = functools.cache(models.build)
 
 
@@ -82,7 +82,7 @@ def test_networks_have_the_parameters_of_the_papers(name, shape, classes, traina
         pytest.param("inception_v3", "auxiliary", 3_323_904, marks=nightly),
     ],
 )
-def test_parts_that_may_be_left_unpruned_have_the_weights_of_the_papers(name, part, weights):
+def test_shortcuts_and_outputs_have_the_numbers_of_weights_of_the_papers(name, part, weights):
     shape, classes = {"resnet_50": (IMAGENET, 1000), "inception_v3": ((299, 299, 3), 1000)}.get(name, (CIFAR, 10))
     found = kernels(built(name, shape, classes))
     assert count(variable for path, variable in found.items() if part in path) == weights
@@ -99,7 +99,7 @@ def test_masks_of_resnet_20_are_on_271_thousand_weights_and_without_shortcuts_an
 
 
 @pytest.mark.parametrize(("name", "shape"), EACH)
-def test_logits_come_out_of_the_output_layer(name, shape):
+def test_the_layer_output_returns_the_logits(name, shape):
     model = built(name, shape, 7)
     assert model.name == name
     assert [output.shape for output in logits(model, images(shape))] == [(2, 7)] * (1 + (name == "inception_v3"))
@@ -108,7 +108,7 @@ def test_logits_come_out_of_the_output_layer(name, shape):
 
 
 @pytest.mark.parametrize(("name", "shape"), EACH)
-def test_law_logits_are_not_squashed(name, shape):
+def test_logits_are_not_squashed(name, shape):
     model = models.build(name, shape, 7)
     before = logits(model, images(shape))
     for layer in ["output", "auxiliary_output"][: len(before)]:
@@ -120,7 +120,7 @@ def test_law_logits_are_not_squashed(name, shape):
 
 
 @pytest.mark.parametrize(("name", "shape"), EACH)
-def test_law_no_network_has_regularizers(name, shape):
+def test_no_network_has_regularizers(name, shape):
     for layer in all_layers(built(name, shape, 7)):
         settings = {key: value for key, value in layer.get_config().items() if key.endswith("regularizer")}
         assert set(settings.values()) <= {None}, layer.name
@@ -128,7 +128,7 @@ def test_law_no_network_has_regularizers(name, shape):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "shape"), EACH)
-def test_masks_hold_through_a_file_and_come_off(name, shape, tmp_path):
+def test_masks_survive_saving_and_can_be_stripped(name, shape, tmp_path):
     model = tfl.make_prunable(models.build(name, shape, 7))
     assert sorted(tfl.get_masks(model)) == sorted(kernels(model))
     rng = np.random.default_rng(0)
@@ -230,7 +230,7 @@ def test_dropout_is_where_the_sources_have_it(name, shape, rate):
     assert [layer.rate for layer in dropouts] == [rate]
 
 
-def test_precision_is_what_the_process_asks_for():
+def test_networks_compute_in_the_precision_of_the_process():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         model = models.build("resnet_8_w4", (8, 8, 3), 7)
@@ -272,7 +272,7 @@ def test_networks_that_average_globally_have_the_same_weights_for_any_size_of_im
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", models.names.EXAMPLES)
-def test_everything_that_users_are_shown_builds(name):
+def test_every_network_named_in_messages_can_be_built(name):
     shape = (40, 1) if name.endswith("_1d") else (75, 75, 3)
     assert models.build(name, shape, 3).name == name
 
@@ -282,7 +282,7 @@ def test_everything_that_users_are_shown_builds(name):
     ("name", "theirs", "shape"),
     [("resnet_50", "ResNet50", IMAGENET), ("inception_v3", "InceptionV3", (299, 299, 3))],
 )
-def test_kernels_are_those_of_keras_applications_but_for_the_auxiliary_head(name, theirs, shape):
+def test_kernels_are_those_of_keras_applications_besides_the_auxiliary_head(name, theirs, shape):
     ours = kernels(models.build(name, shape, 1000))
     assert sum(path.startswith("auxiliary") for path in ours) == (3 if name == "inception_v3" else 0)
     shapes = [tuple(kernel.shape) for path, kernel in ours.items() if not path.startswith("auxiliary")]
@@ -294,6 +294,6 @@ def test_kernels_are_those_of_keras_applications_but_for_the_auxiliary_head(name
     ("shape", "classes"),
     [((8, 8, 1), 0), ((8, 8, 1), None), ((8, 8, 1), 2.5), ((), 3), (8, 3), ((None, 8), 3), ((0,), 3)],
 )
-def test_no_shape_or_no_classes_are_refused(shape, classes):
+def test_impossible_shapes_and_numbers_of_classes_are_refused(shape, classes):
     with pytest.raises(ModelError, match="A network needs the shape of one example and a number of classes"):
         models.build("lenet_300_100", shape, classes)

@@ -8,26 +8,26 @@ from tf_lottery.models import names
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "arguments"),
+    ("name", "function", "arguments"),
     [
-        ("lenet_300_100", "lenet.lenet_300_100", {}),
-        ("conv_4", "conv.conv", {"depth": 4}),
-        ("resnet_20", "cifar_resnet.resnet", {"depth": 20}),
-        ("resnet_56_w64", "cifar_resnet.resnet", {"depth": 56, "width": 64}),
-        ("resnet_14_1d", "cifar_resnet.resnet", {"depth": 14, "dimensions": 1}),
-        ("resnet_8_w8_1d", "cifar_resnet.resnet", {"depth": 8, "width": 8, "dimensions": 1}),
-        ("resnet_50", "resnet_50.resnet_50", {}),
-        ("vgg_19", "vgg.vgg", {"depth": 19}),
+        ("lenet_300_100", "sequential.lenet_300_100", {}),
+        ("conv_4", "sequential.conv", {"depth": 4}),
+        ("resnet_20", "resnets.cifar_resnet", {"depth": 20}),
+        ("resnet_56_w64", "resnets.cifar_resnet", {"depth": 56, "width": 64}),
+        ("resnet_14_1d", "resnets.cifar_resnet", {"depth": 14, "dimensions": 1}),
+        ("resnet_8_w8_1d", "resnets.cifar_resnet", {"depth": 8, "width": 8, "dimensions": 1}),
+        ("resnet_50", "resnets.resnet_50", {}),
+        ("vgg_19", "sequential.vgg", {"depth": 19}),
         ("inception_v3", "inception_v3.inception_v3", {}),
         ("squeezenet", "squeezenet.squeezenet", {}),
     ],
 )
-def test_a_name_says_which_network_and_its_depth_width_and_dimensions(name, place, arguments):
-    assert names.parse(name) == (place, arguments)
+def test_a_name_gives_the_function_and_its_depth_width_and_dimensions(name, function, arguments):
+    assert names.parse(name) == (function, arguments)
 
 
 @pytest.mark.parametrize("name", names.EXAMPLES)
-def test_what_users_are_shown_is_known(name):
+def test_the_names_in_messages_are_known(name):
     assert names.known(name)
 
 

@@ -45,11 +45,11 @@ def perform(path):
 
 def train(run, unit):
     """Every step changes the weights, and all of them show in the end."""
-    begun = next(iter(run.steps(unit)), 0)
-    weights = run.state(unit, begun).weights["final"]["w"] if begun else start(run, unit)
+    begun = next(iter(run.checkpoint_steps(unit)), 0)
+    weights = run.checkpoint(unit, begun).weights["final"]["w"] if begun else start(run, unit)
     for step in range(begun + 1, STEPS + 1):
         weights = np.where(MASK, 3 * weights + step, 0)
-        run.save_state(unit, step, Ticket({"w": MASK}, {"final": {"w": weights}}))
+        run.save_checkpoint(unit, step, Ticket({"w": MASK}, {"final": {"w": weights}}))
     rewound = {} if unit.level else {"rewind": {"slot": np.arange(3.0)}}
     line = [{"share": 0.5, "test_error": 0.1, "test_loss": 0.2}] if unit.shuffle_seed else []
     fakes.save(run, unit, ticket=Ticket({"w": MASK}, {"final": {"w": weights}}), optimizer=rewound, line=line)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tf_lottery.errors import DamageError, RunError, TicketError
-from tf_lottery.experiment import find_tickets as find_tickets_lib, generations, open_run
+from tf_lottery.experiment import backups, find_tickets as find_tickets_lib, open_run
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.plan import units
 from tf_lottery.experiment.storage import Run, Unit
@@ -31,7 +31,7 @@ NO_STATE = b"starts anew"
 
 GENERATIONS = ["config.json", "config.backup.json", "environment.json", "environment.backup.json"]
 PARTS = ["manifest.json", "metrics.json", "history.csv", "ticket.tfl", "optimizer.tfl"]
-NEWER, OLDER = (f"replicate_1/level_02/state_{step:010d}.tfl" for step in (200, 100))
+NEWER, OLDER = (f"replicate_1/level_02/checkpoint_{step:010d}.tfl" for step in (200, 100))
 REPORT = "report/index.html"
 FILES = [
     *GENERATIONS,
@@ -47,7 +47,7 @@ def begin(path, config=CONFIG):
     for unit in (DENSE, LEVEL_1):
         fakes.save(run, unit, optimizer={"final": {"w": np.array([0.5 + unit.level, 0.0])}})
     for step in (100, 200):
-        run.save_state(UNDER_WAY, step, fakes.state(step))
+        run.save_checkpoint(UNDER_WAY, step, fakes.state(step))
     run.write_report(lambda: {"index.html": b"<html>"})
 
 
@@ -98,11 +98,11 @@ def of_step(step):
 
 def newest_state(run, unit):
     """That which a training goes on from, found as it does itself."""
-    for step in run.steps(unit):
+    for step in run.checkpoint_steps(unit):
         try:
-            return state(progress.unpack(run.state(unit, step, STATE)))
+            return state(progress.unpack(run.checkpoint(unit, step, STATE)))
         except (DamageError, TicketError):
-            run.drop_state(unit, step)
+            run.remove_checkpoint(unit, step)
     return NO_STATE
 
 
@@ -218,10 +218,10 @@ def test_a_flipped_bit_is_found_wherever_it_is(run, name):
 def fault(path, name):
     """What is found to be wrong with one file when it is read."""
     if name in GENERATIONS:
-        return generations.fault(path / name)
+        return backups.fault(path / name)
     run, unit, file = Run(path, CONFIG), unit_of(name), name.rpartition("/")[2]
     if unit == UNDER_WAY:
-        found = attempt(lambda: run.state(unit, int(file[len("state_") :][:10]), STATE))
+        found = attempt(lambda: run.checkpoint(unit, int(file[len("checkpoint_") :][:10]), STATE))
     else:
         found = attempt(readers(run, unit).get(file, lambda: run.metrics(unit)))
     return str(found) if isinstance(found, DamageError) else ""
@@ -262,13 +262,13 @@ def test_where_both_generations_of_a_state_are_damaged_the_training_starts_anew(
         else:
             (path / name).write_bytes(bytes(len(files[name])) if damage == "zeros" else flipped(files[other], 99))
     assert survey(path) == before | {(UNDER_WAY, "state"): NO_STATE}
-    assert not Run(path, CONFIG).steps(UNDER_WAY)
+    assert not Run(path, CONFIG).checkpoint_steps(UNDER_WAY)
 
 
 @pytest.mark.parametrize("name", ["config", "environment"])
 def test_where_both_generations_of_a_record_are_damaged_the_run_stops_and_nothing_is_written(run, name):
     path, files, _ = run
-    for generation in generations.paths(path, name):
+    for generation in backups.paths(path, name):
         generation.write_bytes(flipped(generation.read_bytes(), 50))
     before = contents(path)
     with pytest.raises(DamageError, match=rf"{name}.json is damaged: its checksum .* So is its backup: restore one"):

@@ -19,7 +19,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from tf_lottery import files
 from tf_lottery.errors import DamageError, LotteryError, RunError, TicketError
-from tf_lottery.experiment import config as config_lib, generations, open_run, validation
+from tf_lottery.experiment import backups, config as config_lib, open_run, validation
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.masking import ticket
 from tf_lottery.masking.ticket import Ticket
@@ -46,9 +46,9 @@ JSON = st.sampled_from(ODD) | st.recursive(
 def run(tmp_path_factory):
     run = open_run.open_run(tmp_path_factory.mktemp("fuzz") / "run", fakes.experiment(), fakes.ENVIRONMENT)
     fakes.save(run, FINISHED, optimizer={"final": {"w": np.zeros(2)}})
-    run.save_state(UNDER_WAY, STEP, fakes.state(STEP))
-    generations.paths(run.path, "config")[1].unlink()
-    generations.paths(run.path, "environment")[1].unlink()
+    run.save_checkpoint(UNDER_WAY, STEP, fakes.state(STEP))
+    backups.paths(run.path, "config")[1].unlink()
+    backups.paths(run.path, "environment")[1].unlink()
     return run
 
 
@@ -71,7 +71,7 @@ def everything(run):
 
 
 def state(run):
-    found, variables, by_replica = progress.unpack(run.state(UNDER_WAY, STEP, STATE))
+    found, variables, by_replica = progress.unpack(run.checkpoint(UNDER_WAY, STEP, STATE))
     return ticket.pack(progress.pack(found, variables, fakes.TICKET.masks, by_replica))
 
 
@@ -189,7 +189,7 @@ def test_a_forged_ticket_is_read_or_a_typed_error(data):
 @few
 @given(data=st.data())
 def test_a_forged_state_is_gone_on_with_or_a_typed_error(run, data):
-    header, payload = header_of(run.state_path(UNDER_WAY, STEP).read_bytes())
+    header, payload = header_of(run.checkpoint_path(UNDER_WAY, STEP).read_bytes())
     header["metadata"] = changed(data.draw, header["metadata"])
     found = read(run, f"replicate_1/level_01/state_{STEP:010d}.tfl", forged(header, payload))
     assert isinstance(found, bytes | LotteryError)

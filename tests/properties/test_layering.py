@@ -32,7 +32,7 @@ MAY_IMPORT = {
 }
 WITHOUT_TENSORFLOW = (
     *("cli.py", "core", "data", "errors.py", "failpoints.py", "files.py", "masking/ticket.py", "quiet.py", "report"),
-    "training/topology.py",
+    *("export/formats.py", "training/topology.py"),
 )
 FILES = sorted(ROOT.rglob("*.py"))
 

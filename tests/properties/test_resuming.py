@@ -37,7 +37,7 @@ class Stopping(Pauses):
 
     def on_pause(self, progress):
         if progress.step == self.at:
-            self.kept = ticket.pack(self.trainer.keep(progress))
+            self.kept = ticket.pack(self.trainer.checkpoint(progress))
             raise StopError
 
 
@@ -104,7 +104,7 @@ def gone_on_with(optimizer, kept):
     """Goes on in a new trainer, in which nothing is as it was."""
     made = trainer(optimizer, seed=9)
     train(made, 3)
-    return everything(made, train(made, made.go_on(kept)))
+    return everything(made, train(made, made.resume(kept)))
 
 
 @pytest.mark.parametrize("step", [slow(1), K, slow(K + 1), T - 1])

@@ -125,7 +125,7 @@ class Stopping(Pauses):
 
     def on_pause(self, progress):
         if progress.step == self.at:
-            self.kept = ticket.unpack(ticket.pack(self.trainer.keep(progress)), shapes=self.trainer.shapes([K]))
+            self.kept = ticket.unpack(ticket.pack(self.trainer.checkpoint(progress)), shapes=self.trainer.shapes([K]))
             raise StoppedError
 
 
@@ -143,7 +143,7 @@ def stopped_between_evaluations_a_training_ends_with_the_same_bytes(kind):
             assert (rows[0] != rows[1]).any()
         other = trainer(TWO, kind)
         other.train(2, 5, order_seed=3)
-        ended = trained(other, other.go_on(pauses.kept), snapshots_at=[K])
+        ended = trained(other, other.resume(pauses.kept), snapshots_at=[K])
     assert same_ends(ended, expected)
 
 

@@ -1,7 +1,7 @@
 import fakes
 import pytest
 
-from tf_lottery.report.figures import look
+from tf_lottery.report.figures import style
 
 
 @pytest.fixture(scope="session")
@@ -13,4 +13,4 @@ def sweep(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Write placeholders in place of figures: drawing them takes most of a report's time."""
-    monkeypatch.setattr(look, "png", lambda draw: bytes(len(draw().axes)))
+    monkeypatch.setattr(style, "png", lambda draw: bytes(len(draw().axes)))

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from tf_lottery.experiment import stability, variants
+from tf_lottery.experiment import run_stability, variants
 from tf_lottery.experiment.config import Prune, Stability
-from tf_lottery.report import analysis, claims, findings
+from tf_lottery.report import claims, findings, results
 
 MEASURED = ["variant", "replicate", "level", "control"]
 
@@ -19,8 +19,8 @@ def found(sweep):
 
 
 def comparisons(run):
-    barriers = stability.barriers(stability.lines(run))
-    return claims.comparisons(analysis.rows(run), stability.rows(run), barriers, variants.members(run.config))
+    barriers = run_stability.barriers(run_stability.lines(run))
+    return claims.comparisons(results.rows(run), run_stability.rows(run), barriers, variants.members(run.config))
 
 
 def claim(found, statement, **place):
@@ -36,7 +36,7 @@ def numbers(run, variant, level, control="", measure="test_accuracy"):
 
 
 def agrees(row, first, second):
-    """Whether a row is the paired t-test of these."""
+    """Check that a row is the paired t-test of two arrays."""
     differences = np.array(first) - np.array(second)
     expected = scipy.stats.ttest_rel(first, second)
     interval = expected.confidence_interval(0.95)
@@ -50,7 +50,7 @@ def agrees(row, first, second):
 
 @pytest.mark.parametrize("control", ["random_mask", "reinit"])
 def test_a_ticket_is_compared_with_the_controls_of_its_replicates(sweep, found, control):
-    row = claim(found, f"than “{analysis.LABELS[control]}”", measure="test_accuracy", variant="k=0", level=2)
+    row = claim(found, f"than “{results.LABELS[control]}”", measure="test_accuracy", variant="k=0", level=2)
     ticket, rivals = 100 * numbers(sweep, "k=0", 2), 100 * numbers(sweep, "k=0", 2, control)
     assert agrees(row, ticket, rivals)
     assert (row.value, row.reference) == pytest.approx((ticket.mean(), rivals.mean()))
@@ -101,7 +101,7 @@ def test_a_variant_is_compared_with_the_first_that_is_as_sparse(sweep, found):
 def test_the_stability_of_variants_is_compared_too(sweep, found, kind, measure):
     statement = f"more stable to {kind.replace('_', ' ')} than that of k=0 ({measure})"
     (row,) = found[found.statement.str.contains(statement, regex=False)].itertuples()
-    rows = stability.rows(sweep).query("level == 2 and control == '' and weight == 'all'")
+    rows = run_stability.rows(sweep).query("level == 2 and control == '' and weight == 'all'")
     means = rows[rows.kind == kind].groupby(["variant", "replicate"])[measure].mean()
     differences = means["k=0"] - means["k=60"] if measure == "angle" else np.log(means["k=0"] / means["k=60"])
     assert (row.variant, row.level, row.n, row.verdict) == ("k=60", 2, 3, "shown")
@@ -113,10 +113,10 @@ def test_a_variant_is_compared_with_the_first_of_the_same_dense_network_too(tmp_
     sweep = fakes.sweep(
         tmp_path / "run",
         fakes.sweep_of(
-            tuple(
-                f"{label}: prune.rewind_to={label.partition('k=')[2]}it; train.learning_rate={rate}"
+            {
+                label: {"prune.rewind_to": f"{label.partition('k=')[2]}it", "train.learning_rate": rate}
                 for label, rate in zip(labels, (0.1, 0.1, 0.2, 0.2), strict=True)
-            )
+            }
         ),
     )
     found = findings.read(sweep).comparisons.query("level == 2 and statement.str.contains('accurate than that of')")
@@ -130,7 +130,12 @@ def test_a_variant_is_compared_with_the_first_of_the_same_dense_network_too(tmp_
 
 
 def test_variants_of_other_networks_or_data_are_not_compared(tmp_path):
-    texts = ("first:", "noise: data.synthetic=True", "conv: model.name=conv_2", "third: prune.rewind_to=60it")
+    texts = {
+        "first": {},
+        "noise": {"data.synthetic": True},
+        "conv": {"model.name": "conv_2"},
+        "third": {"prune.rewind_to": "60it"},
+    }
     found = comparisons(fakes.sweep(tmp_path / "run", fakes.sweep_of(texts)))
     found = found[found.statement.str.contains("that of ")]
     assert set(found.variant) == {"third"}
@@ -138,13 +143,13 @@ def test_variants_of_other_networks_or_data_are_not_compared(tmp_path):
 
 
 def test_trained_weights_are_not_said_to_be_early(tmp_path):
-    texts = ("weights:", "rate: prune.rewind=learning_rate", "none: prune.rewind=none")
+    texts = {"weights": {}, "rate": {"prune.rewind": "learning_rate"}, "none": {"prune.rewind": "none"}}
     found = comparisons(fakes.sweep(tmp_path / "run", fakes.sweep_of(texts)))
     assert set(found.variant[found.measure == "early_stop_step"]) == {"weights"}
 
 
 def test_variants_that_are_not_as_sparse_are_not_compared_and_levels_need_not_be_the_same(sweep):
-    frame = analysis.rows(sweep)
+    frame = results.rows(sweep)
     of_60 = frame.variant == "k=60"
     none, members = pd.DataFrame(), variants.members(sweep.config)
     other = claims.comparisons(frame.assign(kept=frame.kept.where(~of_60, frame.kept + 50)), none, none, members)
@@ -162,7 +167,7 @@ def test_stability_is_the_mean_of_the_samples_of_a_replicate_beside_that_of_the_
     sweep, found, kind, measure
 ):
     row = claim(found, f"stable to {kind.replace('_', ' ')} than “random mask” ({measure})", variant="k=60")
-    samples = stability.rows(sweep).query("variant == 'k=60' and weight == 'all' and level == 2 and kind == @kind")
+    samples = run_stability.rows(sweep).query("variant == 'k=60' and weight == 'all' and level == 2 and kind == @kind")
     means = {
         control: np.array([rows[measure].to_numpy().mean() for _, rows in of_control.groupby("replicate")])
         for control, of_control in samples.groupby("control")
@@ -175,20 +180,20 @@ def test_stability_is_the_mean_of_the_samples_of_a_replicate_beside_that_of_the_
 
 
 def test_equal_networks_have_no_ratio_and_show_nothing(sweep):
-    rows = stability.rows(sweep).assign(distance=0.0, angle=0.0)
-    found = claims.comparisons(analysis.rows(sweep), rows, pd.DataFrame(), variants.members(sweep.config))
+    rows = run_stability.rows(sweep).assign(distance=0.0, angle=0.0)
+    found = claims.comparisons(results.rows(sweep), rows, pd.DataFrame(), variants.members(sweep.config))
     found = found[found.measure.isin(claims.STABILITY)]
     assert found.ratio.isna().all()
     assert (found.verdict == "not shown").all()
 
 
 def barriers(sweep, *values):
-    """Those of the tickets of level 2 of k=0, one a replicate."""
+    """Return the claim about the error barriers of the tickets of level 2 of k=0, given one per replicate."""
     place = {"variant": "k=0", "level": 2, "control": "", "order": 1}
     rows = pd.DataFrame(
         [place | {"replicate": number, "error_barrier": value} for number, value in enumerate(values, 1)]
     )
-    found = claims.comparisons(analysis.rows(sweep), pd.DataFrame(), rows, variants.members(sweep.config))
+    found = claims.comparisons(results.rows(sweep), pd.DataFrame(), rows, variants.members(sweep.config))
     return claim(found, "error barrier below 2 percentage")
 
 
@@ -219,7 +224,7 @@ def test_dense_networks_and_random_masks_have_barriers_too(found):
 
 
 def test_a_replicate_that_lacks_one_of_both_does_not_count(sweep):
-    frame = analysis.rows(sweep)
+    frame = results.rows(sweep)
     frame = frame[~((frame.branch == "random_mask") & (frame.replicate == 1))]
     found = claims.comparisons(frame, pd.DataFrame(), pd.DataFrame(), variants.members(sweep.config))
     row = claim(found, "random mask", variant="k=0", level=1)
@@ -232,7 +237,7 @@ def test_every_claim_is_a_sentence_of_its_own_in_its_variant(found):
     assert tuple(found.columns) == claims.COLUMNS
 
 
-def test_nothing_done_is_nothing_claimed(tmp_path):
+def test_without_results_there_are_no_claims(tmp_path):
     config = fakes.experiment(prune=Prune(levels=0), stability=Stability())
     assert comparisons(fakes.run(tmp_path / "run", config)).empty
     assert claims.comparisons(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), {}).empty

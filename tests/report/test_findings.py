@@ -25,14 +25,14 @@ def test_a_run_without_measurements_has_no_samples(tmp_path):
     assert findings.read(fakes.run(tmp_path / "run")).samples.empty
 
 
-def test_what_belongs_to_a_ticket_without_its_dense_network_is_left_out(tmp_path):
-    run = fakes.sweep(tmp_path / "run", fakes.sweep_of(fakes.SWEEP[:1]))
+def test_samples_of_a_ticket_without_its_dense_network_are_left_out(tmp_path):
+    run = fakes.sweep(tmp_path / "run", fakes.sweep_of({"k=0": fakes.SWEEP["k=0"]}))
     shutil.rmtree(run.folder(fakes.unit(2, 0, "", "k=0")))
     found = findings.read(run)
-    for frame in (found.trainings, found.stability, found.lines, found.barriers):
+    for frame in (found.results, found.stability, found.lines, found.barriers):
         assert set(frame.replicate) == {1, 3}
 
 
 def test_a_run_with_nothing_done_has_nothing_to_report(tmp_path):
-    with pytest.raises(RunError, match="no finished training yet"):
+    with pytest.raises(RunError, match="no finished dense network yet"):
         findings.read(open_run.open_run(tmp_path / "run", fakes.experiment(), {}))

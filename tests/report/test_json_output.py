@@ -1,4 +1,4 @@
-"""What commands answer programs, as a program reads it."""
+"""The JSON output of commands."""
 
 import csv
 import dataclasses
@@ -29,7 +29,7 @@ def results(unit):
     return 0.9 + 0.01 * unit.replicate - 0.02 * bool(unit.control), 100 - 10 * unit.level
 
 
-def test_the_answer_of_a_report_has_an_entry_a_level_and_branch(tmp_path):
+def test_the_output_of_a_report_has_an_entry_per_level_and_branch(tmp_path):
     run = fakes.run(tmp_path / "run", results=results)
     path = page.write(run)
     answer = json_output.of_report(run, path)
@@ -78,13 +78,13 @@ def test_a_run_that_is_not_bit_exact_or_not_finished_says_so(tmp_path):
     assert (answer["bit_exact"], answer["trainings_done"], answer["trainings_total"]) == (False, 1, 21)
 
 
-def test_how_far_a_run_is_with_null_for_what_is_not_known(tmp_path):
+def test_a_run_has_its_status_with_null_for_what_is_unknown(tmp_path):
     run = open_run.open_run(
         tmp_path,
         fakes.experiment(train=dataclasses.replace(fakes.experiment().train, steps="2ep")),
         {},
     )
-    assert json_output.of_run(overview.overview(run)) == {
+    assert json_output.of_run(overview.read(run)) == {
         "run_dir": tmp_path,
         "model": "lenet_300_100",
         "data": "digits",
@@ -99,15 +99,15 @@ def test_how_far_a_run_is_with_null_for_what_is_not_known(tmp_path):
     }
 
 
-def test_how_far_each_training_is(tmp_path):
+def test_each_unit_has_its_status_and_results(tmp_path):
     run = open_run.open_run(tmp_path, fakes.experiment(), {})
     fakes.save(run, fakes.unit(2), seconds=60)
-    run.save_state(fakes.unit(3), 100, fakes.TICKET)
-    found = {training.unit: json_output.of_training(training) for training in overview.overview(run).trainings}
+    run.save_checkpoint(fakes.unit(3), 100, fakes.TICKET)
+    found = {status.unit: json_output.of_unit(status) for status in overview.read(run).units}
     unknown = dict.fromkeys(
         ("density", "early_stop_test_accuracy", "early_stop_step", "test_accuracy", "seconds", "fault")
     )
-    place = {"level": 0, "control": "", "variant": "", "order": 0}
+    place = {"level": 0, "control": "", "variant": "", "shuffle_seed": 0}
     assert found[Unit(1, 0)] == {"replicate": 1, **place, "state": "waiting", "step": None, **unknown}
     assert found[Unit(3, 0)] == {"replicate": 3, **place, "state": "under way", "step": 100, **unknown}
     reached = {"density": 1.0, "early_stop_test_accuracy": 0.9, "early_stop_step": 100, "test_accuracy": 0.9}
@@ -127,10 +127,10 @@ def test_files_are_counted_and_the_damaged_ones_named(tmp_path):
     }
 
 
-def test_forms_have_whole_numbers_where_things_are_counted():
-    frame = pd.DataFrame({"form": ["dense", "LiteRT"], "bytes": [1024.0, np.nan], "latency_1": [0.001, np.nan]})
-    dense, lite = json_output.of_forms(frame)
-    assert dense == {"form": "dense", "bytes": 1024, "latency_1": 0.001}
+def test_formats_have_whole_numbers_where_things_are_counted():
+    frame = pd.DataFrame({"format": ["dense", "LiteRT"], "bytes": [1024.0, np.nan], "latency_1": [0.001, np.nan]})
+    dense, lite = json_output.of_formats(frame)
+    assert dense == {"format": "dense", "bytes": 1024, "latency_1": 0.001}
     assert type(dense["bytes"]) is int
     assert math.isnan(lite["bytes"])
 
@@ -138,15 +138,15 @@ def test_forms_have_whole_numbers_where_things_are_counted():
 @pytest.mark.parametrize("script", ["report", "runs", "export"])
 def test_help_tells_of_every_field(tmp_path, script):
     run = fakes.run(tmp_path / "run", fakes.experiment(replicates=1))
-    found = overview.overview(run)
+    found = overview.read(run)
     fields = {
         "report": {*json_output.of_report(run, page.write(run)), *FIELDS[:6]},
         "runs": {
             *json_output.of_run(found),
-            *json_output.of_training(found.trainings[0]),
+            *json_output.of_unit(found.units[0]),
             *json_output.of_files(run, []),
         },
-        "export": {*json_output.of_export(run, Unit(1, 1), "keras", Path("a"), 1, 0.8), "forms"},
+        "export": {*json_output.of_export(run, Unit(1, 1), "keras", Path("a"), 1, 0.8), "formats"},
     }[script]
     text = (Path(__file__).parents[2] / f"scripts/{script}.py").read_text().split('"""')[1]
     assert {field for field in fields if not re.search(rf"\b{field}\b", text)} == set()

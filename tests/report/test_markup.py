@@ -12,7 +12,7 @@ HOSTILE = "<script>alert('&')</script> \"quoted\""
 
 
 class Read(HTMLParser):
-    """What a browser would see: tags with their attributes, and the text between them."""
+    """A parser that collects tags with their attributes, and the text between them."""
 
     def __init__(self, content):
         super().__init__()
@@ -53,7 +53,7 @@ def test_what_is_not_there_leaves_nothing():
 
 def test_a_table_has_its_rows_and_the_classes_of_its_verdicts():
     frame = pd.DataFrame({"claim": ["wins", "is fast"], "verdict": ["✓ shown", "○ not shown"]})
-    read = Read(markup.table(frame, "t.csv", rows=["first", "second"], verdicts=True))
+    read = Read(markup.table(frame, "t.csv", row_classes=["first", "second"], verdicts=True))
     assert [text for text in read.texts if text.strip()] == [
         *("claim", "verdict", "wins", "✓ shown", "is fast", "○ not shown", "Numbers: ", "t.csv")
     ]
@@ -80,3 +80,8 @@ def test_an_image_is_in_the_page_itself_and_says_where_its_numbers_are():
 def test_a_table_links_all_files_it_is_made_of():
     read = Read(markup.table(pd.DataFrame({"level": ["1"]}), "stability.csv", "lines.csv"))
     assert [found["href"] for found in read.attributes if "href" in found] == ["stability.csv", "lines.csv"]
+
+
+def test_markdown_has_a_line_per_row_and_both_names_of_a_column():
+    frame = pd.DataFrame([["1", "a|b"]], columns=pd.MultiIndex.from_tuples([("", "level"), ("test", "ticket")]))
+    assert markup.markdown_table(frame) == "| level | test ticket |\n| --- | --- |\n| 1 | a\\|b |\n"

@@ -53,7 +53,7 @@ def test_variants_are_compared_where_they_keep_as_many_weights(tmp_path):
         replicates=1,
         prune=Prune(levels=2, fraction=0.5),
         controls=(),
-        variants=("iterative:", "one-shot: prune.levels=1; prune.fraction=0.75"),
+        variants={"iterative": {}, "one-shot": {"prune.levels": 1, "prune.fraction": 0.75}},
     )
     run = open_run.open_run(tmp_path / "run", config, fakes.ENVIRONMENT)
     keeps = {("iterative", 1): 200, ("iterative", 2): 100, ("one-shot", 1): 101}
@@ -105,7 +105,7 @@ def test_masks_that_keep_nothing_are_equal_by_chance_too():
     assert overlaps.by_chance(nothing, nothing) == masks_lib.overlap(nothing, nothing) == 1
 
 
-def test_what_is_not_done_is_no_row_and_a_ticket_needs_no_dense_network(tmp_path):
+def test_unfinished_units_have_no_row_and_a_ticket_needs_no_dense_network(tmp_path):
     config = fakes.sweep_of()
     assert overlaps.rows(open_run.open_run(tmp_path / "empty", config, fakes.ENVIRONMENT)).empty
     units = [fakes.unit(replicate, 1, "", "k=0") for replicate in (1, 3)]
@@ -115,7 +115,7 @@ def test_what_is_not_done_is_no_row_and_a_ticket_needs_no_dense_network(tmp_path
 
 def test_variants_that_are_other_networks_have_no_overlap(tmp_path, monkeypatch):
     masks = fakes.sweep_masks
-    config = fakes.sweep_of(variants=("a:", "b: model.name=conv_2"))
+    config = fakes.sweep_of(variants={"a": {}, "b": {"model.name": "conv_2"}})
     assert variants.labels(config) == ["a", "b"]
     monkeypatch.setattr(
         fakes,

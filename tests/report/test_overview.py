@@ -7,13 +7,13 @@ import fakes
 import pytest
 
 from tf_lottery.errors import DamageError
-from tf_lottery.experiment import generations, locks, open_run, plan
+from tf_lottery.experiment import backups, locks, open_run, plan
 from tf_lottery.experiment.config import Prune, Train
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import overview
 
 TESTS = Path(__file__).parents[1]
-# A process that trains in no time: it holds the lock, keeps states, and finishes one training after another.
+# A process that pretends to train: it holds the lock, saves checkpoints, and finishes one unit after another.
 GOING_ON = """
 import sys, fakes
 from tf_lottery.experiment import locks, plan
@@ -22,14 +22,14 @@ run = Run.load(sys.argv[1])
 with locks.hold(run.lock_path(1), "it"):
     for unit in plan.units(run.config):
         for step in range(1, 6):
-            run.save_state(unit, step, fakes.TICKET)
+            run.save_checkpoint(unit, step, fakes.TICKET)
         fakes.save(run, unit)
         print(unit, flush=True)
 """
 
 
 def begin(path, **changes):
-    """A run of one replicate and no controls, in which nothing is done."""
+    """Create a run of one replicate without controls, in which nothing is finished."""
     return open_run.open_run(path, fakes.experiment(**{"replicates": 1, "controls": (), **changes}), fakes.ENVIRONMENT)
 
 
@@ -38,11 +38,11 @@ def done(run, unit, from_step=0, to_step=200, **changes):
 
 
 def seen(run):
-    return overview.overview(Run.load(run.path))
+    return overview.read(Run.load(run.path))
 
 
 def states(run):
-    return [training.state for training in seen(run).trainings]
+    return [status.state for status in seen(run).units]
 
 
 def verified(run):
@@ -77,11 +77,11 @@ def test_a_run_of_which_only_the_backup_of_its_config_is_left_is_found(tmp_path)
     assert list(overview.find(tmp_path)) == [tmp_path / "run"]
 
 
-def test_a_training_waits_is_under_way_and_is_done(tmp_path):
+def test_a_unit_waits_is_under_way_and_is_done(tmp_path):
     run = begin(tmp_path)
     assert states(run) == ["waiting"] * 3
     for step in (100, 150):
-        run.save_state(fakes.unit(), step, fakes.TICKET)
+        run.save_checkpoint(fakes.unit(), step, fakes.TICKET)
     assert states(run) == ["under way at step 150", "waiting", "waiting"]
     done(run, fakes.unit())
     assert states(run) == ["done", "waiting", "waiting"]
@@ -92,7 +92,7 @@ def test_a_finished_run_has_all_its_steps_and_no_time_left(tmp_path):
     assert (run.done, run.state, run.steps, run.seconds_left) == (21, "finished", (4200, 4200), 0)
 
 
-def test_who_works_on_a_run_is_named_once(tmp_path):
+def test_each_process_that_works_on_a_run_is_named_once(tmp_path):
     run = begin(tmp_path, replicates=3)
     assert seen(run).state == "stopped"
     with locks.hold(run.lock_path(1), "it"), locks.hold(run.lock_path(3), "it"):
@@ -100,18 +100,18 @@ def test_who_works_on_a_run_is_named_once(tmp_path):
     assert seen(run).state == "stopped"
 
 
-def test_steps_and_time_count_what_kept_states_have_done_since_step_k(tmp_path):
+def test_steps_and_time_count_the_steps_in_checkpoints_since_step_k(tmp_path):
     run = begin(tmp_path, prune=Prune(levels=2, rewind_to="1ep"), controls=("reinit",))
     done(run, fakes.unit(level=0), 0, 200, seconds=20)
     done(run, fakes.unit(level=1), 50, 200, seconds=15)
-    run.save_state(fakes.unit(level=2), 100, fakes.TICKET)
-    run.save_state(fakes.unit(level=1, control="reinit"), 100, fakes.TICKET)
+    run.save_checkpoint(fakes.unit(level=2), 100, fakes.TICKET)
+    run.save_checkpoint(fakes.unit(level=1, control="reinit"), 100, fakes.TICKET)
     all_steps = 200 + 150 + 150 + 200 + 200
     assert seen(run).steps == (200 + 150 + 50 + 100, all_steps)
     assert seen(run).seconds_left == pytest.approx(0.1 * (100 + 100 + 200))
 
 
-def test_the_pace_is_the_median_so_that_a_training_that_was_resumed_decides_nothing(tmp_path):
+def test_the_pace_is_the_median_so_that_a_resumed_unit_does_not_distort_it(tmp_path):
     run = begin(tmp_path, prune=Prune(levels=3))
     for level, seconds in enumerate((20.0, 0.5, 22.0)):
         done(run, fakes.unit(level=level), seconds=seconds)
@@ -125,7 +125,7 @@ def test_lengths_in_steps_are_known_before_anything_is_done_and_times_are_not(tm
 
 
 @pytest.mark.parametrize(("steps", "rewind_to"), [("2ep", "0it"), ("300it", "1ep")])
-def test_lengths_in_epochs_are_unknown_until_a_training_tells(tmp_path, steps, rewind_to):
+def test_lengths_in_epochs_are_unknown_until_a_unit_is_finished(tmp_path, steps, rewind_to):
     run = begin(tmp_path, train=Train(steps=steps), prune=Prune(levels=1, rewind_to=rewind_to))
     assert seen(run).steps is None
     done(run, fakes.unit(level=1), 50, 200, seconds=15)
@@ -162,7 +162,7 @@ def test_damaged_results_are_a_fault_that_stops_nothing(tmp_path):
 def test_every_file_of_a_whole_run_is_counted_and_whole(tmp_path):
     run = fakes.run(tmp_path, optimizer={"rewind": {}})
     unfinished = open_run.open_run(run.path, fakes.experiment(prune=Prune(levels=3)), fakes.ENVIRONMENT)
-    unfinished.save_state(fakes.unit(1, 3), 100, fakes.TICKET)
+    unfinished.save_checkpoint(fakes.unit(1, 3), 100, fakes.TICKET)
     assert damaged(run) == {}
     written = {path for path in run.path.rglob("*") if path.is_file() and path.name != "timing.json"}
     assert set(verified(run)) == written
@@ -172,15 +172,15 @@ def test_every_file_of_a_whole_run_is_counted_and_whole(tmp_path):
 def test_a_flipped_bit_is_found_in_every_file_and_the_way_out_is_named(tmp_path):
     run = fakes.run(tmp_path, fakes.experiment(replicates=1, controls=()))
     open_run.open_run(run.path, fakes.experiment(replicates=2, controls=()), fakes.ENVIRONMENT)
-    run.save_state(fakes.unit(2), 100, fakes.TICKET)
+    run.save_checkpoint(fakes.unit(2), 100, fakes.TICKET)
     for path in verified(run):
         whole = path.read_bytes()
         flip(path)
         ((name, fault),) = [(path, fault) for path, fault in verified(run).items() if fault]
         assert fault.startswith(f"{path} is damaged: ")
-        ways_out = ("puts this one right.", "to have it redone.", "goes on from the state before it, or anew.")
+        remedies = ("to restore this one.", "to have it redone.", "the checkpoint before it, or from the start.")
         assert name == path
-        assert fault.endswith(ways_out)
+        assert fault.endswith(remedies)
         path.write_bytes(whole)
     assert damaged(run) == {}
 
@@ -194,16 +194,16 @@ def test_a_file_that_is_gone_is_damage(tmp_path):
 
 def test_both_generations_of_a_record_damaged_have_another_way_out(tmp_path):
     run = begin(tmp_path)
-    for path in generations.paths(run.path, "environment"):
+    for path in backups.paths(run.path, "environment"):
         flip(path)
     assert list(damaged(run)) == ["environment.json", "environment.backup.json"]
     for fault in damaged(run).values():
-        assert fault.endswith("restore one from a copy, or go on with --any_environment, not bit-exact.")
+        assert fault.endswith("restore one from a copy, or resume with --any_environment, which is not bit-exact.")
 
 
 def test_without_a_config_there_is_no_run_to_verify(tmp_path):
     run = begin(tmp_path)
-    for path in generations.paths(run.path, "config"):
+    for path in backups.paths(run.path, "config"):
         flip(path)
     with pytest.raises(DamageError, match=r"config.json is damaged: .* restore one of them from a copy"):
         verified(run)
@@ -215,25 +215,27 @@ def test_what_a_killed_process_leaves_is_no_damage(tmp_path):
     (run.path / ".config.backup.json.tmp").write_text("{")
     folder = run.folder(fakes.unit())
     folder.mkdir(parents=True)
-    for name in ("ticket.tfl", ".manifest.json.tmp", ".state_0000000100.tfl.tmp"):
+    for name in ("ticket.tfl", ".manifest.json.tmp", ".checkpoint_0000000100.tfl.tmp"):
         (folder / name).write_text("")
     assert damaged(run) == {}
     assert states(run)[0] == "waiting"
 
 
-def test_a_state_that_a_newer_one_replaces_meanwhile_is_no_damage(tmp_path, monkeypatch):
+def test_a_checkpoint_that_a_newer_one_replaces_meanwhile_is_no_damage(tmp_path, monkeypatch):
     run = begin(tmp_path)
-    run.save_state(fakes.unit(), 300, fakes.TICKET)
-    steps = Run.steps
-    monkeypatch.setattr(Run, "steps", lambda run, unit: [*steps(run, unit), *([100] if unit == fakes.unit() else [])])
+    run.save_checkpoint(fakes.unit(), 300, fakes.TICKET)
+    steps = Run.checkpoint_steps
+    monkeypatch.setattr(
+        Run, "checkpoint_steps", lambda run, unit: [*steps(run, unit), *([100] if unit == fakes.unit() else [])]
+    )
     assert damaged(run) == {}
     assert states(run)[0] == "under way at step 300"
 
 
-def test_a_training_that_finishes_meanwhile_is_done(tmp_path, monkeypatch):
+def test_a_unit_that_finishes_meanwhile_is_done(tmp_path, monkeypatch):
     run = begin(tmp_path)
-    run.save_state(fakes.unit(), 100, fakes.TICKET)
-    steps = Run.steps
+    run.save_checkpoint(fakes.unit(), 100, fakes.TICKET)
+    steps = Run.checkpoint_steps
 
     def finishes(run, unit):
         found = steps(run, unit)
@@ -241,11 +243,11 @@ def test_a_training_that_finishes_meanwhile_is_done(tmp_path, monkeypatch):
             fakes.save(run, unit)
         return found
 
-    monkeypatch.setattr(Run, "steps", finishes)
+    monkeypatch.setattr(Run, "checkpoint_steps", finishes)
     assert states(run)[0] == "done"
 
 
-def test_a_run_can_be_looked_at_while_it_goes_on(tmp_path):
+def test_a_run_can_be_read_while_it_is_active(tmp_path):
     run, looks = begin(tmp_path, prune=Prune(levels=20)), set()
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     command = [sys.executable, "-c", GOING_ON, run.path]
@@ -262,10 +264,10 @@ def test_a_run_can_be_looked_at_while_it_goes_on(tmp_path):
     assert (seen(run).done, seen(run).state) == (21, "finished")
 
 
-def test_looking_writes_nothing(tmp_path):
+def test_reading_writes_nothing(tmp_path):
     run = fakes.run(tmp_path / "run")
     open_run.open_run(run.path, fakes.experiment(replicates=4), fakes.ENVIRONMENT)
-    run.save_state(fakes.unit(4), 100, fakes.TICKET)
+    run.save_checkpoint(fakes.unit(4), 100, fakes.TICKET)
     flip(run.folder(fakes.unit()) / "metrics.json")
     flip(run.path / "config.json")
     before = footprint(tmp_path)

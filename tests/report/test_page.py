@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import generations, open_run, plan, stability
+from tf_lottery.experiment import backups, open_run, plan, run_stability
 from tf_lottery.experiment.config import Data, Experiment, Prune, Stability
 from tf_lottery.experiment.storage import Run
-from tf_lottery.report import findings, markdown, overlaps, page
+from tf_lottery.report import findings, overlaps, page
 
 FIGURES = ("accuracy_at_early_stopping", "accuracy_at_the_end", "early_stopping", "density_by_layer")
 
@@ -82,10 +82,10 @@ def test_claims_are_coloured_by_verdict_and_say_it_without_colour_too(page_of_sw
 def test_the_tables_beside_the_page_hold_what_was_found(page_of_sweep):
     folder = page_of_sweep.parent
     run = Run.load(folder.parent)
-    for name, expected in (("stability", stability.rows(run)), ("lines", stability.lines(run))):
+    for name, expected in (("stability", run_stability.rows(run)), ("lines", run_stability.lines(run))):
         pd.testing.assert_frame_equal(pd.read_csv(folder / f"{name}.csv").fillna({"control": ""}), expected)
     assert len(pd.read_csv(folder / "overlaps.csv")) == len(overlaps.rows(run))
-    assert (folder / "tables.md").read_text() == markdown.document(findings.read(run))
+    assert (folder / "tables.md").read_text() == page.markdown(findings.read(run))
 
 
 @pytest.mark.parametrize("levels", [0, 1])
@@ -156,23 +156,22 @@ def test_a_bit_exact_run_has_one_environment_and_no_warning(tmp_path):
     assert "<dl><dt>python</dt><dd>3.x</dd><dt>packages.keras</dt><dd>3.x</dd></dl>" in html
 
 
-def test_a_run_that_went_on_in_another_environment_says_so_and_shows_both(tmp_path):
+def test_a_run_that_was_resumed_in_another_environment_says_so_and_shows_both(tmp_path):
     run = fakes.run(tmp_path / "run")
     open_run.open_run(run.path, run.config, {"python": "3.x", "packages": {"keras": "4.x"}}, any_environment=True)
     html = page.write(run).read_text()
-    assert (
-        '<p class="warning">Not bit-exact: the run went on in another environment: packages.keras=3.x, then 4.x.</p>'
-    ) in html
+    warning = "Not bit-exact: the run was resumed in another environment: packages.keras=3.x, then 4.x."
+    assert f'<p class="warning">{warning}</p>' in html
     assert headings(html) == ["Levels", "Claims", "Files", "Experiment", "Environment 1", "Environment 2"]
     assert "<dd>4.x</dd>" in html
 
 
 def test_a_damaged_record_of_the_environment_stops_no_report(tmp_path):
     run = fakes.run(tmp_path / "run")
-    for path in generations.paths(run.path, "environment"):
+    for path in backups.paths(run.path, "environment"):
         path.write_text("{}")
     html = page.write(run).read_text()
-    assert "Perhaps not bit-exact: the record of the environment that the run was made in is damaged." in html
+    assert "Perhaps not bit-exact: the record of the environment of this run is damaged." in html
     assert "<dt>record</dt><dd>damaged</dd>" in html
 
 
@@ -186,12 +185,14 @@ def test_the_same_run_gives_the_same_bytes(tmp_path, monkeypatch):
 
 def test_a_run_with_nothing_done_has_nothing_to_report(tmp_path):
     run = open_run.open_run(tmp_path / "run", fakes.experiment(), {})
-    with pytest.raises(RunError, match="no finished training yet"):
+    with pytest.raises(RunError, match="no finished dense network yet"):
         page.write(run)
 
 
 def test_a_sweep_of_dense_networks_alone_is_a_table_to_choose_by_validation(tmp_path):
-    config = fakes.sweep_of(("low: train.learning_rate=0.01", "high: train.learning_rate=0.1"), prune=Prune(levels=0))
+    config = fakes.sweep_of(
+        {"low": {"train.learning_rate": 0.01}, "high": {"train.learning_rate": 0.1}}, prune=Prune(levels=0)
+    )
     html = page.write(fakes.run(tmp_path / "run", config)).read_text()
     assert headings(html)[0] == "Dense networks"
     assert "high</td><td>90.00 [90.00–90.00]</td>" in html
@@ -200,7 +201,7 @@ def test_a_sweep_of_dense_networks_alone_is_a_table_to_choose_by_validation(tmp_
 
 
 def tables(html):
-    """The tables of a page: the cells of each row, and the files that its numbers are said to be in."""
+    """Yield the tables of a page: the cells of each row, and the files that hold its numbers."""
     pattern = r'(?s)<table>.*?<tbody>(.*?)</tbody></table></div>\n<p class="source">Numbers: (.*?)</p>'
     for body, source in re.findall(pattern, html):
         rows = re.findall("(?s)<tr[^>]*>(.*?)</tr>", body)
@@ -259,3 +260,15 @@ def test_columns_have_names_that_a_screen_reader_finds(page_of_sweep):
         *('<th scope="col">', '<th scope="col" class="words">', '<th scope="col" class="words long">'),
         *(f'<th scope="colgroup" colspan="{number}">' for number in (1, 2, 3)),
     }
+
+
+def test_the_markdown_document_has_all_tables(sweep):
+    document = page.markdown(findings.read(sweep))
+    headings = [line for line in document.splitlines() if line.startswith("## ")]
+    assert headings == [
+        *("## Sparsest tickets", "## Dense networks", "## Levels: k=0", "## Levels: k=60", "## Stability", "## Claims")
+    ]
+    assert "p-values are not corrected" in document
+    for block in document.split("\n\n"):
+        if block.startswith("|"):
+            assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1

@@ -1,4 +1,4 @@
-"""What a person sees while an experiment goes on."""
+"""The display of progress, in a terminal and in a pipe."""
 
 import io
 
@@ -35,7 +35,7 @@ def watch(run):
 
 
 def seen(watcher):
-    """The lines of the display, as cells, at 80 columns."""
+    """Return the lines of the display at 80 columns, with single spaces."""
     stream = io.StringIO()
     Console(file=stream, width=80).print(watcher.display())
     return [" ".join(line.split()) for line in stream.getvalue().splitlines()]
@@ -46,13 +46,15 @@ def seen(watcher):
     [{}, {"force_terminal": True}, {"stream": Terminal(), "_environ": {"TERM": "dumb"}}],
     ids=["piped", "piped with FORCE_COLOR", "dumb terminal"],
 )
-def test_where_lines_cannot_be_written_over_there_is_one_a_training(monkeypatch, tmp_path, settings):
+def test_where_lines_cannot_be_overwritten_there_is_one_per_unit(monkeypatch, tmp_path, settings):
     stream = output(monkeypatch, **settings)
     watch(fakes.run(tmp_path / "run"))
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "2 trainings to do; 400 optimizer steps in all."
-    assert lines[1].endswith("1/2 trainings: replicate 1, level 0: density 100.0%, test accuracy 90.00% at step 100")
-    assert lines[2].endswith("2/2 trainings: replicate 1, level 1: density 80.0%, test accuracy 90.00% at step 100")
+    assert lines[0] == "2 training runs to do; 400 optimizer steps in all."
+    assert lines[1].endswith(
+        "1/2 training runs: replicate 1, level 0: density 100.0%, test accuracy 90.00% at step 100"
+    )
+    assert lines[2].endswith("2/2 training runs: replicate 1, level 1: density 80.0%, test accuracy 90.00% at step 100")
     assert len(lines) == 3
     assert "\x1b" not in stream.getvalue()
 
@@ -61,7 +63,7 @@ def test_in_a_terminal_a_bar_with_the_time_left_stays_at_the_end(monkeypatch, tm
     stream = output(monkeypatch, Terminal(), _environ={"TERM": "xterm"})
     watch(fakes.run(tmp_path / "run"))
     last = stream.getvalue()[-300:]
-    for part in ("2/2 trainings", "100%", "left:"):
+    for part in ("2/2 training runs", "100%", "left:"):
         assert part in last
     assert "replicate" not in last
 
@@ -76,7 +78,7 @@ def test_the_time_counts_from_the_plan_on(monkeypatch):
     assert "0:00:10" in seen(watcher)[0]
 
 
-def test_the_display_has_level_step_and_accuracy_of_all_that_train_side_by_side(monkeypatch, tmp_path):
+def test_the_display_has_level_step_and_accuracy_of_all_units_under_way(monkeypatch, tmp_path):
     output(monkeypatch)
     run, rewound = fakes.run(tmp_path / "run"), Unit(2, 1, "random_mask")
     watcher = Progress()
@@ -86,7 +88,7 @@ def test_the_display_has_level_step_and_accuracy_of_all_that_train_side_by_side(
     watcher.on_steps(rewound, 40)
     _, *table = seen(watcher)
     assert table == [
-        "replicate level training step validation",
+        "replicate level network step validation",
         "1 0 dense network 1,200/1,500 93.4%",
         "2 1 random mask 100/1,500",  # begins at step k = 60
     ]
@@ -96,18 +98,18 @@ def test_the_display_has_level_step_and_accuracy_of_all_that_train_side_by_side(
     bar, _, *rows, last = seen(watcher)
     assert rows == ["1 1 ticket 61/1,500", "2 1 random mask 100/1,500"]
     assert last == "done: replicate 1, level 0: density 100.0%, test accuracy 90.00% at step 100"
-    assert bar.startswith("1/3 trainings ━")
+    assert bar.startswith("1/3 training runs ━")
     assert " 35% " in bar  # 1,541 of 4,380 steps
 
 
-def test_the_display_names_variants_and_further_data_orders(monkeypatch):
+def test_the_display_names_variants_and_shuffle_seeds(monkeypatch):
     output(monkeypatch)
     watcher, unit = Progress(), Unit(1, 2, "random_mask", "k=[0]", shuffle_seed=1)
     watcher.on_plan({unit: 200}, [], Plan({"k=[0]": (200, 0)}))
     watcher.on_steps(unit, 5)
     assert seen(watcher)[1:] == [
-        "replicate variant level training step validation",
-        "1 k=[0] 2 random mask, data order 1 5/200",
+        "replicate variant level network step validation",
+        "1 k=[0] 2 random mask, shuffle seed 1 5/200",
     ]
 
 
@@ -126,14 +128,14 @@ def test_no_line_of_the_display_is_wider_than_the_terminal(monkeypatch, tmp_path
     assert len(lines) == 5
 
 
-def test_what_was_done_before_is_counted(monkeypatch):
+def test_units_that_were_finished_before_are_counted(monkeypatch):
     stream = output(monkeypatch)
     with Progress() as watcher:
         watcher.on_plan({UNITS[0]: 200}, UNITS[1:], PLAN)
-    assert stream.getvalue() == "1 trainings to do, 1 done before; 200 optimizer steps in all.\n"
+    assert stream.getvalue() == "1 training runs to do, 1 done before; 200 optimizer steps in all.\n"
 
 
-def test_what_lines_take_is_said_to_be_left_out(monkeypatch):
+def test_the_plan_says_that_error_along_lines_is_not_counted(monkeypatch):
     stream = output(monkeypatch)
     with Progress() as watcher:
         watcher.on_plan({Unit(1, 1, shuffle_seed=1): 200}, [], PLAN)
@@ -150,5 +152,5 @@ def test_progress_can_leave_standard_output_alone(capsys, settings, out, err):
     assert capsys.readouterr() == (out, err)
 
 
-def test_kinds_are_named_as_in_the_tables_of_the_report():
+def test_branches_are_named_as_in_the_tables_of_the_report():
     assert progress_display._kind(Unit(1, 1, "reinit_signs")) == "reinit, signs kept"

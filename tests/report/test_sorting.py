@@ -1,4 +1,4 @@
-"""The script of the page that sorts its tables, run where there is a Node.js."""
+"""The script of the page that sorts its tables; needs Node.js."""
 
 import json
 import re

@@ -14,7 +14,7 @@ T_975 = {1: 12.7062047, 2: 4.30265273, 4: 2.77644511}  # quantiles of Student's 
 
 
 def comparison(*differences):
-    """Of branches that differ so in replicates 1, 2, …"""
+    """Compare branches with these differences in replicates 1, 2, …"""
     first = pd.Series(differences, range(1, len(differences) + 1), dtype=float)
     return statistics.compare(first, 0 * first.where(np.isfinite(first), 0))
 
@@ -87,7 +87,7 @@ def test_from_equal_differences_nothing_is_claimed(value):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_training_that_diverged_is_not_left_out(value):
+def test_a_diverged_value_is_not_left_out(value):
     for found in (comparison(0.5, 0.75, 0.5, value), comparison(0.5, 0.5, value), comparison(value, value, value)):
         assert found.n > 2
         assert np.isnan([found.mean, found.low, found.high, found.p, found.effect, *found.interval]).all()
@@ -97,7 +97,9 @@ def test_a_training_that_diverged_is_not_left_out(value):
 def test_several_values_of_one_replicate_are_refused():
     once, twice = pd.Series({1: 0.5, 2: 0.5}), pd.Series([0.5, 0.25, 0.5], index=[1, 2, 2])
     for first, second in [(once, twice), (twice, once)]:
-        with pytest.raises(LotteryError, match=r"one value for each replicate: give the mean .* Several came for 2\.$"):
+        with pytest.raises(
+            LotteryError, match=r"one value per replicate: pass the mean .* Received several values for: 2$"
+        ):
             statistics.compare(first, second)
 
 
@@ -157,5 +159,5 @@ def test_a_greater_margin_never_takes_a_claim_back(differences, margin, more):
 
 @pytest.mark.parametrize("margin", [-0.002, math.nan])
 def test_a_negative_margin_is_refused(margin):
-    with pytest.raises(ConfigError, match=f"how much worse is still as good, at least 0. Received: margin={margin}"):
+    with pytest.raises(ConfigError, match=f"must be at least 0. Received: margin={margin}"):
         statistics.no_worse(comparison(0.1, 0.2, 0.3), margin)

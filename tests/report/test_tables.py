@@ -2,9 +2,9 @@ import fakes
 import pandas as pd
 import pytest
 
-from tf_lottery.experiment import stability
+from tf_lottery.experiment import run_stability
 from tf_lottery.experiment.config import Stability
-from tf_lottery.report import findings, tables
+from tf_lottery.report import findings, results, tables
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,7 @@ def found(sweep):
 
 
 def comparisons(*verdicts, variant="", statement="is good", measure="test_accuracy"):
-    """One a level, each at half the density of the one before."""
+    """Return a comparison per level, each at half the density of the one before."""
     rows = [
         {"subject": "ticket", "statement": statement, "variant": variant, "level": level, "density": 0.5**level}
         | {"measure": measure, "verdict": verdict}
@@ -25,7 +25,7 @@ def comparisons(*verdicts, variant="", statement="is good", measure="test_accura
 def test_stability_is_mean_min_and_max_of_ticket_and_random_mask_and_the_ratio_of_the_means(sweep, found):
     table = tables.stability(found)
     row = table[(table.variant == "k=60") & (table.level == "2") & (table.measure == "data order: angle (°)")].iloc[0]
-    samples = stability.rows(sweep).query(
+    samples = run_stability.rows(sweep).query(
         "variant == 'k=60' and level == 2 and kind == 'data_order' and weight == 'all'"
     )
     ticket, rivals = (samples[samples.control == control].angle for control in ("", "random_mask"))
@@ -44,7 +44,7 @@ def test_dense_networks_have_stability_to_data_order_and_a_barrier_but_no_random
     assert dense["ticket"].iloc[-1] == "12.50 [12.50–12.50]"  # 0.5 / 4 at the middle of every line
 
 
-def test_what_diverged_is_a_dash_and_no_mean_without_it(sweep, found):
+def test_diverged_stability_is_a_dash_and_not_left_out_of_the_mean(sweep, found):
     rows = found.stability.copy()
     rows.loc[rows.replicate == 2, "angle"] = float("nan")
     table = tables.stability(findings.Findings(**{**vars(found), "stability": rows}))
@@ -109,3 +109,94 @@ def test_conclusions_say_at_which_densities_of_which_variants_something_is_shown
     ]
     assert tables.conclusions(comparisons("shown")) == ["✓ shown: the ticket is good: at 50%"]
     assert tables.conclusions(comparisons("not shown")) == []
+
+
+def test_sparsest_tickets_have_one_row_per_variant(found):
+    table = tables.sparsest_tickets(found)
+    assert table.variant.tolist() == ["k=0", "k=60"]
+    assert table.density.tolist() == ["64.0%"] * 2
+    rows = found.results.query("variant == 'k=60' and level == 2")
+    for branch, column in (("ticket", "ticket"), ("random_mask", "random mask"), ("reinit", "reinit")):
+        percent = 100 * rows[rows.branch == branch].test_accuracy
+        expected = f"{percent.mean():.2f} [{percent.min():.2f}–{percent.max():.2f}]"
+        assert table[column][1] == expected
+    dense = 100 * found.results.query("variant == 'k=60' and level == 0").test_accuracy
+    assert table.dense[1].startswith(f"{dense.mean():.2f} [")
+
+
+def test_sparsest_tickets_show_stability_with_that_of_the_random_mask_in_brackets(found):
+    pairs = found.stability.query("variant == 'k=60' and level == 2 and kind == 'pruning' and weight == 'all'")
+    means = pairs.groupby("control").angle.mean()
+    assert tables.sparsest_tickets(found)["pruning: angle (°)"][1] == f"{means['']:.1f} ({means['random_mask']:.1f})"
+    barriers = found.barriers.query("variant == 'k=60' and level == 2").groupby("control").error_barrier.mean()
+    expected = f"{100 * barriers['']:.2f} ({100 * barriers['random_mask']:.2f})"
+    assert tables.sparsest_tickets(found)["error barrier (points)"][1] == expected
+
+
+def test_sparsest_tickets_have_no_column_for_what_was_not_measured(tmp_path):
+    config = fakes.experiment(replicates=1, stability=Stability(), controls=("reinit",))
+    table = tables.sparsest_tickets(findings.read(fakes.sweep(tmp_path / "run", config)))
+    assert set(table) <= {"variant", "density", "dense", "ticket", "reinit"}
+    assert "random mask" not in table
+
+
+def test_diverged_stability_of_sparsest_tickets_is_a_dash(found):
+    rows = found.stability.assign(angle=float("nan"))
+    table = tables.sparsest_tickets(findings.Findings(**{**vars(found), "stability": rows}))
+    assert table["data order: angle (°)"].tolist() == ["– (–)"] * 2
+
+
+def rows(tmp_path, **settings):
+    return results.rows(fakes.run(tmp_path / "run", **settings))
+
+
+def test_levels_have_one_row_each_with_mean_and_range(tmp_path):
+    accuracies = {1: 0.8, 2: 0.9, 3: 1.0}
+    table = tables.levels(rows(tmp_path, results=lambda unit: (accuracies[unit.replicate], 100 * unit.replicate)))
+    assert table["", "level"].tolist() == ["0", "1", "2"]
+    assert table["", "density"].tolist() == ["100.0%", "80.0%", "64.0%"]
+    assert table["", "verdict"].tolist() == ["dense", "winning", "winning"]
+    assert table["test accuracy (%)", "ticket"].tolist() == ["90.00 [80.00–100.00]"] * 3
+    assert table["test accuracy (%)", "random mask"].tolist()[0] == ""
+    assert table["early-stop step", "reinit"].tolist()[1] == "200 [100–300]"
+
+
+def test_a_run_without_controls_has_no_columns_for_them(tmp_path):
+    table = tables.levels(rows(tmp_path, config=fakes.experiment(controls=())))
+    assert [name for _, name in table] == ["level", "density", "verdict", "ticket", "ticket"]
+
+
+def test_dense_networks_are_compared_by_variant_on_validation_and_test_sets():
+    frame = pd.DataFrame(
+        {
+            "variant": ["low", "low", "high", "high"],
+            "level": [0, 0, 0, 1],
+            "validation_accuracy": [0.8, 0.9, 0.7, 0.1],
+            "test_accuracy": [0.6, 0.8, 0.5, 0.1],
+        }
+    )
+    assert tables.dense_networks(frame).to_numpy().tolist() == [
+        ["low", "85.00 [80.00–90.00]", "70.00 [60.00–80.00]"],
+        ["high", "70.00 [70.00–70.00]", "50.00 [50.00–50.00]"],
+    ]
+
+
+def test_export_formats_are_shown_in_bytes_shares_and_milliseconds():
+    table = tables.export_formats(
+        pd.DataFrame(
+            {
+                "format": ["dense", "dense, gzip"],
+                "bytes": [1_234_567, 617_284],
+                "share": [1.0, 0.50001],
+                "parameters": [266_610, None],
+                "multiply_adds": [266_200, None],
+                "latency_1": [0.0012345, None],
+                "latency_64": [0.01, None],
+            }
+        )
+    )
+    assert table.columns.tolist() == [
+        *("format", "bytes", "of dense", "parameters", "multiply-adds", "ms, batch 1", "ms, batch 64"),
+    ]
+    assert table.iloc[0].tolist() == ["dense", "1,234,567", "100.0%", "266,610", "266,200", "1.234", "10.000"]
+    assert table.iloc[1].tolist() == ["dense, gzip", "617,284", "50.0%", "", "", "", ""]

@@ -5,6 +5,7 @@ import tiny
 from tf_lottery.core import shuffling
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, state
+from tf_lottery.rewinding import HeldRate
 from tf_lottery.training import optimizers
 from tf_lottery.training.optimizers import OPTIMIZERS, LearningRate, Settings
 
@@ -21,8 +22,8 @@ from tf_lottery.training.optimizers import OPTIMIZERS, LearningRate, Settings
         (LearningRate(0.4, warmup=8), 2, 0.1),
         (LearningRate(0.4, drops=(10,), warmup=20), 10, 0.02),
         (LearningRate(0.4, drops=(2**24 + 1,)), 2**24, 0.4),  # the next number is none of float32's
-        (LearningRate(0.4, drops=(10, 20), last=15), 25, 0.04),
-        (LearningRate(0.3, linear_until=100, last=99), 150, 0.003),
+        (HeldRate(LearningRate(0.4, drops=(10, 20)), last_step=15), 25, 0.04),
+        (HeldRate(LearningRate(0.3, linear_until=100), last_step=99), 150, 0.003),
         (LearningRate(0.3, linear_until=100), 25, 0.225),
         (LearningRate(0.3, final=0.1, linear_until=100), 50, 0.2),
         (LearningRate(0.3, final=0.1, linear_until=100), 150, 0.1),
@@ -30,7 +31,7 @@ from tf_lottery.training.optimizers import OPTIMIZERS, LearningRate, Settings
 )
 def test_the_learning_rate_is_a_function_of_the_step(schedule, step, rate):
     assert float(schedule(step)) == pytest.approx(rate, rel=1e-5)
-    assert float(LearningRate.from_config(schedule.get_config())(step)) == pytest.approx(rate, rel=1e-5)
+    assert float(type(schedule).from_config(schedule.get_config())(step)) == pytest.approx(rate, rel=1e-5)
 
 
 def gradient(weights, rows):

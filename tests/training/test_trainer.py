@@ -112,22 +112,27 @@ def test_levels_of_any_length_share_one_trace(jit_compile):
     assert trainer._measure.experimental_get_tracing_count() == 1
 
 
-def test_a_reset_optimizer_is_a_new_one_at_the_given_step():
+def reset_optimizer(trainer, clock=None):
+    new = state.new_optimizer_state(trainer.model, trainer.optimizer, clock)
+    state.restore_optimizer(new, trainer.optimizer)
+
+
+def test_a_new_optimizer_takes_its_step_from_the_state_that_is_its_clock():
     trainer = tiny.trainer(conversion.make_prunable(tiny.dense()))
     new = state.capture(trainer.model, trainer.optimizer)["optimizer"]
-    trainer.train(0, 5, shuffle_seed=0)
-    trainer.reset_optimizer(step=3)
+    clock = trainer.train(0, 5, shuffle_seed=0, snapshots_at=[3]).snapshots[3]["optimizer"]
+    reset_optimizer(trainer, clock)
     after = state.capture(trainer.model, trainer.optimizer)["optimizer"]
     assert int(trainer.optimizer.iterations) == 3
     assert all(np.array_equal(after[name], new[name]) for name in new if new[name].shape)
 
 
-def test_the_averages_of_a_reset_optimizer_start_at_the_weights():
+def test_the_averages_of_a_new_optimizer_start_at_the_weights():
     model = conversion.make_prunable(tiny.dense())
     trainer = tiny.trainer(model, keras.optimizers.SGD(LearningRate(0.1), use_ema=True, ema_momentum=0.5))
     trainer.train(0, 3, shuffle_seed=0)
     state.set_weights(state.weights(tiny.half_masked()), model)
-    trainer.reset_optimizer(step=3)
+    reset_optimizer(trainer)
     assert trainer.averages
     assert all(np.array_equal(weight.numpy(), average.numpy()) for weight, average in trainer.averages)
 
@@ -147,7 +152,7 @@ def test_evaluations_use_the_averages_of_the_weights_and_training_goes_on_from_t
         raw.train(step, step + 1, shuffle_seed=7)
         now = state.weights(plain)
         expected = now if expected is None else {name: 0.5 * expected[name] + 0.5 * now[name] for name in now}
-    trainer.reset_optimizer(0)
+    reset_optimizer(trainer)
     outcome = trainer.train(0, 4, shuffle_seed=7)
     assert all(np.array_equal(state.weights(averaged)[name], array) for name, array in state.weights(plain).items())
     for name, array in expected.items():

@@ -1,4 +1,4 @@
-"""What a LotteryTicket has found: in memory, or in a directory that the next process goes on with.
+"""The levels that a LotteryTicket has finished: in memory, or in a directory that the next process resumes.
 
     directory/  settings.json   rewind.tfl   level_00.tfl  level_01.tfl …   optimizer_03.tfl   records.json
 
@@ -17,6 +17,7 @@ from tf_lottery import files
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import DamageError, RunError, TicketError
 from tf_lottery.masking import ticket as ticket_lib
+from tf_lottery.masking.state import State
 from tf_lottery.masking.ticket import Ticket
 
 _RECORD = {"level", "density", "density_by_weight", "epochs", "step", "metrics"}
@@ -27,10 +28,10 @@ class LevelStore:
     """Tickets, records and the state at step k.
 
     Args:
-        directory: Where to keep everything, and where to go on from; None keeps it in memory.
+        directory: Where everything is stored, and what is resumed. Defaults to None: everything is kept in memory.
 
     Attributes:
-        records: One entry a finished level.
+        records: One entry for each finished level.
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None):
@@ -42,13 +43,13 @@ class LevelStore:
         self._load()
 
     def open(self, settings: Mapping[str, Any]) -> None:
-        """Go on with what there is.
+        """Resume what is stored.
 
         Args:
-            settings: What makes the experiment what it is, as JSON holds it; lists may grow.
+            settings: What decides the results of the experiment, as JSON holds it; lists may grow.
 
         Raises:
-            RunError: what there is belongs to another experiment, is damaged (DamageError) or cannot be written.
+            RunError: what is stored belongs to another experiment, is damaged (DamageError) or cannot be written.
         """
         self._load()
         self._check(settings)
@@ -65,13 +66,13 @@ class LevelStore:
         level = record["level"]
         self.write(f"level_{level:02d}", ticket)
         if optimizer is not None:
-            self.write(f"optimizer_{level:02d}", Ticket({}, {"optimizer": optimizer}))
+            self.write(_optimizer(level), Ticket({}, {"optimizer": optimizer}))
         self.records.append(dict(record))
         if self.path is not None:
             content = {"levels": files.finite(self.records), "files": self._digests}
             files.write(self.path / "records.json", files.seal(content), "callback records")
         if optimizer is not None and level:
-            self.forget(f"optimizer_{level - 1:02d}")
+            self.forget(_optimizer(level - 1))
 
     def ticket(self, level: int) -> Ticket:
         """Return the ticket of a finished level."""
@@ -81,7 +82,20 @@ class LevelStore:
 
     def optimizer(self, level: int) -> Arrays:
         """Return the optimizer's state at the end of a level; only the last one is kept."""
-        return self.read(f"optimizer_{level:02d}").weights["optimizer"]
+        return self.read(_optimizer(level)).weights["optimizer"]
+
+    def state_before(self, level: int, moment: str) -> State:
+        """Return a state that a level can start from.
+
+        Args:
+            level: Its number, from 1.
+            moment: `"rewind"`: the state of the dense network at step k. `"final"`: the weights at the end of the level
+                before, with the state of the optimizer where it was kept.
+        """
+        if moment == "rewind":
+            return self.read("rewind").weights
+        state = {"weights": self.ticket(level - 1).weights["final"]}
+        return state | {"optimizer": self.optimizer(level - 1)} if self.has(_optimizer(level - 1)) else state
 
     def write(self, name: str, ticket: Ticket) -> None:
         """Keep arrays under a name."""
@@ -151,9 +165,13 @@ class LevelStore:
             place = self.path or "This LotteryTicket"
             other = "directory" if self.path else "LotteryTicket"
             raise RunError(
-                f"{place} belongs to another experiment: {differences}. Go on with the arguments that are there, or "
+                f"{place} belongs to another experiment: {differences}. Use the arguments that are there, or "
                 f"take another {other}."
             )
+
+
+def _optimizer(level: int) -> str:
+    return f"optimizer_{level:02d}"
 
 
 def _unsealed(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""When things happen: several trainings, one after the other, inside one `fit`."""
+"""Levels inside one `fit`: when each begins, passes step k and ends, and the callbacks that see one level each."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -11,19 +11,9 @@ from tf_lottery.keras_compat import keras
 _NEVER = 10**15  # no batch has this number, and no epoch so many batches
 
 
-class _Ended:
-    """A `stop_training` that ends a level, or an epoch of it; anyone else's True ends the whole `fit`."""
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __or__(self, other: Any) -> Any:
-        return other or self
-
-    __ror__ = __or__
-
-
-ENDED = _Ended()
+# The value of `stop_training` that ends an epoch of a level. It counts as true but is not True: other callbacks assign
+# True to end the whole `fit`, and `ENDED | True` is another number.
+ENDED = 2
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
 
@@ -177,7 +167,7 @@ class LevelsInFit(keras.callbacks.Callback):
         if not self._is_planned:
             self._plan(self._batches)
             self._listen_to_batches(level.wants_batches)
-        if self.model.stop_training is ENDED:
+        if self.model.stop_training == ENDED:
             self.model.stop_training = False
         is_fit_over = self.model.stop_training
         level.end_epoch({} if logs is None else logs)

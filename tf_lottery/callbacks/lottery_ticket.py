@@ -1,4 +1,4 @@
-"""Iterative magnitude pruning with rewinding, in anyone's `model.fit`."""
+"""Iterative magnitude pruning with rewinding in a user's own `model.fit`."""
 
 import copy
 import os
@@ -9,63 +9,61 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tf_lottery import keras_compat
-from tf_lottery.callbacks import controls, held_rate, other_callbacks
+from tf_lottery import keras_compat, rewinding
+from tf_lottery.callbacks import comparisons, other_callbacks
 from tf_lottery.callbacks.level_store import LevelStore
 from tf_lottery.callbacks.levels_in_fit import Level, LevelsInFit
-from tf_lottery.callbacks.rewinding import REWINDS, Start
 from tf_lottery.callbacks.settings import Settings
 from tf_lottery.core import masks as masks_lib, schedules, seeds
 from tf_lottery.core.criteria import Criterion
 from tf_lottery.core.masks import Arrays
-from tf_lottery.core.pruning import Share, next_masks
+from tf_lottery.core.pruning import Share
 from tf_lottery.errors import ConfigError, ExhaustedError, RunError
-from tf_lottery.keras_compat import keras
+from tf_lottery.keras_compat import Callback, Model, keras
 from tf_lottery.masking import model_masks, model_tickets, state, tfmot_bridge
 from tf_lottery.masking.ticket import Ticket
 
 
 class LotteryTicket(LevelsInFit):
-    """Finds lottery tickets: trains, prunes, rewinds and trains again, level by level, in one `fit`.
+    """Find lottery tickets in one `fit`: train, prune, rewind and train again, level by level.
 
-    Level 0 is the dense network. It is trained for `epochs_per_level` epochs; its full state at step k is kept. At a
-    level's end the smallest weights are pruned; the next level starts with the others, and with everything else that
-    training changes, at step k, and trains to where level 0 ends if nothing stops it early (Frankle et al. 2019, arXiv
-    1903.01611, Algorithm 1). What a callback cannot set back is the position in your data and the order in which `fit`
-    shuffles it: a level begins with a new pass (legacy Keras goes on in arrays where the first epoch of the level
-    before was cut short, if k is not where an epoch begins). Not rewound either are optimizers besides the compiled
-    one, and what layers draw from a global random state instead of a seed generator of their own.
+    Level 0 trains the dense network for `epochs_per_level` epochs, and its full state at step k is kept. At the end of
+    a level the smallest weights are pruned. The next level starts with the other weights, and with everything else that
+    training changes, as they were at step k, and trains to where level 0 ended (Frankle et al. 2019, arXiv 1903.01611,
+    Algorithm 1).
+
+    A callback cannot rewind the position in your data, nor the order in which `fit` shuffles them: every level begins
+    with a new pass over the data. (Legacy Keras continues in the middle of arrays if k is inside an epoch.) Optimizers
+    other than the compiled one are not rewound, nor are random numbers that layers draw from a global state instead of
+    a seed generator of their own.
 
     Args:
         levels: Number of prunings; levels 0 to `levels` are trained.
         fraction: Share of the kept weights that each level removes, in [0, 1); or a function of the level, such as
-            `tfl.schedules.to_target_density(0.05, levels=10)` or `tfl.schedules.one_shot(0.05)`. Default 0.2.
-        epochs_per_level: Epochs of level 0. The others begin in the epoch of step k.
+            `tfl.schedules.to_target_density(0.05, levels=10)` or `tfl.schedules.one_shot(0.05)`. Defaults to 0.2.
+        epochs_per_level: Epochs of level 0. The other levels begin in the epoch of step k.
         rates: Other shares for some weights, by regex searched in the weight name: `{"^output/": 0.1}`. Needs
-            `scope="layerwise"`.
-        scope: `"global"` (default) ranks all weights together, `"layerwise"` each by itself.
-        criterion: What is kept: `"magnitude"` (default), another of `tfl.criteria.CRITERIA`, or a function
-            `(initial, trained, rng) -> scores`, all by weight name.
-        rewind: `"weights"` (default, the paper): back to step k with everything. `"learning_rate"`: weights stay, step
-            counter and learning rate go back to k, slots start afresh. `"none"`: fine-tuning, everything stays, the
-            learning rate is held and epochs are counted on. All train as many steps.
-        rewind_to: Step k: `"500it"`, `"2ep"`, or a number of steps. Default 0.
-        reset_optimizer: Start levels with fresh optimizer slots instead of those of step k.
-        min_density: Share of each weight array that global pruning leaves. Without it, `fit` ends before a level that
+            `scope="layerwise"`. Defaults to none.
+        scope: `"global"` ranks all weights together, `"layerwise"` each array by itself. Defaults to `"global"`.
+        criterion: The name of a criterion in `tfl.criteria.CRITERIA`, or a function `(initial, trained, rng) -> scores`
+            of arrays by weight name; the highest scores are kept. Defaults to `"magnitude"`.
+        rewind: `"weights"`: everything goes back to step k, as in the paper. `"learning_rate"`: the weights stay, step
+            counter and learning rate go back to k, and the optimizer is new. `"none"`: fine-tuning; everything stays,
+            the learning rate is held, and epochs are counted on. All three train the same number of steps. Defaults to
+            `"weights"`.
+        rewind_to: Step k: `"500it"` (optimizer steps), `"2ep"` (epochs), or a number of steps. Defaults to 0.
+        reset_optimizer: Whether levels start with a new optimizer instead of its state at step k. Defaults to False.
+        min_density: Share of each array that global pruning leaves. Defaults to None: `fit` ends before a level that
             would leave nothing of a layer.
-        callbacks: Keras callbacks that live one level each: they see the epochs of one training and can end a level.
-            Those that you give to `fit` itself act on the whole of it; there is the place of those that write files.
-        directory: Where to keep everything: `level_02.tfl` and the like, tickets that `tfl.load_ticket` reads. The same
-            script run again goes on with the level that was not finished; before, the finished levels are there to look
-            at. Whether data and learning rate are the same is for you to see to. Several workers need one each.
-        seed: For the criteria and controls that draw.
-
-    `records` has one dict a finished level: `level`, `density`, `density_by_weight`, `epochs` (that it was trained;
-    after level 0 they begin in the epoch of step k), `step` (the optimizer's count, without the steps that a loss scale
-    has skipped) and `metrics` (the logs of the epoch whose weights the ticket has).
+        callbacks: Keras callbacks that see each level as a training of its own, and can end it. Callbacks in `fit`
+            itself see all levels as one; those that write files belong there. Defaults to none.
+        directory: Where everything is stored, as `level_02.tfl` and the like, which `tfl.load_ticket` reads. The same
+            script, run again, resumes after the last finished level. You must give it the same data and learning rate.
+            With several workers each needs a directory of its own. Defaults to None: everything is kept in memory.
+        seed: Seed of criteria and controls that draw random numbers. Defaults to 0.
 
     Raises:
-        LotteryError: an argument is impossible; or, when `fit` begins, does not fit the model or the other callbacks.
+        LotteryError: an argument is impossible, or, when `fit` begins, does not fit the model or the other callbacks.
 
     Source:
         Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), Algorithm 1; with `rewind_to=0` Frankle, Carbin 2019
@@ -101,7 +99,7 @@ class LotteryTicket(LevelsInFit):
         rewind_to: int | str = 0,
         reset_optimizer: bool = False,
         min_density: Share | None = None,
-        callbacks: Sequence[Any] = (),
+        callbacks: Callback | Sequence[Callback] = (),
         directory: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ):
@@ -109,17 +107,17 @@ class LotteryTicket(LevelsInFit):
         callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else callbacks
         super().__init__(epochs_per_level, rewind_to, counts_on=rewind == "none", callbacks=callbacks)
         self.settings = Settings(
-            levels,
-            fraction,
-            epochs_per_level,
-            rates,
-            scope,
-            criterion,
-            rewind,
-            rewind_to,
-            reset_optimizer,
-            min_density,
-            seed,
+            levels=levels,
+            fraction=fraction,
+            epochs_per_level=epochs_per_level,
+            rates=rates,
+            scope=scope,
+            criterion=criterion,
+            rewind=rewind,
+            rewind_to=rewind_to,
+            reset_optimizer=reset_optimizer,
+            min_density=min_density,
+            seed=seed,
         )
         self.directory = directory
         self._store = LevelStore(directory)
@@ -127,41 +125,47 @@ class LotteryTicket(LevelsInFit):
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The finished levels, copies."""
+        """Copies of the records of all finished levels, one dict each.
+
+        `level`, `density`, `density_by_weight`, `epochs` (how many it trained), `step` (of the optimizer, without the
+        steps that a loss scale skipped) and `metrics` (the logs of the epoch whose weights the ticket holds).
+        """
         return copy.deepcopy(self._store.records)
 
     @property
     def total_epochs(self) -> int:
-        """Epochs that `fit` needs at most; it ends by itself when the last level is done."""
+        """The epochs that `fit` needs at most; it ends by itself after the last level."""
         return (self.settings.levels + 1) * self.epochs_per_level
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a finished level: level, density, epochs, step, and its metrics; see `records`."""
+        """Return `records` as a table: level, density, epochs, step, and a column for each metric."""
         columns = ("level", "density", "epochs", "step")
         rows = [{name: record[name] for name in columns} | record["metrics"] for record in self.records]
         return pd.DataFrame(rows, columns=None if rows else columns)
 
     def ticket(self, level: int) -> Ticket:
-        """Return the ticket of a finished level: its masks, and the weights `"rewind"` (it started with) and `"final"`.
+        """Return the ticket of a finished level: its masks, its `"rewind"` and its `"final"` weights.
 
-        Level 0's `"rewind"` weights are W_k, those of the dense network at step k.
+        The level started with the weights `"rewind"` and ended with the weights `"final"`. The `"rewind"` weights of
+        level 0 are W_k, those of the dense network at step k.
 
         Args:
             level: Its number; 0 is the dense network.
 
         Raises:
-            ConfigError: no level is done yet.
+            ConfigError: no level is finished yet.
             TicketError: there is no such level.
         """
-        return self._done().ticket(level)
+        return self._finished().ticket(level)
 
-    def restore(self, model: Any, level: int, weights: str = "final") -> Any:
+    def restore(self, model: Model, level: int, weights: str = "final") -> Model:
         """Give `model` the masks and weights of a finished level; see `tfl.restore_ticket`.
 
         Args:
-            model: The model of `fit`, or another prunable one of its architecture.
+            model: The model of `fit`, or another prunable model of the same architecture.
             level: A finished level.
-            weights: `"final"` for those at its end, `"rewind"` for those that it started with.
+            weights: `"final"` for the weights that the level ended with, `"rewind"` for those that it started with.
+                Defaults to `"final"`.
 
         Returns:
             `model`.
@@ -172,53 +176,65 @@ class LotteryTicket(LevelsInFit):
         """Return the sparsest level that is as good as the dense network.
 
         Args:
-            within: How much worse than level 0 it may be, at least 0, in the metric's own unit: 0.01 is one percent
-                point of an accuracy.
-            monitor: Name of the metric. Default: the first of `val_accuracy`, other `val_…accuracy`, `val_loss`,
+            within: How much worse than level 0 it may be, at least 0, in the unit of the metric: 0.01 is one percentage
+                point of an accuracy. Defaults to 0.
+            monitor: Name of the metric. Defaults to the first of `val_accuracy`, other `val_…accuracy`, `val_loss`,
                 `accuracy`, `loss` that was measured.
-            mode: `"max"` or `"min"`. Default: `"min"` for losses and errors, else `"max"`.
+            mode: `"max"` or `"min"`. Defaults to `"min"` for losses and errors, else to `"max"`.
 
         Returns:
-            The number of the level; 0 where no ticket is as good.
+            The number of the level; 0 if no ticket is as good.
 
         Raises:
             ConfigError: there is no such metric, or `within` is impossible.
         """
-        self._done()
-        return controls.best_level(self.records, within, monitor, mode)
+        self._finished()
+        return comparisons.best_level(self.records, within, monitor, mode)
 
-    def control(self, kind: str, level: int, model: Any = None) -> Any:
-        """Return a model ready to `fit` that a winning ticket has to beat; see the README for the comparison.
+    def control(self, kind: str, level: int, model: Model | None = None) -> Model:
+        """Return a compiled model that trains as a control of a level: what its ticket has to beat.
+
+        `fit` it for as many epochs as the level, or for all of level 0 where it starts at step 0.
 
         Args:
-            kind: `"random_mask"`: as many weights in each layer, chosen at random, with the dense network's weights and
-                optimizer state at step k, to be trained from there. `"reinit"`: the ticket's masks on a new random
-                initialisation, to be trained from step 0.
+            kind: `"random_mask"`: as many weights in each layer, chosen at random, from the dense network at step k.
+                `"reinit"`: the ticket's masks on newly initialised weights, from step 0. `"reinit_signs"`: the same
+                with the signs of step k. `"reshuffle"`, `"constant"`: the ticket's masks on altered weights of step k,
+                kept ones in random order, or all of one size with random signs; with `_signs`, the signs of step k.
             level: A finished level.
-            model: Another prunable, compiled, newly initialised model to use; needed where the model of `fit` cannot be
-                made again from its config.
+            model: A prunable, compiled, newly initialised model to use. Needed where the model of `fit` cannot be made
+                again from its config. Defaults to None: a new model is made.
 
         Returns:
             A new compiled model, or `model`.
 
         Raises:
-            ConfigError: an unknown kind, or no `fit` yet in this process.
+            ConfigError: there is no such control, or there was no `fit` in this process yet.
             ModelError: the model cannot be made again, or always starts with the same weights.
 
         Source:
             Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), section 3; Frankle, Carbin 2019 (arXiv 1803.03635),
-            section 2.
+            section 2; Zhou, Lan, Liu, Yosinski 2019 (arXiv 1905.01067), section 4.
         """
-        store = self._done()
+        store = self._finished()
         if self.model is None and model is None:
             raise ConfigError(
-                "There was no `fit` yet in this process: give `control(…, model=…)` a new prunable model."
+                "There was no `fit` in this process yet: give `control(…, model=…)` a new prunable model."
             )
-        rewind = store.read("rewind").weights
-        return controls.control(kind, self.model, store.ticket(level), rewind, level, self.settings.seed, model)
+        dense = store.ticket(0).masks
+        return comparisons.control_model(
+            kind,
+            level,
+            like=self.model,
+            masks=store.ticket(level).masks,
+            at_k=store.state_before(level, "rewind"),
+            transition=self.settings.transition(dense),
+            seed=self.settings.seed,
+            new=model,
+        )
 
     def on_level_end(self, level: int, record: dict[str, Any]) -> None:
-        """Called when a level is trained and kept, before the next one; for subclasses.
+        """Do something when a level is finished and stored, before the next one begins; for subclasses.
 
         Args:
             level: Its number.
@@ -230,17 +246,17 @@ class LotteryTicket(LevelsInFit):
             raise ConfigError("This LotteryTicket has found all its levels: make a new one for another `fit`.")
         tfmot_bridge.adopt(self.model)
         masks = model_masks.get_masks(self.model)
-        other_callbacks.check(keras_compat.other_callbacks(), self.callbacks)
-        fraction_at = self.settings.schedule(masks)
+        other_callbacks.check(keras_compat.callbacks_of_fit(self), self.callbacks)
+        transition = self.settings.transition(masks)
         optimizer = keras_compat.build_optimizer(self.model)
         super().on_train_begin(logs)
         self._store.open(self.settings.as_json(masks) | {"optimizer": type(optimizer).__name__})
-        self._fraction_at, self._optimizer = fraction_at, optimizer
-        self._held = held_rate.make_holdable(self.model) if self.settings.rewind == "none" else None
+        self._transition, self._optimizer = transition, optimizer
+        self._held_rate = rewinding.make_holdable(self.model) if self.settings.rewind == "none" else None
         self._masks: Arrays | None = masks
         if self.records:
             self._resume()
-        self._has_room: bool | None = None  # not known before `fit` has told its first epoch
+        self._has_room: bool | None = None  # unknown until `fit` tells its first epoch
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._has_room is None:
@@ -251,18 +267,22 @@ class LotteryTicket(LevelsInFit):
         return None if self._masks is None else len(self._store.records)
 
     def _begin_level(self, number: int) -> None:
-        if number:
-            rewind, before = self._store.read("rewind").weights, self._store.ticket(number - 1)
-            optimizer = self._store.optimizer(number - 1) if self.settings.rewind == "none" else {}
-            start = Start(self._masks, rewind, before.weights["final"], optimizer, self.settings.reset_optimizer)
-            self._start = REWINDS[self.settings.rewind](self.model, self._optimizer, start)
-        else:
-            self._store.forget("rewind")  # of a fit that was broken off
-            self._start = state.weights(self.model)
+        self._start_weights: Arrays
+        if number == 0:
+            self._store.forget("rewind")  # of an interrupted fit
+            self._start_weights = state.weights(self.model)
+            return
+        self._start_weights = rewinding.begin(
+            self.model,
+            self._optimizer,
+            self._masks,
+            self._transition.start_point(number),
+            read=lambda moment: self._store.state_before(number, moment),
+        )
 
     def _reach_rewind_step(self) -> None:
         snapshot = state.capture(self.model, self._optimizer)
-        self._start = snapshot["weights"]
+        self._start_weights = snapshot["weights"]
         self._store.write("rewind", Ticket({}, snapshot, {"steps_per_epoch": self.table.steps_per_epoch}))
         self._state_at_k = self._store.digest("rewind")
 
@@ -287,11 +307,12 @@ class LotteryTicket(LevelsInFit):
             "rewind": self.settings.rewind,
             "state_at_k": self._state_at_k,
         }
-        ticket = Ticket(self._masks, {"rewind": self._start, "final": final}, origin)
-        goes_on = self.settings.rewind == "none"
-        self._store.add(record, ticket, state.capture(self.model, self._optimizer)["optimizer"] if goes_on else None)
-        if self._held is not None:
-            self._held.hold(record["step"] - 1)
+        ticket = Ticket(self._masks, {"rewind": self._start_weights, "final": final}, origin)
+        is_continued = self.settings.rewind == "none"
+        optimizer = state.capture(self.model, self._optimizer)["optimizer"] if is_continued else None
+        self._store.add(record, ticket, optimizer)
+        if self._held_rate is not None:
+            self._held_rate.hold(record["step"] - 1)
         self.on_level_end(level.number, record)
         self._masks = self._masks_after(ticket)
 
@@ -306,33 +327,29 @@ class LotteryTicket(LevelsInFit):
         super().on_train_end(logs)
         if self._masks is not None and self._has_room and not self.model.stop_training:
             keras_compat.warn(f"`fit` ended before level {len(self.records)} was done: did its data run out?")
-        if self._masks is None:  # what came after the last level's end (a fit that had nothing to do) is undone
+        if self._masks is None:  # undo what followed the end of the last level (in a fit that had nothing to do)
             self.restore(self.model, len(self.records) - 1)
             self._has_found_all = True
 
     def _masks_after(self, ticket: Ticket) -> dict[str, np.ndarray] | None:
-        """Return the masks of the level after a ticket's; None if there is to be none."""
+        """Return the masks of the level after that of `ticket`, or None if there is no such level."""
         level = len(self._store.records)
         if level > self.settings.levels:
             return None
-        rng = np.random.default_rng(seeds.derive(self.settings.seed, "criterion", level))
         try:
-            return next_masks(
-                ticket.weights["rewind"],
-                ticket.weights["final"],
-                ticket.masks,
-                criterion=self.settings.criterion,
-                fraction=self._fraction_at(level),
-                scope=self.settings.scope,
-                rng=rng,
-                min_density=self.settings.min_density or 0,
+            return self._transition.next_masks(
+                level,
+                initial=ticket.weights["rewind"],
+                trained=ticket.weights["final"],
+                masks=ticket.masks,
+                seed=seeds.derive(self.settings.seed, "criterion", level),
             )
         except ExhaustedError as error:
             keras_compat.warn(f"The run ends with level {level - 1}: level {level} {error}")
             return None
 
     def _resume(self) -> None:
-        """Go on after the last level of the directory."""
+        """Resume after the last level of the directory."""
         length = self._store.read("rewind").metadata["steps_per_epoch"]
         if self._is_planned and length != self.table.steps_per_epoch:
             raise RunError(
@@ -340,13 +357,13 @@ class LotteryTicket(LevelsInFit):
                 "Give it the same data and batch size, or choose another directory."
             )
         self._plan(length)
-        if self._held is not None:
-            self._held.hold(self.records[0]["step"] - 1)
+        if self._held_rate is not None:
+            self._held_rate.hold(self.records[0]["step"] - 1)
         last = self._store.ticket(len(self.records) - 1)
         self._state_at_k = last.metadata["state_at_k"]
         self._masks = self._masks_after(last)
 
-    def _done(self) -> LevelStore:
+    def _finished(self) -> LevelStore:
         if not self.records:
             raise ConfigError("No level is done yet: call `model.fit(…, callbacks=[tickets])` first.")
         return self._store
@@ -359,5 +376,5 @@ class LotteryTicket(LevelsInFit):
 
 
 def _plain(number: Any) -> Any:
-    """Python's own int for NumPy's; anything else as it is."""
+    """Return NumPy's integers as Python's; anything else as it is."""
     return int(number) if isinstance(number, np.integer) else number

@@ -1,4 +1,4 @@
-"""What else is given to a `fit` that finds tickets, and does not go with it."""
+"""The other callbacks of a `fit` with a LotteryTicket: which do not work beside it, and which see all levels as one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,15 +11,15 @@ _PRUNERS = ("LotteryTicket", "ScheduledPruning")
 
 
 def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
-    """Warn of callbacks that take all levels for one training.
+    """Warn of callbacks that see all levels as one training, and refuse those that do not work with levels.
 
     Args:
-        callbacks: Those of `fit`.
-        of_each_level: Those of LotteryTicket.
+        callbacks: The callbacks of `fit`.
+        of_each_level: The callbacks of the LotteryTicket.
 
     Raises:
         ConfigError: there is another callback that prunes; or a BackupAndRestore, which would count the epochs of
-            levels that are trained again as done.
+            repeated levels as done.
     """
     outer = _kinds(callbacks)
     everywhere = [*outer, *_kinds(of_each_level)]
@@ -29,12 +29,12 @@ def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
     if "BackupAndRestore" in everywhere:
         raise ConfigError(
             "BackupAndRestore cannot restore the levels of a LotteryTicket: the result would be another one. Take it "
-            "out and use LotteryTicket(directory=…): the same script run again goes on from there."
+            "out and use LotteryTicket(directory=…): the same script, run again, resumes from there."
         )
     if outer_ones := [name for name in outer if name in _OF_ONE_TRAINING]:
         keras_compat.warn(
-            f"{', '.join(outer_ones)} in `fit` acts on all levels as if they were one training. For a life of one "
-            "level each, give it to LotteryTicket(callbacks=[…])."
+            f"{', '.join(outer_ones)} in `fit` acts on all levels as if they were one training. To let it act "
+            "on each level by itself, give it to LotteryTicket(callbacks=[…])."
         )
 
 
@@ -44,10 +44,10 @@ def _kinds(callbacks: Sequence[Any]) -> list[str]:
 
 
 def has_room(epochs: int, needed: int) -> bool:
-    """Return whether the epochs of `fit` are enough; warns where they are not."""
+    """Return whether `fit` has enough epochs; warn if it has not."""
     if epochs < needed:
         keras_compat.warn(
             f"`fit` ends before the last level is done: epochs={epochs}, {needed} are needed. "
-            "`epochs=tickets.total_epochs` has room for all levels."
+            "`epochs=tickets.total_epochs` is enough for all levels."
         )
     return epochs >= needed

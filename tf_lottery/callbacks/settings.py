@@ -1,21 +1,23 @@
-"""What a user may ask of a LotteryTicket, checked before anything is trained."""
+"""The arguments of a LotteryTicket, checked before anything is trained."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tf_lottery.callbacks.rewinding import REWINDS
+from tf_lottery import rewinding
 from tf_lottery.core import pruning, schedules, steps
 from tf_lottery.core.criteria import Criterion
 from tf_lottery.core.masks import Arrays
 from tf_lottery.core.pruning import Share, criterion_named
+from tf_lottery.core.start_points import REWINDS
 from tf_lottery.errors import ConfigError, PruningError
+from tf_lottery.rewinding import Transition
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of LotteryTicket that make an experiment what it is; see there.
+    """The arguments of LotteryTicket that decide what an experiment finds; see there.
 
     Raises:
         LotteryError: one of them is impossible.
@@ -56,30 +58,35 @@ class Settings:
                 f"Received: min_density={self.min_density!r}, scope={self.scope!r}"
             )
 
-    def schedule(self, masks: Arrays) -> schedules.Schedule:
-        """Return the share to remove at each level, for a model with these masks.
+    def transition(self, masks: Arrays) -> Transition:
+        """Return the transition between levels that the settings mean, for a model with these masks.
 
         Raises:
-            PruningError: a rate names no weight, or layerwise pruning would leave nothing of one.
+            ConfigError: there is a fraction for each weight, but weights are not ranked layer by layer.
+            PruningError: a rate names no weight, or layerwise pruning would leave nothing of a layer.
         """
         if callable(self.fraction):
             fraction_at = self.fraction
-        elif self.rates:
-            fraction_at = schedules.with_rates(self.fraction, self._written_rates(), masks)
+            if self.scope == "layerwise":
+                rewinding.check_layerwise(fraction_at, levels=self.levels, masks=masks)
+            elif isinstance(fraction_at(1), Mapping):
+                raise ConfigError('A fraction for each weight needs scope="layerwise". Received: scope="global"')
         else:
-            fraction_at = schedules.constant(self.fraction)
-        if self.scope == "global" and isinstance(fraction_at(1), Mapping):
-            raise ConfigError('A fraction for each weight needs scope="layerwise". Received: scope="global"')
-        if self.scope == "layerwise" and (emptied := pruning.first_emptied(masks, fraction_at, self.levels)):
-            raise PruningError(
-                f"Level {emptied[0]} would remove all of {emptied[1]!r}: ask for fewer levels, a smaller fraction, "
-                'another rate for it, or scope="global".'
+            fraction_at = rewinding.fraction_schedule(
+                self.fraction, rates=self._written_rates(), scope=self.scope, levels=self.levels, masks=masks
             )
-        return fraction_at
+        return Transition(
+            fraction_at,
+            criterion=self.criterion,
+            scope=self.scope,
+            min_density=self.min_density or 0,
+            rewind=self.rewind,
+            reset_optimizer=self.reset_optimizer,
+        )
 
     def as_json(self, masks: Arrays) -> dict[str, Any]:
-        """What must be the same for a directory to be gone on with; lists may become longer."""
-        fraction_at = self.schedule(masks)
+        """Return what must be the same for a directory to be resumed; lists may become longer."""
+        fraction_at = self.transition(masks).fraction_at
         return {
             "weights": {name: list(mask.shape) for name, mask in masks.items()},
             "fractions": [_written(fraction_at(level)) for level in range(1, self.levels + 1)],

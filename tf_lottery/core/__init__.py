@@ -1,1 +1,1 @@
-"""The method as plain NumPy functions: masks, criteria, pruning, schedules, steps, order."""
+"""The method as plain NumPy functions: masks, criteria, pruning, schedules, steps, shuffling, seeds, stability."""

@@ -1,12 +1,14 @@
-"""Pruning criteria: what makes a weight worth keeping. Higher scores are kept.
+"""Pruning criteria: functions that score weights. The weights with the highest scores are kept.
+
+All of them have the same arguments and results.
 
 Args:
-    initial: The weights a level started from, at the rewind step; arrays by weight name, any shape.
-    trained: The weights it ended with; the same names and shapes.
-    rng: For criteria that draw; the others do not look at it.
+    initial: The weights that a level started from, at the rewind step: arrays by weight name, of any shape.
+    trained: The weights that it ended with, of the same names and shapes.
+    rng: A generator for criteria that draw random numbers. The others ignore it.
 
 Returns:
-    One score per weight, in arrays of the same names and shapes.
+    One score for each weight, in arrays of the same names and shapes.
 
 Source:
     The names in brackets are those of Zhou, Lan, Liu, Yosinski 2019 (arXiv 1905.01067), section 3.
@@ -22,7 +24,7 @@ Criterion = Callable[[Arrays, Arrays, np.random.Generator], dict[str, np.ndarray
 
 
 def magnitude(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """|trained|: the criterion of both lottery ticket papers ("large final").
+    """Return |trained|, the criterion of both lottery ticket papers ("large final").
 
     Examples:
         >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
@@ -33,7 +35,7 @@ def magnitude(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dic
 
 
 def small_final(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """-|trained|: keeps the smallest weights, a sanity check ("small final").
+    """Return -|trained|, which keeps the smallest weights, as a sanity check ("small final").
 
     Examples:
         >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
@@ -44,7 +46,7 @@ def small_final(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> d
 
 
 def large_initial(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """|initial|: training is ignored ("large init").
+    """Return |initial|, which ignores training ("large init").
 
     Examples:
         >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
@@ -55,7 +57,7 @@ def large_initial(initial: Arrays, trained: Arrays, rng: np.random.Generator) ->
 
 
 def small_initial(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """-|initial| ("small init").
+    """Return -|initial|, which keeps the weights that were smallest before training ("small init").
 
     Examples:
         >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
@@ -66,7 +68,7 @@ def small_initial(initial: Arrays, trained: Arrays, rng: np.random.Generator) ->
 
 
 def magnitude_increase(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """|trained| - |initial|: how far training moved a weight away from zero ("magnitude increase").
+    """Return |trained| - |initial|, how far training has moved each weight away from zero ("magnitude increase").
 
     Examples:
         >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
@@ -77,7 +79,7 @@ def magnitude_increase(initial: Arrays, trained: Arrays, rng: np.random.Generato
 
 
 def movement(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """|trained - initial|: how far training moved a weight at all ("movement").
+    """Return |trained - initial|, how far training has moved each weight in any direction ("movement").
 
     Examples:
         >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}
@@ -88,7 +90,7 @@ def movement(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict
 
 
 def random(initial: Arrays, trained: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Uniform scores in [0, 1): random pruning that still nests from level to level.
+    """Draw uniform scores in [0, 1), for random pruning whose masks still nest from level to level.
 
     Examples:
         >>> initial, trained = {"w": np.array([3.0, 1.0])}, {"w": np.array([-1.0, 2.0])}

@@ -1,4 +1,8 @@
-"""Pruning: scores and masks in, smaller masks out, with exact counts."""
+"""Pruning: the masks of the next level from scores, with exact counts.
+
+`next_masks` does what one level of the method needs: it scores the weights by a criterion, prunes those with the lowest
+scores, and checks the result. `prune` is the pruning itself, for scores of any kind.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,59 +12,60 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery.core import masks as masks_lib, pruning
+from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.criteria import CRITERIA, Criterion
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ExhaustedError, PruningError
 
 SCOPES = ("global", "layerwise")
-_SAMPLE = 2**16  # scores that are looked at to know about where the cut will be
-_LONGEST_EXPONENT = len("-324")  # of a float
 Share = float | int | str | Decimal | Fraction
+_SAMPLE = 2**16  # the number of scores from which the position of the cut is estimated
+_LONGEST_EXPONENT = len("-324")  # of a float
 
 
-def exact(fraction: Share) -> Fraction:
-    """Return the decimal as it is written: 0.2 becomes 1/5, not the nearest binary number.
+def next_masks(
+    initial: Arrays,
+    trained: Arrays,
+    masks: Arrays,
+    *,
+    criterion: str | Criterion,
+    fraction: Share | Mapping[str, Share],
+    scope: str,
+    rng: np.random.Generator,
+    min_density: Share = 0,
+) -> dict[str, np.ndarray]:
+    """Compute the masks of the next level.
+
+    Args:
+        initial, trained: The weights that a level started from and ended with: arrays by weight name, at least those
+            that `masks` names. Only these are scored.
+        masks: The masks of the level. They are left unchanged.
+        criterion: A name in `criteria.CRITERIA`, or a function with the same arguments and results.
+        fraction, scope, min_density: See `prune`.
+        rng: A generator for criteria that draw random numbers.
+
+    Returns:
+        New boolean masks; every zero of `masks` is still zero.
 
     Raises:
-        PruningError: not a number in [0, 1).
+        ExhaustedError: nothing would be left of a weight, or see `prune`.
+        PruningError: a weight is NaN or infinite, the criterion does not return one score for each weight, or see
+            `prune`.
     """
-    try:
-        value = fraction if isinstance(fraction, Fraction) else Fraction(_short(str(fraction)))
-    except (ValueError, ZeroDivisionError):
-        value = None
-    if value is None or isinstance(fraction, bool) or not 0 <= value < 1:
-        is_percent = isinstance(fraction, int | float) and 1 < fraction < 100
-        hint = f" For {fraction:g} percent write {float(fraction) / 100:g}." if is_percent else ""
-        raise PruningError(
-            f"`fraction` must be in [0, 1): it is the share of the kept weights to remove.{hint} "
-            f"Received: fraction={fraction!r}"
-        )
-    return value
-
-
-def _short(written: str) -> str:
-    """Refuse what takes for ever to write out: "1e-1000000000" has as many digits."""
-    if len(written.lower().partition("e")[2]) > _LONGEST_EXPONENT:
-        raise ValueError(written)
-    return written
-
-
-def first_emptied(masks: Arrays, fraction_at: Callable[[int], Any], levels: int) -> tuple[int, str] | None:
-    """Return the first level of layerwise pruning that would leave nothing of a weight, and that weight's name."""
-    kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
-    for level in range(1, levels + 1):
-        fractions = _fraction_for_each(masks, fraction_at(level))
-        for name in masks:
-            kept[name] -= number_to_remove(kept[name], fractions[name])
-            if kept[name] == 0:
-                return level, name
-    return None
-
-
-def number_to_remove(kept: int, fraction: Share) -> int:
-    """`round(fraction * kept)` in exact arithmetic; halves go to the even number."""
-    return round(exact(fraction) * kept)
+    initial, trained = ({name: weights[name] for name in masks} for weights in (initial, trained))
+    for name, weight in trained.items():
+        if not np.isfinite(weight).all():
+            raise PruningError(f"{name!r} holds NaN or infinite weights: training diverged. Lower the learning rate.")
+    scores = criterion_named(criterion)(initial, trained, rng)
+    if not isinstance(scores, Mapping):
+        raise PruningError(f"The criterion must return scores by weight name. Received: {type(scores).__name__}")
+    wrong = [name for name in {**masks, **scores} if _shape(scores, name) != _shape(masks, name)]
+    if wrong:
+        raise PruningError(f"The criterion must score each of {list(masks)} in its shape. Wrong: {', '.join(wrong)}")
+    pruned = prune(scores, masks, fraction, scope=scope, min_density=min_density)
+    if empty := [name for name, mask in pruned.items() if not mask.any()]:
+        raise ExhaustedError(f"would remove all of {', '.join(map(repr, empty))}.")
+    return pruned
 
 
 def prune(
@@ -73,23 +78,25 @@ def prune(
 ) -> dict[str, np.ndarray]:
     """Remove the lowest-scoring `fraction` of the weights that `masks` still keep.
 
-    Exactly `round(fraction * kept)` weights go; equal scores go in index order, first key first.
+    Exactly `round(fraction * kept)` weights are removed. Of equal scores, those with the lowest index in the first
+    arrays are removed first.
 
     Args:
-        scores: Arrays by weight name, any shape; higher means keep. Pruned positions are ignored.
-        masks: Arrays of 0/1, the names and shapes of `scores`; 1 = kept. Left unchanged.
-        fraction: Share of the kept weights to remove, in [0, 1). A ratio, not a percent. With
-            `scope="layerwise"` also one share for each weight name.
-        scope: `"global"` ranks all weights together, `"layerwise"` each array by itself.
-        min_density: With `scope="global"`, the share of each array that stays: its highest-scoring kept weights are
-            not ranked. As many weights go as without it.
+        scores: Arrays by weight name, of any shape. Weights with higher scores are kept. Scores of pruned weights are
+            ignored.
+        masks: Arrays of 0/1 with the names and shapes of `scores`; 1 = kept. They are left unchanged.
+        fraction: The share of the kept weights to remove, in [0, 1). It is a ratio, not a percentage. With
+            `scope="layerwise"` it can also be one share for each weight name.
+        scope: `"global"` ranks all weights together, `"layerwise"` ranks each array by itself. Defaults to `"global"`.
+        min_density: With `scope="global"`, the share of each array that is kept in any case: its weights with the
+            highest scores are not ranked. As many weights are removed as without it. Defaults to 0.
 
     Returns:
         New boolean masks; every zero of `masks` is still zero.
 
     Raises:
-        PruningError: names or shapes differ, a kept score is NaN, `fraction` or `scope` is impossible, or
-            `min_density` protects so much that not enough weights are left to remove.
+        PruningError: names or shapes differ, the score of a kept weight is NaN, or `fraction` or `scope` is impossible.
+        ExhaustedError: `min_density` protects so many weights that too few are left to remove.
 
     >>> prune({"w": np.array([3., 1., 2., 4.])}, {"w": np.ones(4)}, 0.5)["w"]
     array([ True, False, False,  True])
@@ -115,10 +122,79 @@ def prune(
     raise PruningError(f"`scope` must be one of {', '.join(SCOPES)}. Received: scope={scope!r}")
 
 
-def _may_hold_nan(scores: np.ndarray) -> bool:
-    """Return whether it is worth asking each: the least is NaN if any is, and found in half the time."""
-    with np.errstate(invalid="ignore"):  # bfloat16 warns of the NaN
-        return bool(scores.size and np.isnan(np.min(scores)))
+def criterion_named(criterion: str | Criterion) -> Criterion:
+    """Return the criterion of a name in `criteria.CRITERIA`; a function is returned as it is.
+
+    Raises:
+        PruningError: there is no criterion of that name.
+    """
+    if callable(criterion):
+        return criterion
+    if criterion not in CRITERIA:
+        raise PruningError(
+            f"`criterion` must be one of {', '.join(CRITERIA)}, or a function of (initial, trained, rng). "
+            f"Received: criterion={criterion!r}"
+        )
+    return CRITERIA[criterion]
+
+
+def exact(fraction: Share) -> Fraction:
+    """Return a share exactly as it is written in decimals: 0.2 becomes 1/5, not the nearest binary number.
+
+    Raises:
+        PruningError: `fraction` is not a number in [0, 1).
+    """
+    try:
+        value = fraction if isinstance(fraction, Fraction) else Fraction(_short(str(fraction)))
+    except (ValueError, ZeroDivisionError):
+        value = None
+    if value is None or isinstance(fraction, bool) or not 0 <= value < 1:
+        is_percent = isinstance(fraction, int | float) and 1 < fraction < 100
+        hint = f" For {fraction:g} percent write {float(fraction) / 100:g}." if is_percent else ""
+        raise PruningError(
+            f"`fraction` must be in [0, 1): it is the share of the kept weights to remove.{hint} "
+            f"Received: fraction={fraction!r}"
+        )
+    return value
+
+
+def number_to_remove(kept: int, fraction: Share) -> int:
+    """Return `round(fraction * kept)`, computed in exact arithmetic. Halves are rounded to the even number."""
+    return round(exact(fraction) * kept)
+
+
+def first_emptied(
+    masks: Arrays, fraction_at: Callable[[int], Share | Mapping[str, Share]], levels: int
+) -> tuple[int, str] | None:
+    """Find the first level at which layerwise pruning would leave nothing of a weight.
+
+    Args:
+        masks: The masks before level 1.
+        fraction_at: The schedule: takes a level and returns a `fraction` for `prune`.
+        levels: The number of levels to look at.
+
+    Returns:
+        The level and the name of the weight, or None if there is no such level.
+    """
+    kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
+    for level in range(1, levels + 1):
+        fractions = _fraction_for_each(masks, fraction_at(level))
+        for name in masks:
+            kept[name] -= number_to_remove(kept[name], fractions[name])
+            if kept[name] == 0:
+                return level, name
+    return None
+
+
+def _shape(arrays: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
+    return np.shape(arrays[name]) if name in arrays else None
+
+
+def _short(written: str) -> str:
+    """Refuse numbers such as "1e-1000000000", whose digits would take too long to write out."""
+    if len(written.lower().partition("e")[2]) > _LONGEST_EXPONENT:
+        raise ValueError(written)
+    return written
 
 
 def _fraction_for_each(masks: Arrays, fraction: Share | Mapping[str, Share]) -> Mapping[str, Share]:
@@ -129,15 +205,10 @@ def _fraction_for_each(masks: Arrays, fraction: Share | Mapping[str, Share]) -> 
     return fraction
 
 
-def _protected(scores: Arrays, masks: Arrays, min_density: Fraction) -> dict[str, np.ndarray] | None:
-    """Return the best weights of each array, as many as `min_density` of its size, or all that are kept if those are fewer."""
-    if not min_density:
-        return None
-    protected = {}
-    for name, mask in masks.items():
-        kept, floor = int(np.count_nonzero(mask)), math.ceil(min_density * mask.size)
-        protected[name] = _removed({name: scores[name]}, {name: mask}, max(kept - floor, 0))[name]
-    return protected
+def _may_hold_nan(scores: np.ndarray) -> bool:
+    """Return whether any score is NaN: then the minimum is NaN, and it is found in half the time of a full search."""
+    with np.errstate(invalid="ignore"):  # bfloat16 warns of the NaN
+        return bool(scores.size and np.isnan(np.min(scores)))
 
 
 def _prune_together(
@@ -153,36 +224,53 @@ def _prune_together(
     return {name: survivors[name] | protected[name] for name in masks}
 
 
-def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray]:
-    """Return the masks without the `remove` lowest-scoring of all weights they keep. By rank, in linear time.
+def _protected(scores: Arrays, masks: Arrays, min_density: Fraction) -> dict[str, np.ndarray] | None:
+    """Return masks of the weights that `min_density` protects; None if it protects none.
 
-    What scores below the bracket goes, what scores above it stays, and only the few in between are put in order.
+    In each array these are the kept weights with the highest scores: `min_density` of its size, or all if fewer are
+    kept.
+    """
+    if not min_density:
+        return None
+    protected = {}
+    for name, mask in masks.items():
+        kept, floor = int(np.count_nonzero(mask)), math.ceil(min_density * mask.size)
+        protected[name] = _removed({name: scores[name]}, {name: mask}, max(kept - floor, 0))[name]
+    return protected
+
+
+def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray]:
+    """Return the masks without the `remove` lowest-scoring of all weights that they keep, by rank, in linear time.
+
+    A bracket of two scores is estimated first. Weights below it are removed and weights above it stay, so that only the
+    few weights in it have to be ordered.
     """
     if not remove:
         return {name: mask.copy() for name, mask in masks.items()}
     bracket = _bracket(scores, masks, remove)
     stays, between = _split(scores, masks, bracket)
     missing = remove - (masks_lib.kept(masks) - masks_lib.kept(stays))
-    if not 0 < missing <= sum(indices.size for indices in between.values()):  # a sample may mislead
+    if not 0 < missing <= sum(indices.size for indices in between.values()):  # the estimate was wrong
         stays, between = _split(scores, masks, None)
         missing = remove
     between_scores = np.concatenate([np.ravel(scores[name])[indices] for name, indices in between.items()])
-    goes = _lowest(between_scores, missing)
+    lowest = _lowest(between_scores, missing)
     ends = np.cumsum([indices.size for indices in between.values()])[:-1]
-    for (name, indices), gone in zip(between.items(), np.split(goes, ends), strict=True):
-        np.put(stays[name], indices[gone], False)
+    for (name, indices), is_removed in zip(between.items(), np.split(lowest, ends), strict=True):
+        np.put(stays[name], indices[is_removed], False)
     return stays
 
 
 def _bracket(scores: Arrays, masks: Arrays, remove: int) -> tuple[Any, Any] | None:
-    """Return two scores between which the last one to go lies almost surely, by the ranks of a sample (Floyd and Rivest 1975).
+    """Return two scores between which the highest score to remove lies almost surely.
 
-    None where there are too few weights to sample, or the rank is too close to an end.
+    They are estimated by the ranks of a sample (Floyd and Rivest 1975). The result is None if there are too few weights
+    to take a sample, or if the rank is too close to an end.
     """
     kept = masks_lib.kept(masks)
     if kept < 16 * _SAMPLE:
         return None
-    every = kept // _SAMPLE | 1  # odd, so that it meets all channels of a layer
+    every = kept // _SAMPLE | 1  # odd, so that the sample contains all channels of a layer
     sample = np.sort(
         np.concatenate([np.ravel(scores[name])[::every][mask.ravel()[::every]] for name, mask in masks.items()])
     )
@@ -196,15 +284,18 @@ def _bracket(scores: Arrays, masks: Arrays, remove: int) -> tuple[Any, Any] | No
 def _split(
     scores: Arrays, masks: Arrays, bracket: tuple[Any, Any] | None
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return the masks of what scores in `bracket` or above it, and the flat indices of what lies in it. None: all do."""
+    """Return masks of the kept weights that score in `bracket` or above it, and the flat indices of those in it.
+
+    Without a bracket, all kept weights are in it.
+    """
     if bracket is None:
         return {name: mask.copy() for name, mask in masks.items()}, _indices(masks)
     low, high = bracket
     stays, between = {}, {}
     for name, mask in masks.items():
-        with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, which may stand where weights are pruned already
+        with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, which pruned weights may have
             stays[name], between[name] = np.asarray(scores[name] >= low), np.asarray(scores[name] <= high)
-        stays[name] &= mask  # in place: fresh memory takes longer than the comparison
+        stays[name] &= mask  # in place, because new memory takes longer than the comparison
         between[name] &= stays[name]
     return stays, _indices(between)
 
@@ -214,68 +305,11 @@ def _indices(masks: Arrays) -> dict[str, np.ndarray]:
 
 
 def _lowest(scores: np.ndarray, number: int) -> np.ndarray:
-    """Return which of a flat array are its `number` lowest. Of equal ones the first (test_equal_scores_go_in_index_order)."""
+    """Return a mask of the `number` lowest entries of a flat array.
+
+    Of equal ones these are the first (test_equal_scores_go_in_index_order).
+    """
     threshold = np.partition(scores, number - 1)[number - 1]
     lowest = scores < threshold
     lowest[np.flatnonzero(scores == threshold)[: number - np.count_nonzero(lowest)]] = True
     return lowest
-
-
-def criterion_named(criterion: str | Criterion) -> Criterion:
-    """Return a criterion by its name, or a function as it is.
-
-    Raises:
-        PruningError: there is none of that name.
-    """
-    if callable(criterion):
-        return criterion
-    if criterion not in CRITERIA:
-        raise PruningError(
-            f"`criterion` must be one of {', '.join(CRITERIA)}, or a function of (initial, trained, rng). "
-            f"Received: criterion={criterion!r}"
-        )
-    return CRITERIA[criterion]
-
-
-def next_masks(
-    initial: Arrays,
-    trained: Arrays,
-    masks: Arrays,
-    *,
-    criterion: str | Criterion,
-    fraction: Any,
-    scope: str,
-    rng: np.random.Generator,
-    min_density: Share = 0,
-) -> dict[str, np.ndarray]:
-    """Return the masks of the next level.
-
-    Args:
-        initial, trained: The weights that a level started from and ended with; at least those that `masks` names.
-        masks: Its masks.
-        criterion: A name in `criteria.CRITERIA` or a function like those.
-        fraction, scope, min_density: See `pruning.prune`.
-        rng: For criteria that draw.
-
-    Raises:
-        ExhaustedError: nothing would be left of a weight.
-        PruningError: a weight is NaN or infinite, a function scores other weights than it got, or see `prune`.
-    """
-    initial, trained = ({name: weights[name] for name in masks} for weights in (initial, trained))
-    for name, weight in trained.items():
-        if not np.isfinite(weight).all():
-            raise PruningError(f"{name!r} holds NaN or infinite weights: training diverged. Lower the learning rate.")
-    scores = criterion_named(criterion)(initial, trained, rng)
-    if not isinstance(scores, Mapping):
-        raise PruningError(f"The criterion must return scores by weight name. Received: {type(scores).__name__}")
-    wrong = [name for name in {**masks, **scores} if _shape(scores, name) != _shape(masks, name)]
-    if wrong:
-        raise PruningError(f"The criterion must score each of {list(masks)} in its shape. Wrong: {', '.join(wrong)}")
-    pruned = pruning.prune(scores, masks, fraction, scope=scope, min_density=min_density)
-    if empty := [name for name, mask in pruned.items() if not mask.any()]:
-        raise ExhaustedError(f"would remove all of {', '.join(map(repr, empty))}.")
-    return pruned
-
-
-def _shape(arrays: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
-    return np.shape(arrays[name]) if name in arrays else None

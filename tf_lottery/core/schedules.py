@@ -1,7 +1,7 @@
-"""Schedules: which share of the remaining weights each level removes.
+"""Schedules: the share of the kept weights that each level removes.
 
-A schedule is a function from the level (1, 2, …; level 0 is dense) to what `pruning.prune` takes as
-its `fraction`: one share for all weights or one for each weight name.
+A schedule is a function. It takes a level (1, 2, …; level 0 is dense) and returns a `fraction` for `pruning.prune`: one
+share for all weights, or one for each weight name.
 """
 
 import re
@@ -16,10 +16,11 @@ Schedule = Callable[[int], Share | dict[str, Share]]
 
 
 def constant(fraction: Share) -> Schedule:
-    """Return the same share at every level; density after n levels is (1 - fraction)^n.
+    """Return a schedule with the same share at every level: the density after n levels is (1 - fraction)^n.
 
     Args:
-        fraction: Share of the kept weights that a level removes, in [0, 1); counts as the decimal that is written.
+        fraction: The share of the kept weights that a level removes, in [0, 1), taken exactly as it is written in
+            decimals.
 
     Returns:
         A schedule.
@@ -39,18 +40,19 @@ def constant(fraction: Share) -> Schedule:
 
 
 def with_rates(fraction: Share, rates: Sequence[str], weight_names: Iterable[str]) -> Schedule:
-    """Return the same share for all weights except those that a rate names (needs scope "layerwise").
+    """Return a schedule with shares of their own for some weights. It needs `scope="layerwise"`.
 
     Args:
-        fraction: Share for the weights that no rate names.
-        rates: `"regex=share"`; a regex is searched in the weight name; the last match counts.
+        fraction: The share for the weights that no rate matches.
+        rates: Rates of the form `"regex=share"`. The regex is searched in the weight names. If several rates match a
+            weight, the last one counts.
         weight_names: The names of all prunable weights.
 
     Returns:
         A schedule.
 
     Raises:
-        PruningError: a rate that cannot be read, or that names no weight.
+        PruningError: a rate cannot be read or matches no weight.
 
     Source:
         Frankle, Carbin 2019 (arXiv 1803.03635), Fig. 2: LeNet's output layer is pruned at half the rate of the rest.
@@ -71,16 +73,16 @@ def with_rates(fraction: Share, rates: Sequence[str], weight_names: Iterable[str
 
 
 def parse_rate(rate: str) -> tuple[re.Pattern[str], Fraction]:
-    """Split a rate.
+    """Split a rate into its regex and its share.
 
     Args:
-        rate: `"regex=share"`.
+        rate: A rate of the form `"regex=share"`.
 
     Returns:
-        Regex and share.
+        The compiled regex and the share.
 
     Raises:
-        PruningError: it cannot be read.
+        PruningError: the rate cannot be read.
 
     Examples:
         >>> parse_rate("^output/=0.1")
@@ -93,16 +95,16 @@ def parse_rate(rate: str) -> tuple[re.Pattern[str], Fraction]:
 
 
 def parse_regex(regex: str) -> re.Pattern[str]:
-    """Compile a regex.
+    """Compile a regex for weight names.
 
     Args:
-        regex: As Python writes it; searched in weight names, so `^` is needed for "begins with".
+        regex: A regex in the syntax of Python. It is searched in weight names, so it needs `^` to mean "begins with".
 
     Returns:
         The compiled regex.
 
     Raises:
-        PruningError: it cannot be read.
+        PruningError: the regex cannot be read.
 
     Examples:
         >>> bool(parse_regex("^output/").search("output/kernel"))
@@ -115,11 +117,11 @@ def parse_regex(regex: str) -> re.Pattern[str]:
 
 
 def to_target_density(density: Share, levels: int) -> Schedule:
-    """Equal shares that leave `density` of the weights after `levels` levels.
+    """Return a schedule with the same share at every level that ends at a given density.
 
     Args:
-        density: Share of the weights that is to be left, in (0, 1].
-        levels: Number of prunings, at least 1.
+        density: The share of the weights that is left after the last level, in (0, 1].
+        levels: The number of levels that prune, at least 1.
 
     Returns:
         A schedule.
@@ -138,10 +140,10 @@ def to_target_density(density: Share, levels: int) -> Schedule:
 
 
 def one_shot(density: Share) -> Schedule:
-    """Everything at level 1, nothing after it.
+    """Return a schedule that prunes everything at level 1 and nothing after it.
 
     Args:
-        density: Share of the weights that is to be left, in (0, 1].
+        density: The share of the weights that is left after level 1, in (0, 1].
 
     Returns:
         A schedule.

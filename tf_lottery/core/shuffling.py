@@ -1,26 +1,29 @@
-"""Data order as a pure function of (seed, step): nothing to store, any step can be the first."""
+"""The order of training examples as a pure function of (seed, step).
+
+No state has to be stored: training can start at any step.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 
-_DRAWS = 1  # sets the draws' random numbers apart from the permutations'
+_DRAWS = 1  # part of the seed of `draws`, so that its random numbers differ from those of the permutations
 
 
 def batches(seed: int, examples: int, batch_size: int, from_step: int, to_step: int) -> np.ndarray:
-    """Return which examples the steps `from_step` … `to_step - 1` see.
+    """Return which examples the steps from `from_step` to `to_step - 1` train on.
 
-    Each epoch is a new permutation of all examples. Batches run on across the border of two epochs, so
-    every batch is full and every example is seen equally often.
+    Each epoch is a new permutation of all examples. Batches continue across the border of two epochs, so that every
+    batch is full and every example is used equally often.
 
     Args:
-        seed: Any integer >= 0; another seed is another order.
-        examples: Number of training examples.
-        batch_size: Examples a step.
-        from_step, to_step: Half-open range of optimizer steps, counted from the start of training.
+        seed: An integer >= 0. Another seed gives another order.
+        examples: The number of training examples.
+        batch_size: The number of examples in each step.
+        from_step, to_step: A half-open range of optimizer steps, counted from the start of training.
 
     Returns:
-        int32 array of shape (to_step - from_step, batch_size) of indices in [0, examples).
+        An int32 array of shape `(to_step - from_step, batch_size)`: indices in [0, examples).
     """
     return _stream(lambda epoch: permutation(seed, epoch, examples), examples, batch_size, from_step, to_step)
 
@@ -28,13 +31,18 @@ def batches(seed: int, examples: int, batch_size: int, from_step: int, to_step: 
 def draws(
     shuffle_seed: int, augmentation_seed: int, examples: int, batch_size: int, from_step: int, to_step: int
 ) -> np.ndarray:
-    """Return a random number for each example that `batches` returns, in its order, to derive the augmentation from.
+    """Return a random number for each example that `batches` returns, in the same order, to augment it by.
 
-    One draw an example an epoch: it belongs to (augmentation_seed, epoch, example), wherever in the epoch the example
-    comes.
+    Each example gets one number in each epoch. It depends on (augmentation_seed, epoch, example) only, and not on the
+    position of the example in the epoch.
+
+    Args:
+        shuffle_seed: The `seed` of `batches`.
+        augmentation_seed: An integer >= 0. Another seed gives other numbers.
+        examples, batch_size, from_step, to_step: As for `batches`.
 
     Returns:
-        int32 array of the shape of `batches`, uniform in [0, 2^31).
+        An int32 array of shape `(to_step - from_step, batch_size)`, uniform in [0, 2^31).
     """
 
     def of_epoch(epoch: int) -> np.ndarray:
@@ -45,14 +53,14 @@ def draws(
 
 
 def permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
-    """Return the order in which an epoch sees its examples."""
+    """Return the order of the examples in an epoch: an integer array of shape `(examples,)`."""
     return np.random.default_rng((seed, epoch)).permutation(examples)
 
 
 def _stream(
     of_epoch: Callable[[int], np.ndarray], examples: int, batch_size: int, from_step: int, to_step: int
 ) -> np.ndarray:
-    """Return a range of steps cut out of the epochs, one after another."""
+    """Concatenate what `of_epoch` returns for successive epochs, and cut a range of steps out of it."""
     start, stop = from_step * batch_size, to_step * batch_size
     epochs = range(start // examples, -(-stop // examples))
     stream = [of_epoch(epoch) for epoch in epochs] or [np.empty(0)]

@@ -1,7 +1,8 @@
-"""How far apart two trainings of one subnetwork end, on the weights that its masks keep.
+"""Stability: how far apart two runs of training of one subnetwork end, measured on the weights that its masks keep.
 
-The stability of Frankle et al. 2019 (arXiv 1903.01611, the section on stability and appendix B): the less, the more
-stable. And the barrier of linear mode connectivity (Frankle et al. 2020, arXiv 1912.05671).
+The distance and the angle are from Frankle et al. 2019 (arXiv 1903.01611, the section on stability and appendix B): the
+smaller they are, the more stable is the subnetwork. The barrier is that of linear mode connectivity (Frankle et al.
+2020, arXiv 1912.05671).
 """
 
 import math
@@ -13,23 +14,24 @@ from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ConfigError
 
-ALL = "all"  # the weights together, beside the names of single ones
+ALL = "all"  # the key of all weights together, beside the names of single weights
 Measure = Callable[[Arrays, Arrays, Arrays], float]
 
 
 def distance(first: Arrays, second: Arrays, masks: Arrays) -> float:
-    """||m * first - m * second||, the L2 norm, over all weights that have a mask.
+    """Return the L2 norm ||m * first - m * second|| over all weights that have a mask.
 
     Args:
-        first, second: Arrays by weight name, of any float dtype, the same shape in both; computed in float64. Those
-            without a mask (biases, BatchNorm) do not count.
+        first, second: Arrays by weight name, of any float dtype, with the same shapes. The norm is computed in float64.
+            Arrays without a mask (biases, BatchNorm) do not count.
         masks: Arrays of 0/1 by weight name; 1 = kept.
 
     Returns:
-        0.0 for equal weights, and where nothing is kept; NaN or infinity where a kept weight is (a training diverged).
+        The distance: 0.0 if the weights are equal or nothing is kept; NaN or infinity if a kept weight is not finite,
+        because training diverged.
 
     Raises:
-        PruningError: a mask has no weight in `first` or `second`, another shape, or values other than 0 and 1.
+        PruningError: a mask has no weight in `first` or `second`, has another shape, or has values other than 0 and 1.
 
     >>> distance({"w": np.array([3.0, 9.0, 4.0])}, {"w": np.zeros(3)}, {"w": np.array([1, 0, 1])})
     5.0
@@ -40,17 +42,18 @@ def distance(first: Arrays, second: Arrays, masks: Arrays) -> float:
 
 
 def angle(first: Arrays, second: Arrays, masks: Arrays) -> float:
-    """Return the angle between m * first and m * second as vectors, in degrees, 0-180, over all weights that have a mask.
+    """Return the angle between the vectors m * first and m * second, over all weights that have a mask.
 
-    By Kahan's formula 2 atan2(|u - v|, |u + v|) of the unit vectors, which is as exact for nearly parallel and opposite
-    vectors as for others; the arc cosine of their cosine similarity tells no angle below 1e-6 degrees from 0.
+    It is computed by Kahan's formula 2 atan2(|u - v|, |u + v|) for unit vectors, which is as exact for nearly parallel
+    and nearly opposite vectors as for others. The arc cosine of the cosine similarity would not distinguish angles
+    below 1e-6 degrees from 0.
 
     Args:
         first, second, masks: As for `distance`.
 
     Returns:
-        Exactly 0.0 for equal weights; NaN where all kept weights of one are zero or nothing is kept (there is no
-        angle), and where a kept weight is not finite.
+        The angle in degrees, 0-180: exactly 0.0 if the weights are equal; NaN if a kept weight is not finite, if
+        nothing is kept, or if all kept weights of one are zero, so that there is no angle.
 
     Raises:
         PruningError: as for `distance`.
@@ -62,17 +65,20 @@ def angle(first: Arrays, second: Arrays, masks: Arrays) -> float:
     if not (u.any() and v.any() and np.isfinite(u).all() and np.isfinite(v).all()):
         return math.nan
     if np.array_equal(u, v):
-        return 0.0  # whatever order BLAS adds the squares of each in
+        return 0.0  # independent of the order in which BLAS adds squares
     u, v = _unit(u), _unit(v)
     return math.degrees(2 * math.atan2(np.linalg.norm(u - v), np.linalg.norm(u + v)))
 
 
 def by_weight(measure: Measure, first: Arrays, second: Arrays, masks: Arrays) -> dict[str, float]:
-    """Return a measure of all weights with a mask together, under `"all"`, then of each alone, under its name.
+    """Compute a measure for all weights with a mask together, and for each of them alone.
 
     Args:
         measure: `distance` or `angle`.
         first, second, masks: As for `distance`.
+
+    Returns:
+        The measure of all weights under `"all"`, then that of each weight under its name.
 
     >>> by_weight(distance, {"a": np.ones(9), "b": np.ones(16)}, {"a": np.zeros(9), "b": np.zeros(16)},
     ...           {"a": np.ones(9), "b": np.ones(16)})
@@ -83,19 +89,19 @@ def by_weight(measure: Measure, first: Arrays, second: Arrays, masks: Arrays) ->
 
 
 def barrier(values: Sequence[float]) -> float:
-    """Return how much worse the worst point between two networks is than the two: max(values) - mean of both ends.
+    """Return the barrier between two networks: the highest value on the line between them, minus the mean of both ends.
 
-    Frankle et al. 2020 call a network stable where the barrier of the error between two of its copies is below 2%.
+    Frankle et al. 2020 call a network stable if the barrier of the error between two copies of it is below 2%.
 
     Args:
-        values: Error (or loss) along the line from one network's weights to the other's, at evenly spaced shares, both
-            ends included.
+        values: The error (or loss) at evenly spaced points on the line from the weights of one network to those of the
+            other, both ends included.
 
     Returns:
-        At least 0, in the unit of `values`; NaN where a value is.
+        A number >= 0 in the unit of `values`; NaN if any value is NaN.
 
     Raises:
-        ConfigError: fewer than two values, so that there are no two ends.
+        ConfigError: there are fewer than two values.
 
     >>> barrier([0.25, 0.75, 0.5])
     0.375
@@ -106,11 +112,11 @@ def barrier(values: Sequence[float]) -> float:
 
 
 def _kept(arrays: Arrays, masks: Arrays) -> np.ndarray:
-    """Return the kept weights in one float64 vector: what is pruned adds nothing to a norm."""
+    """Return the kept weights as one float64 vector; pruned weights would add nothing to a norm."""
     masks = masks_lib.validate(masks, like={name: arrays[name] for name in masks if name in arrays})
     return np.concatenate([np.empty(0), *(arrays[name][mask] for name, mask in masks.items())], dtype=np.float64)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
-    vector = vector / np.abs(vector).max()  # no square overflows or vanishes
+    vector = vector / np.abs(vector).max()  # so that no square overflows or underflows
     return vector / np.linalg.norm(vector)

@@ -1,4 +1,8 @@
-"""Training lengths as people write them: `"500it"`, `"2ep"`, or a plain number of steps."""
+"""Lengths of training in steps and epochs, and the epochs of each level.
+
+People write lengths as `"500it"`, `"2ep"`, or a plain number of steps. `Timetable` lays out levels in the whole epochs
+that `fit` counts.
+"""
 
 import math
 import re
@@ -11,11 +15,12 @@ _WRITTEN = re.compile(r"([0-9]{1,18})(it|ep|)")
 
 
 def to_steps(length: int | str, steps_per_epoch: int | Fraction) -> int:
-    """Optimizer steps in `length`.
+    """Return the number of optimizer steps in `length`.
 
     Args:
         length: `"500it"` (optimizer steps), `"2ep"` (passes over the training data), or an int (steps).
-        steps_per_epoch: May be a fraction, where batches run on across the border of two epochs.
+        steps_per_epoch: The number of batches in an epoch. It is a fraction if batches continue across the border of
+            two epochs.
 
     Returns:
         The number of steps after which `length` is complete (rounded up).
@@ -33,7 +38,11 @@ def to_steps(length: int | str, steps_per_epoch: int | Fraction) -> int:
 
 
 def parse(length: int | str) -> tuple[int, str]:
-    """Split `"2ep"` into 2 and "ep"; raises ConfigError where it is not written like that."""
+    """Split a length such as `"2ep"` into its number and its unit: `"ep"`, `"it"` or `""`.
+
+    Raises:
+        ConfigError: `length` is not written like that.
+    """
     written = _WRITTEN.fullmatch(length) if isinstance(length, str) else None
     if written is None:
         raise ConfigError(
@@ -45,15 +54,16 @@ def parse(length: int | str) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Timetable:
-    """Levels in whole epochs, as `fit` counts them.
+    """The levels of an experiment in whole epochs, as `fit` counts them.
 
-    Level 0 trains all epochs. The others begin in the middle of the epoch that holds step k: their first epoch has only
-    the steps that were left of it, so that from then on epoch and step of every level are those of level 0.
+    Level 0 trains all epochs. The other levels begin in the middle of the epoch that contains the rewind step k: their
+    first epoch has only the remaining steps of it, so that after it, epochs and steps of every level are those of
+    level 0.
 
     Attributes:
-        steps_per_epoch: Batches an epoch.
-        epochs: Epochs of level 0.
-        rewind: Step k.
+        steps_per_epoch: The number of batches in an epoch.
+        epochs: The number of epochs of level 0.
+        rewind: The rewind step k.
     """
 
     steps_per_epoch: int
@@ -62,11 +72,17 @@ class Timetable:
 
     @classmethod
     def plan(cls, steps_per_epoch: int, epochs: int, rewind_to: int | str, steps_per_execution: int) -> "Timetable":
-        """Return the timetable, checked.
+        """Check the settings and return the timetable.
+
+        Args:
+            steps_per_epoch: The number of batches in an epoch.
+            epochs: The number of epochs of level 0.
+            rewind_to: The rewind step k; see `to_steps`.
+            steps_per_execution: The setting of that name in `compile`.
 
         Raises:
-            ConfigError: step k is not before the end of a level; or k, or the end of the epoch it is in, falls into
-                the middle of an execution of several steps.
+            ConfigError: step k is not before the end of a level; or step k, or the end of its epoch, is in the middle
+                of an execution of several steps.
         """
         table = cls(steps_per_epoch, epochs, to_steps(rewind_to, steps_per_epoch))
         if table.rewind >= epochs * steps_per_epoch:
@@ -85,16 +101,22 @@ class Timetable:
 
     @property
     def first_epoch(self) -> int:
-        """The epoch in which step k lies, where the levels after 0 begin."""
+        """The epoch that contains step k, in which the levels after level 0 begin."""
         return self.rewind // self.steps_per_epoch
 
     @property
     def first_length(self) -> int:
-        """Steps in the first epoch of the levels after 0."""
+        """The number of steps in the first epoch of the levels after level 0."""
         return self.steps_per_epoch - self.rewind % self.steps_per_epoch
 
     def epochs_of(self, level: int, counts_on: bool = False) -> range:
-        """Return the epochs of a level, numbered as in level 0; or on from the level before, if it `counts_on`."""
+        """Return the epochs of a level.
+
+        Args:
+            level: The level.
+            counts_on: Whether the first epoch follows the last one of the level before. Defaults to False: epochs have
+                the numbers of level 0.
+        """
         length = self.epochs - self.first_epoch
         offset = (level - 1) * length + self.epochs - self.first_epoch if counts_on and level else 0
         return range(self.first_epoch + offset, self.epochs + offset) if level else range(self.epochs)

@@ -1,48 +1,55 @@
-"""Data sources by name. A new source is one function here and one entry in `SOURCES` and in `noise.SHAPES`."""
+"""Datasets by name.
+
+A new dataset is a function in a module of this package, an entry in `SOURCES` and, so that the shape of its examples is
+known before it is loaded, an entry in `SHAPES`.
+"""
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
 
-from tf_lottery.data import digits, imagenet, mnist1d, noise, prepared, small_images
-from tf_lottery.data.dataset import Dataset, Encoded, Split
+from tf_lottery.data import imagenet, in_memory, prepared
+from tf_lottery.data.dataset import SHAPES, Dataset, Encoded, Split
+from tf_lottery.data.synthetic import draw_noise
 from tf_lottery.errors import DataError
 
-__all__ = ["PREPARE", "SOURCES", "Dataset", "Encoded", "Split", "load", "prepare", "sizes"]
+__all__ = ["PREPARE", "SHAPES", "SOURCES", "Dataset", "Encoded", "Split", "load", "prepare", "sizes"]
 
 SOURCES: dict[str, Callable[[], Dataset | Encoded]] = {
-    "cifar10": small_images.cifar10,
-    "cifar100": small_images.cifar100,
-    "digits": digits.load,
-    "fashion_mnist": small_images.fashion_mnist,
-    "fashion_mnist_14": small_images.fashion_mnist_14,
+    "cifar10": in_memory.cifar10,
+    "cifar100": in_memory.cifar100,
+    "digits": in_memory.digits,
+    "fashion_mnist": in_memory.fashion_mnist,
+    "fashion_mnist_14": in_memory.fashion_mnist_14,
     "imagenet2012": imagenet.load,
-    "mnist": small_images.mnist,
-    "mnist1d": mnist1d.load,
+    "mnist": in_memory.mnist,
+    "mnist1d": in_memory.mnist1d,
 }
 
+# The datasets that must be prepared once before they can be loaded.
 PREPARE: dict[str, Callable[[], str]] = {
     "cifar10": partial(prepared.prepare, "cifar10"),
     "cifar100": partial(prepared.prepare, "cifar100"),
-    "fashion_mnist": small_images.prepare_fashion_mnist,
-    "fashion_mnist_14": small_images.prepare_fashion_mnist,
+    "fashion_mnist": in_memory.prepare_fashion_mnist,
+    "fashion_mnist_14": in_memory.prepare_fashion_mnist,
     "imagenet2012": imagenet.prepare,
     "mnist": partial(prepared.prepare, "mnist"),
 }
 
 
 def load(name: str, synthetic: bool = False) -> Dataset | Encoded:
-    """Load a dataset, one of `SOURCES`: into memory, or, for ImageNet, what is needed to stream it.
+    """Load a dataset.
 
     Args:
-        name: Which dataset.
-        synthetic: A little noise of the same shape and classes instead, which needs no files and no network.
+        name: Name of the dataset, one of `SOURCES`.
+        synthetic: Return a little noise of the same shape and classes instead, which needs neither files nor a
+            network. Defaults to False.
 
     Returns:
-        A `Dataset`; for ImageNet, whose images stay on disk, an `Encoded`.
+        A `Dataset` in memory; for ImageNet, whose images stay on disk, an `Encoded`.
 
     Raises:
-        DataError: an unknown name, or data that is not there or damaged; the message names the command that gets it.
+        DataError: the name is unknown, or the data is missing or damaged. The message names the command that prepares
+            the data.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -52,14 +59,16 @@ def load(name: str, synthetic: bool = False) -> Dataset | Encoded:
     """
     if name not in SOURCES:
         raise DataError(f"Unknown dataset {name!r}. Known: {', '.join(SOURCES)}")
-    return noise.load(name) if synthetic else SOURCES[name]()
+    return draw_noise(name) if synthetic else SOURCES[name]()
 
 
 def sizes(name: str, image_size: int) -> tuple[tuple[int, ...], int]:
-    """Return the shape of one example, as a network gets it, and the number of classes; reads the data only where it must.
+    """Return the shape of one example, as a network receives it, and the number of classes of a dataset.
+
+    Reads the data only where the dataset is not in `SHAPES`.
 
     Args:
-        name: Which dataset.
+        name: Name of the dataset.
         image_size: Pixels a side that ImageNet is cropped to; other images keep their size.
 
     Returns:
@@ -73,25 +82,25 @@ def sizes(name: str, image_size: int) -> tuple[tuple[int, ...], int]:
         >>> tfl.data.sizes("imagenet2012", image_size=224)
         ((224, 224, 3), 1000)
     """
-    if name == imagenet.NAME:
-        return (image_size, image_size, 3), noise.IMAGENET_CLASSES
-    if name in noise.SHAPES:
-        return noise.SHAPES[name]
-    dataset = cast(Dataset, load(name))  # ImageNet alone is Encoded
-    return dataset.input_shape, dataset.num_classes
+    if name in SHAPES:
+        shape, num_classes = SHAPES[name]
+    else:
+        dataset = load(name)
+        shape, num_classes = dataset.input_shape, dataset.num_classes
+    return tuple(image_size if side is None else side for side in shape), num_classes
 
 
 def prepare(name: str) -> str:
-    """Make a dataset ready for `load`, once.
+    """Prepare a dataset, so that `load` can read it. Once is enough.
 
     Args:
-        name: Which dataset, one of `PREPARE`.
+        name: Name of the dataset, one of `PREPARE`.
 
     Returns:
-        The folder that holds it.
+        The folder that holds the prepared data.
 
     Raises:
-        DataError: a dataset that needs no preparation or is unknown, or one that could not be had.
+        DataError: the dataset is unknown, needs no preparation, or is not available.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -103,6 +112,7 @@ def prepare(name: str) -> str:
     if name not in PREPARE:
         ready = ", ".join(name for name in SOURCES if name not in PREPARE)
         raise DataError(
-            f"Give the dataset to prepare, one of: {', '.join(PREPARE)} ({ready} need nothing). Received: {name!r}"
+            f"Give the dataset to prepare, one of: {', '.join(PREPARE)} ({ready} need no preparation). "
+            f"Received: {name!r}"
         )
     return PREPARE[name]()

@@ -1,4 +1,4 @@
-"""What a data source returns: arrays in memory, or images that stay encoded on disk."""
+"""The classes that hold a dataset, in memory or on disk, and the shapes of the datasets that this package knows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,21 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_lottery.errors import DataError
+
+Shape = tuple[int | None, ...]
+
+# By dataset: the shape of one example and the number of classes. A None is a side that differs between images, which
+# are cropped to the `image_size` of an experiment.
+SHAPES: dict[str, tuple[Shape, int]] = {
+    "cifar10": ((32, 32, 3), 10),
+    "cifar100": ((32, 32, 3), 100),
+    "digits": ((8, 8, 1), 10),
+    "fashion_mnist": ((28, 28, 1), 10),
+    "fashion_mnist_14": ((14, 14, 1), 10),
+    "imagenet2012": ((None, None, 3), 1000),
+    "mnist": ((28, 28, 1), 10),
+    "mnist1d": ((40, 1), 10),
+}
 
 
 @dataclass(frozen=True)
@@ -31,20 +46,20 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits. Decisions rest on `validation`; `test` is only ever reported.
+    """Three disjoint splits in memory. Decisions are based on `validation`; `test` is only reported.
 
     Attributes:
-        train: What is trained on.
-        validation: What early stopping, and you, decide by.
-        test: What is reported.
+        train: The examples that networks are trained on.
+        validation: The examples that early stopping, and you, base decisions on.
+        test: The examples of the reported results.
         num_classes: Classes are in [0, num_classes).
 
     Raises:
         DataError: a split is empty, or has a class outside [0, num_classes).
 
     Examples:
-        >>> part = Split(np.zeros((5, 8, 8, 1), np.float32), np.zeros(5, np.int32))
-        >>> Dataset(train=part, validation=part, test=part, num_classes=10).input_shape
+        >>> split = Split(np.zeros((5, 8, 8, 1), np.float32), np.zeros(5, np.int32))
+        >>> Dataset(train=split, validation=split, test=split, num_classes=10).input_shape
         (8, 8, 1)
     """
 
@@ -65,11 +80,12 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
         return self.train.x.shape[1:]
 
     @property
     def examples(self) -> dict[str, int]:
-        """How many examples each split has."""
+        """The number of examples in each split."""
         return {split: len(getattr(self, split)) for split in ("train", "validation", "test")}
 
 
@@ -83,15 +99,15 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Three disjoint splits of JPEG files too many for memory; `feeds.encoded.records` streams them.
+    """Three disjoint splits of JPEG images that are too many for memory; `feeds.encoded.records` streams them.
 
     Attributes:
-        name: Of the dataset, for messages.
-        folder: What holds the files.
+        name: The dataset's name, for messages.
+        folder: The folder that holds the files.
         shards: By split ("train", "validation", "test"), in stored order. A record is a `tf.train.Example` with the
-            features `image` (JPEG bytes), `label` (int64) and `file_name` (bytes, another for every image).
+            features `image` (JPEG bytes), `label` (int64) and `file_name` (bytes, different for every image).
         num_classes: Labels are in [0, num_classes).
-        in_memory: By split, the serialized records themselves, where there are no files.
+        in_memory: By split, the serialized records themselves, where there are no files. Defaults to none.
 
     Examples:
         >>> shards = {"train": (Shard("train.tfrecord", skip=0, take=900), Shard("more.tfrecord", skip=0, take=300))}
@@ -106,14 +122,28 @@ class Encoded:
     in_memory: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
 
     @property
+    def input_shape(self) -> Shape:
+        """The shape of one example: colour images of any height and width."""
+        return None, None, 3
+
+    @property
     def examples(self) -> dict[str, int]:
-        """How many examples each split has."""
+        """The number of examples in each split."""
         in_files = {split: sum(shard.take for shard in shards) for split, shards in self.shards.items()}
         return in_files | {split: len(records) for split, records in self.in_memory.items()}
 
 
 def split_off(x: np.ndarray, y: np.ndarray, counts: tuple[int, ...]) -> list[Split]:
-    """Disjoint random splits of the given sizes, then one with the rest. The same for every seed of an experiment."""
+    """Draw disjoint random splits of the given sizes, the same ones whatever the seed of the experiment.
+
+    Args:
+        x: Examples, of shape (examples, *input_shape).
+        y: Classes, of shape (examples,).
+        counts: The sizes of the splits.
+
+    Returns:
+        A split for each count, then one with the remaining examples.
+    """
     order = np.random.default_rng(0).permutation(len(y))
     parts = np.split(order, np.cumsum(counts))
     return [Split(x[part].astype(np.float32), y[part].astype(np.int32)) for part in parts]

@@ -1,7 +1,8 @@
-"""Fashion-MNIST out of Debian's package, made byte-identical to the files that tensorflow-datasets knows.
+"""The files of Fashion-MNIST from Debian's package, made byte-identical to those that tensorflow-datasets knows.
 
-The package repacked the four gzip files: their headers lost the file name and the original time; the compressed data is
-untouched. Name and time put back, each file has its registered SHA-256 again, which proves it genuine.
+The package holds the four original gzip files with other headers: the file name and the original time are gone, the
+compressed data is untouched. With name and time restored, each file has its registered SHA-256 again, which proves that
+it is genuine.
 """
 
 import hashlib
@@ -26,14 +27,14 @@ _ORIGINAL_TIMES = {
 
 
 def place_fashion_mnist(manual_dir: Path, url_infos: Mapping[str, Any]) -> bool:
-    """Put the four genuine files where tensorflow-datasets looks for them.
+    """Write the four original files to the folder where tensorflow-datasets looks for them.
 
     Args:
         manual_dir: The builder's folder of manual downloads.
         url_infos: The builder's registered checksums, by address.
 
     Returns:
-        False if Debian's package is neither installed nor to be had.
+        False if Debian's package is neither installed nor available.
 
     Raises:
         DataError: a file is not the registered one.
@@ -55,15 +56,31 @@ def place_fashion_mnist(manual_dir: Path, url_infos: Mapping[str, Any]) -> bool:
 
 
 def restore_header(content: bytes, name: str, time: int) -> bytes:
-    """Return a gzip file with the header it would have had if `name` (without `.gz`) was packed at `time` (Unix seconds)."""
-    if content[3] & 0x08:  # it has a file name already
+    """Restore the header of a gzip file.
+
+    Args:
+        content: The gzip file. If its header has a file name, it is returned as it is.
+        name: The name of the gzip file; the header has it without `.gz`.
+        time: When the file was packed, in Unix seconds.
+
+    Returns:
+        The gzip file with the name and time in its header.
+    """
+    if content[3] & 0x08:  # the flag for a file name
         return content
     stem = name.removesuffix(".gz").encode() + b"\0"
     return content[:3] + b"\x08" + struct.pack("<I", time) + content[8:10] + stem + content[10:]
 
 
 def fetch(scratch: Path) -> Path | None:
-    """Download and unpacks the package without installing it, which needs no root."""
+    """Download and unpack the package without installing it, which needs no root.
+
+    Args:
+        scratch: An empty folder to work in.
+
+    Returns:
+        The folder with the four files, or None if the package is not available.
+    """
     try:
         subprocess.run(["apt-get", "download", PACKAGE], cwd=scratch, check=True, capture_output=True, timeout=300)
         package = next(scratch.glob("*.deb"))

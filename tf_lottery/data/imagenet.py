@@ -9,16 +9,16 @@ ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
 
 
 def load(data_dir: str | None = None) -> Encoded:
-    """1,271,167 training, 10,000 validation and 50,000 test images.
+    """Open the prepared files: 1,271,167 training, 10,000 validation and 50,000 test images.
 
     `validation` is the end of the official training images, whose order in the files is random; `test` is what is
     officially called validation, the only other images with public labels.
 
     Args:
-        data_dir: Where tensorflow-datasets keeps its data; by default what `TFDS_DATA_DIR` says, else its own default.
+        data_dir: Where tensorflow-datasets keeps its data. Defaults to `TFDS_DATA_DIR`, or to its own default.
 
     Raises:
-        DataError: the data has not been prepared, not all of it, or in another format than TFRecord.
+        DataError: the data has not been prepared, or only in part, or in a format other than TFRecord.
     """
     builder = prepared.open_prepared(NAME, data_dir)
     file_format = builder.info.file_format.name
@@ -42,11 +42,14 @@ def load(data_dir: str | None = None) -> Encoded:
 
 
 def held_out(examples: int) -> int:
-    """Return how many of the official training images are for validation: 10,000 of all, as large a share of fewer."""
+    """Return how many of the official training images are for validation: 10,000 of all, the same share of fewer."""
     return max(1, round(examples * 10_000 / 1_281_167))
 
 
 def prepare(data_dir: str | None = None) -> str:
-    """From the two official archives; TFDS repairs the 23 files that are no RGB JPEG (22 in CMYK, one PNG)."""
-    way_out = "they are given to those who register at https://image-net.org/download-images"
-    return prepared.prepare(NAME, data_dir, archives=ARCHIVES, way_out=way_out)
+    """Prepare ImageNet from its two official archives, and return the folder; see `prepared.prepare`.
+
+    TFDS repairs the 23 files that are not RGB JPEG files (22 in CMYK, one PNG).
+    """
+    how_to_get = "they are given to those who register at https://image-net.org/download-images"
+    return prepared.prepare(NAME, data_dir, archives=ARCHIVES, how_to_get=how_to_get)

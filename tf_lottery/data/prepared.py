@@ -1,4 +1,7 @@
-"""The one room for tensorflow-datasets (TFDS): data made ready once, then read without a network."""
+"""Datasets of tensorflow-datasets (TFDS), which are prepared once and then read without a network.
+
+Apart from synthetic examples, this is the only module that uses TFDS.
+"""
 
 import os
 import re
@@ -13,11 +16,11 @@ from tf_lottery.errors import DataError
 
 
 def open_prepared(name: str, data_dir: str | None = None) -> Any:
-    """Return the TFDS builder of a dataset that is ready to be read. Touches no network.
+    """Return the TFDS builder of a prepared dataset, without using the network.
 
     Args:
         name: The dataset's name in TFDS.
-        data_dir: Where TFDS keeps its data; by default what `TFDS_DATA_DIR` says, else its own default.
+        data_dir: Where TFDS keeps its data. Defaults to `TFDS_DATA_DIR`, or to TFDS's own default.
 
     Raises:
         DataError: the data has not been prepared, or its description is damaged.
@@ -33,7 +36,14 @@ def open_prepared(name: str, data_dir: str | None = None) -> Any:
 
 
 def arrays(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return all images of a split, as uint8, and their labels, in stored order.
+    """Read all images of a split and their labels, in stored order.
+
+    Args:
+        builder: From `open_prepared`.
+        split: The split's name in TFDS.
+
+    Returns:
+        uint8 images of shape (examples, height, width, channels), and int64 labels of shape (examples,).
 
     Raises:
         DataError: a file is damaged or missing.
@@ -53,25 +63,26 @@ def prepare(
     *,
     archives: Sequence[str] = (),
     place: Callable[[Any, Mapping[str, Any]], bool] = lambda manual_dir, url_infos: False,
-    way_out: str = "",
+    how_to_get: str = "",
 ) -> str:
-    """Make a dataset ready for `open_prepared`, with or without a network.
+    """Prepare a dataset for `open_prepared`, with or without a network.
 
-    Takes the first that is there: data prepared before, archives in `<data_dir>/downloads/manual`, what `place` finds,
-    a download by TFDS. TFDS checks each file against the SHA-256 that it has registered, if it has one.
+    The first source that is available is used: data prepared before, archives in `<data_dir>/downloads/manual`, the
+    archives that `place` finds, a download by TFDS. TFDS checks each file against its registered SHA-256, if it has
+    one.
 
     Args:
         name, data_dir: As for `open_prepared`.
-        archives: The files that must be there, if not those whose addresses TFDS knows.
-        place: Given the folder of manual downloads and TFDS's checksums by address, puts the archives there; false if
-            it cannot.
-        way_out: What the message says about getting the archives, if not their addresses.
+        archives: The files that are needed. Defaults to those whose addresses TFDS knows.
+        place: Receives the folder of manual downloads and TFDS's checksums by address, and writes the archives to that
+            folder; returns False if it cannot. Defaults to a function that cannot.
+        how_to_get: What the error message says about getting the archives. Defaults to their addresses.
 
     Returns:
         The folder that holds the prepared data.
 
     Raises:
-        DataError: the archives could not be had, or one is not the genuine one.
+        DataError: the archives are not available, or one of them is not the genuine one.
     """
     import tensorflow_datasets as tfds
 
@@ -83,13 +94,13 @@ def prepare(
     missing = [file for file in archives or urls if not (manual_dir / file).exists()]
     if missing and not place(manual_dir, builder.url_infos) and not (urls and all(map(_reachable, urls.values()))):
         raise DataError(
-            f"{name} could not be had: {', '.join(missing)} not in {manual_dir}"
-            f"{' and no network to download from' if urls else ''}. Put the archives there: "
-            f"{way_out or ', '.join(urls[file] for file in missing)}"
+            f"{name} is not available: {', '.join(missing)} not in {manual_dir}"
+            f"{' and there is no network to download from' if urls else ''}. Put the archives there: "
+            f"{how_to_get or ', '.join(urls[file] for file in missing)}"
         )
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(manual_dir)))
-    except Exception as error:  # whatever archives and networks can do to TFDS
+    except Exception as error:  # archives and networks make TFDS raise anything
         raise DataError(f"{name} could not be prepared from {manual_dir}: {_in_short(error)}") from error
     return str(builder.data_path)
 
@@ -108,15 +119,22 @@ def _is_prepared(builder: Any) -> bool:
 
 
 @contextmanager
-def _damage(name: str, folder: Any) -> Iterator[None]:
+def _damage(name: str, folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise any error inside this context as a DataError about damaged data."""
     try:
         yield
-    except Exception as error:  # TensorFlow's errors among them, whose names this room does not import
-        raise DataError(damaged(name, folder, _in_short(error))) from error
+    except Exception as error:  # also TensorFlow's errors, which this module does not import
+        raise DataError(damage_message(name, folder, _in_short(error))) from error
 
 
-def damaged(name: str, folder: Any, reason: str) -> str:
-    """Return the message for prepared data that cannot be read."""
+def damage_message(name: str, folder: str | os.PathLike[str], reason: str) -> str:
+    """Return the error message for prepared data that cannot be read.
+
+    Args:
+        name: The dataset's name.
+        folder: The folder that holds it.
+        reason: What is wrong.
+    """
     return (
         f"The data of {name} in {folder} is damaged: {reason}. Delete that folder and prepare it again: "
         f"python scripts/prepare_data.py {name}"
@@ -124,7 +142,7 @@ def damaged(name: str, folder: Any, reason: str) -> str:
 
 
 def _in_short(error: Exception) -> str:
-    text = re.sub(r"{{function_node .*?}} | \[Op:.*", "", str(error)).strip()  # TensorFlow's places in its own graph
+    text = re.sub(r"{{function_node .*?}} | \[Op:.*", "", str(error)).strip()  # positions in TensorFlow's graph
     return f"{type(error).__name__}: {text.splitlines()[0][:300].rstrip('.')}" if text else type(error).__name__
 
 
@@ -133,7 +151,7 @@ def _reachable(url: str) -> bool:
     from urllib.parse import urlparse
     from urllib.request import getproxies
 
-    # TFDS retries for minutes, so look first; through a proxy where one is set.
+    # TFDS retries for minutes, so one connection is tried first, through a proxy where one is set.
     server = urlparse(getproxies().get(urlparse(url).scheme, url))
     try:
         with socket.create_connection((server.hostname, server.port or (443 if server.scheme == "https" else 80)), 5):

@@ -1,4 +1,4 @@
-"""The state of a training under way: when it is kept, and how the training goes on from it."""
+"""Checkpoints of a training run: how often they are saved, and how training resumes from the newest one."""
 
 import re
 import time
@@ -17,11 +17,11 @@ _WRITTEN = re.compile(r"([0-9]{1,9})(it|min)")
 
 @dataclass(frozen=True)
 class CheckpointInterval:
-    """When to keep the state of a training under way. No choice of it changes a bit of any result.
+    """How often a checkpoint is saved. No interval changes a bit of any result.
 
     Attributes:
-        steps: At the multiples of so many optimizer steps; 0: not by steps.
-        seconds: After so many seconds.
+        steps: At the multiples of this number of optimizer steps. Defaults to 0: not by steps.
+        seconds: After this number of seconds. Defaults to never.
     """
 
     steps: int = 0
@@ -29,10 +29,10 @@ class CheckpointInterval:
 
     @classmethod
     def parse(cls, every: str) -> "CheckpointInterval":
-        """From `"500it"` (optimizer steps) or `"10min"` (minutes).
+        """Read an interval such as `"500it"` (optimizer steps) or `"10min"` (minutes).
 
         Raises:
-            ConfigError: it is written otherwise, or is 0.
+            ConfigError: it is not written like that, or is 0.
         """
         written = _WRITTEN.fullmatch(every) if isinstance(every, str) else None
         if written is None or not int(written[1]):
@@ -48,16 +48,16 @@ EVERY_TEN_MINUTES = CheckpointInterval(seconds=600.0)
 
 
 @dataclass(frozen=True)
-class Checkpoints:
-    """What the process around a training wants of it.
+class Hooks:
+    """What the process around a training run asks of it and wants to be told.
 
     Attributes:
-        interval: When to keep its state.
-        is_told_to_stop: Whether it is to keep its state now and end.
-        on_steps: Called with the number of steps done since the last call; at first those done by earlier processes.
-        on_accuracy: Called with the newest accuracy on the validation set, 0-1, once there is one.
-        on_note: Called with what a person should know.
-        stores: Whether this process is the one that writes.
+        interval: How often to save a checkpoint.
+        is_told_to_stop: Whether to save a checkpoint now and stop.
+        on_steps: Called with the number of steps since the last call; first with the steps that were resumed.
+        on_accuracy: Called with each accuracy on the validation set, 0-1.
+        on_note: Called with messages for the user.
+        stores: Whether this process writes to the run directory.
     """
 
     interval: CheckpointInterval = NEVER
@@ -68,40 +68,50 @@ class Checkpoints:
     stores: bool = True
 
 
-NO_CHECKPOINTS = Checkpoints()
+NO_HOOKS = Hooks()
 
 
 class Keeper(Pauses):
-    """Keeps the state of one training while it goes on, and stops it when told to."""
+    """Saves checkpoints of one training run while it trains, and stops it when told to.
+
+    Args:
+        run: Where the checkpoints are saved.
+        unit: The unit that is trained.
+        trainer: Its trainer.
+        hooks: What the process around it asks of it.
+        from_step: The step at which the training run starts.
+        snapshots_at: Steps whose states the training run keeps.
+    """
 
     def __init__(
         self,
         run: Run,
         unit: Unit,
         trainer: Any,
-        checkpoints: Checkpoints,
+        hooks: Hooks,
+        *,
         from_step: int,
         snapshots_at: Collection[int] = (),
     ):
-        self._run, self._unit, self._trainer, self._checkpoints = run, unit, trainer, checkpoints
+        self._run, self._unit, self._trainer, self._hooks = run, unit, trainer, hooks
         self._snapshots_at = snapshots_at
-        self._reported, self._kept_at = from_step, time.monotonic()
-        self._seconds_before, self._started = 0.0, self._kept_at
+        self._reported, self._saved_at = from_step, time.monotonic()
+        self._seconds_before, self._started = 0.0, self._saved_at
 
-    def restored(self) -> Progress | None:
-        """Set model and optimizer to the newest state that is whole; None if there is none."""
+    def resumed(self) -> Progress | None:
+        """Set model and optimizer to the newest checkpoint that is intact; return None if there is none."""
         shapes = self._trainer.shapes(self._snapshots_at)
-        for step in self._run.steps(self._unit):
+        for step in self._run.checkpoint_steps(self._unit):
             try:
-                progress = self._trainer.go_on(self._run.state(self._unit, step, shapes))
+                progress = self._trainer.resume(self._run.checkpoint(self._unit, step, shapes))
                 self._check_snapshots(progress)
             except (DamageError, TicketError, ModelError) as error:
-                self._checkpoints.on_note(
-                    f"{self._run.state_path(self._unit, step)} cannot be used and is removed ({_reason(error)}): the "
-                    "training goes on from the state before it, or anew."
+                self._hooks.on_note(
+                    f"{self._run.checkpoint_path(self._unit, step)} cannot be used and is removed ({_reason(error)}): "
+                    "training resumes from the checkpoint before it, or starts again."
                 )
-                if self._checkpoints.stores:
-                    self._run.drop_state(self._unit, step)
+                if self._hooks.stores:
+                    self._run.remove_checkpoint(self._unit, step)
                 continue
             self._seconds_before = progress.seconds
             self._report(progress)
@@ -110,56 +120,61 @@ class Keeper(Pauses):
 
     @property
     def seconds(self) -> float:
-        """How long the training has taken: in this process, and in those before until they last kept its state."""
+        """How long training has taken: in this process, and in earlier ones until their last checkpoint."""
         return self._seconds_before + time.monotonic() - self._started
 
     def most_steps(self, step: int) -> int:
-        every = self._checkpoints.interval.steps
+        every = self._hooks.interval.steps
         return every - step % every if every else super().most_steps(step)
 
     def on_pause(self, progress: Progress) -> None:
         self._report(progress)
-        if progress.step < self._trainer.steps:  # else it will be stored in a moment, or after a line
-            self._keep(progress, lambda: self._trainer.keep(progress))
+        if progress.step < self._trainer.steps:  # at the end the results are stored in a moment, or after a line
+            self._save(progress, lambda: self._trainer.checkpoint(progress))
 
     def on_point(self, progress: Progress, at_end: Ticket) -> None:
-        """Called after each point of a line but the last; `at_end` is the state that the training had ended with."""
-        self._keep(progress, lambda: brought_up_to_date(at_end, progress))
+        """Save a checkpoint if that is due, after each point of a line but the last.
 
-    def _keep(self, progress: Progress, state: Callable[[], Ticket]) -> None:
-        """Keep the state if that is due; if told to stop, ends the training with it."""
-        # All workers must do the same: what one of them wants is done.
-        wanted = self._trainer.replicas.mean([self._checkpoints.is_told_to_stop(), self._is_due(progress.step)])
-        is_stopped, is_due = (share > 0 for share in wanted)
+        Args:
+            progress: With the points measured so far.
+            at_end: The checkpoint at the end of training.
+        """
+        self._save(progress, lambda: brought_up_to_date(at_end, progress))
+
+    def _save(self, progress: Progress, checkpoint: Callable[[], Ticket]) -> None:
+        """Save a checkpoint if that is due or if training is to stop; then stop it."""
+        # All workers must do the same: each does what any of them is asked to do.
+        asked = self._trainer.replicas.mean([self._hooks.is_told_to_stop(), self._is_due(progress.step)])
+        is_stopped, is_due = (share > 0 for share in asked)
         if not (is_stopped or is_due):
             return
         progress.seconds = self.seconds
-        kept = state()
-        if self._checkpoints.stores:
-            self._run.save_state(self._unit, progress.step, kept)
-        self._kept_at = time.monotonic()
+        content = checkpoint()
+        if self._hooks.stores:
+            self._run.save_checkpoint(self._unit, progress.step, content)
+        self._saved_at = time.monotonic()
         if is_stopped:
             place = f"{self._unit} was stopped at step {progress.step}"
-            raise StoppedError(f"{place} with its state kept; the same command goes on from there.")
+            raise StoppedError(f"{place} with a checkpoint saved; the same command resumes from there.")
 
     def _check_snapshots(self, progress: Progress) -> None:
-        """A variant that was added to a sweep may need a step that the training has passed."""
+        """Refuse a checkpoint that passed a step which a variant, added to the sweep since, asks for."""
         passed = {step for step in self._snapshots_at if step <= progress.step}
         if missing := sorted(passed - set(progress.snapshots)):
             raise TicketError(f"it does not hold step {missing[0]}, which was asked for since")
 
     def _is_due(self, step: int) -> bool:
-        interval = self._checkpoints.interval
+        interval = self._hooks.interval
         by_steps = interval.steps and step % interval.steps == 0
-        return bool(by_steps) or time.monotonic() - self._kept_at >= interval.seconds
+        return bool(by_steps) or time.monotonic() - self._saved_at >= interval.seconds
 
     def _report(self, progress: Progress) -> None:
-        self._checkpoints.on_steps(progress.step - self._reported)
+        self._hooks.on_steps(progress.step - self._reported)
         self._reported = progress.step
         if progress.history:
-            self._checkpoints.on_accuracy(progress.history[-1]["validation_accuracy"])
+            self._hooks.on_accuracy(progress.history[-1]["validation_accuracy"])
 
 
 def _reason(error: Exception) -> str:
-    """What was wrong, without what else to do about it."""
+    """Return the cause of an error, without advice."""
     return str(error.__cause__ or error).partition(".")[0]

@@ -180,7 +180,8 @@ class Experiment:
             controls.py.
         shuffle: `"replay"`: every level sees the batches of the dense training; or `"fresh"`.
         stability: Which networks are trained again in other data orders.
-        variants: What a sweep compares: `("k=0: prune.rewind_to=0it", "k=60: prune.rewind_to=60it")`.
+        variants: What a sweep compares, by label, as values for some of the fields:
+            `{"k=0": {"prune.rewind_to": "0it"}, "k=60": {"prune.rewind_to": "60it"}}`.
 
     Examples:
         >>> experiment = Experiment(data=Data("mnist"), prune=Prune(levels=15), controls=("random_mask",))
@@ -197,18 +198,18 @@ class Experiment:
     controls: tuple[str, ...] = ("random_mask", "reinit")
     shuffle: str = "replay"
     stability: Stability = field(default_factory=Stability)
-    variants: tuple[str, ...] = ()
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def fields(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Return all fields by dotted name: `{"seed": 0, …, "prune.fraction": 0.2, …}`; tuples as lists, as JSON has them."""
+    """Return all fields by dotted name: `{"seed": 0, …, "prune.fraction": 0.2, …}`; tuples become lists, as in JSON."""
     flat: dict[str, Any] = {}
     for entry in dataclasses.fields(config):
         value = getattr(config, entry.name)
         if dataclasses.is_dataclass(value):
             flat |= fields(value, f"{prefix}{entry.name}.")
         else:
-            flat[prefix + entry.name] = list(value) if isinstance(value, tuple) else value
+            flat[prefix + entry.name] = _replace(value, tuple, list)
     return flat
 
 
@@ -233,5 +234,12 @@ def from_fields(flat: dict[str, Any]) -> Experiment:
         owner = config
         for part in path:
             owner = getattr(owner, part)
-        setattr(owner, last, tuple(value) if isinstance(value, list) else value)
+        setattr(owner, last, _replace(value, list, tuple))
     return config
+
+
+def _replace(value: Any, kind: type, other: type) -> Any:
+    """Return `value` with sequences of one kind, also inside dicts, made into another kind."""
+    if isinstance(value, dict):
+        return {name: _replace(part, kind, other) for name, part in value.items()}
+    return other(value) if isinstance(value, kind) else value

@@ -10,8 +10,7 @@ from tf_lottery.experiment import execution, locks, open_run, plan as plan_lib, 
 from tf_lottery.experiment.checkpoints import CheckpointInterval
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.experiment.watcher import NOBODY, Watcher
-from tf_lottery.experiment.workers import Workers
+from tf_lottery.experiment.workers import NOBODY, Watcher, Workers
 from tf_lottery.training.topology import ONE_DEVICE, Topology
 
 

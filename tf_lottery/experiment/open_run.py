@@ -1,14 +1,14 @@
 """Run directories made, opened again and extended: only for the same experiment in the same environment."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from tf_lottery import files
 from tf_lottery.errors import ConfigError, DamageError, RunError
-from tf_lottery.experiment import config as config_lib, generations, locks, validation
+from tf_lottery.experiment import backups, config as config_lib, locks, validation
 from tf_lottery.experiment.config import EXTENDABLE, Experiment
 from tf_lottery.experiment.environment import DAMAGED, differences
 from tf_lottery.experiment.storage import Run
@@ -34,7 +34,7 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
     """
     path = Path(path)
     try:
-        is_run, is_foreign = generations.exists(path, "config"), path.exists() and _is_foreign(path)
+        is_run, is_foreign = backups.exists(path, "config"), path.exists() and _is_foreign(path)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
     if not is_run:
@@ -87,8 +87,8 @@ def open_run(
     environments = _environments(run, environment, any_environment)
     run = run or Run(Path(path), config)
     if environments is not None:
-        generations.write(run.path, "environment", {"environments": environments})
-    generations.write(run.path, "config", config_lib.fields(run.config))  # makes it a run
+        backups.write(run.path, "environment", {"environments": environments})
+    backups.write(run.path, "config", config_lib.fields(run.config))  # makes it a run
     return run
 
 
@@ -138,22 +138,23 @@ def _other_environment(path: Path, before: Mapping[str, Any], now: Mapping[str, 
     )
 
 
-def _redefined(stored: Sequence[str], asked: Sequence[str]) -> bool:
+def _redefined(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     """Return whether a label means something else than before, or the variants are none, or were."""
-    before, now = ({text.partition(":")[0].strip(): text for text in texts} for texts in (stored, asked))
-    return bool(before) != bool(now) or any(now[label] != before[label] for label in now.keys() & before.keys())
+    return bool(stored) != bool(asked) or any(asked[label] != stored[label] for label in asked.keys() & stored.keys())
 
 
 def _is_foreign(path: Path) -> bool:
     """Return whether something is there that no run has before its config.json."""
-    ours = {"run.lock", *(file.name for file in generations.paths(path, "environment"))}
+    ours = {"run.lock", *(file.name for file in backups.paths(path, "environment"))}
     return not path.is_dir() or not all(file.name in ours or files.is_leftover(file) for file in path.iterdir())
 
 
 def _more(stored: Any, asked: Any) -> Any:
     """Return all of both: in the order asked for, if that has all; else what is new comes last."""
-    if not isinstance(stored, list):
+    if not isinstance(stored, list | dict):
         return max(stored, asked)
     if set(stored) <= set(asked):
         return asked
+    if isinstance(stored, dict):
+        return stored | asked
     return [*stored, *(item for item in asked if item not in stored)]

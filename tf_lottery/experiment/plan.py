@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tf_lottery.core import seeds
+from tf_lottery.core.controls import CONTROLS
 from tf_lottery.experiment import variants
 from tf_lottery.experiment.config import Experiment
-from tf_lottery.experiment.controls import REINITIALISED
 from tf_lottery.experiment.execution import Execution
 from tf_lottery.experiment.storage import Unit
 
@@ -48,13 +49,18 @@ class Plan:
 
 
 def is_dense(unit: Unit) -> bool:
-    """Return whether it is the first training of all, that the others start from."""
+    """Return whether a unit is a dense network, whose state at step k the other units start from."""
     return unit.level == 0 and not unit.shuffle_seed
+
+
+def is_level(unit: Unit) -> bool:
+    """Return whether a unit is a level of iterative pruning itself: no control, and with the first shuffle seed."""
+    return not unit.control and not unit.shuffle_seed
 
 
 def starts_at_zero(unit: Unit) -> bool:
     """Return whether a training starts at step 0 whatever k is."""
-    return unit.control in REINITIALISED or is_dense(unit)
+    return CONTROLS[unit.control].at_zero if unit.control else is_dense(unit)
 
 
 def needs(config: Experiment) -> dict[Unit, Unit | None]:
@@ -125,3 +131,30 @@ def _needed(unit: Unit) -> Unit | None:
     if unit.shuffle_seed:
         return dataclasses.replace(unit, shuffle_seed=0)
     return Unit(unit.replicate, unit.level - 1, variant=unit.variant) if unit.level else None
+
+
+def seeds_of(config: Experiment, unit: Unit) -> dict[str, int]:
+    """Return all seeds that a training may draw from.
+
+    Returns:
+        `"initialisation"` of the weights, `"dropout"` (of all layers that draw while they train), `"shuffle"` and
+        `"augmentation"` (with `shuffle="fresh"` others at each level; those of a further data order are the same at
+        all levels), `"criterion"` (of the random one), `"random_mask"` and `"treatment"` (of the controls). A replicate
+        shares them, with all variants, but for what its levels and its reinitialised controls draw anew.
+    """
+
+    def derive(purpose: str, *place: str | int) -> int:
+        return seeds.derive(config.seed, "replicate", unit.replicate, purpose, *place)
+
+    is_fresh = config.shuffle == "fresh" and unit.level
+    fresh = ("order", unit.shuffle_seed) if unit.shuffle_seed else ("level", unit.level) if is_fresh else ()
+    is_new = bool(unit.control) and CONTROLS[unit.control].weights == "new"
+    return {
+        "initialisation": derive("reinit", unit.level) if is_new else derive("initialisation"),
+        "dropout": derive("dropout"),
+        "shuffle": derive("data_order", *fresh),
+        "augmentation": derive("augmentation", *fresh),
+        "criterion": derive("criterion", unit.level),
+        "random_mask": derive("random_mask", unit.level),
+        "treatment": derive("treatment", unit.level),
+    }

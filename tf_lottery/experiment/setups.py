@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import data, keras_compat, models
-from tf_lottery.core import pruning, schedules
+from tf_lottery import data, keras_compat, models, rewinding
+from tf_lottery.core import schedules
 from tf_lottery.core.masks import Arrays
-from tf_lottery.errors import ConfigError, LotteryError
+from tf_lottery.errors import LotteryError
 from tf_lottery.experiment import lengths as lengths_lib, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.lengths import Lengths
-from tf_lottery.feeds.make import make_feed
+from tf_lottery.feeds import make_feed
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, naming, prunable, state
 from tf_lottery.masking.ticket import Shapes
+from tf_lottery.rewinding import HeldRate, Transition
 from tf_lottery.training import distribution, optimizers
 from tf_lottery.training.connectivity import Connectivity
 from tf_lottery.training.objective import Objective
@@ -33,7 +34,7 @@ class Setup:
     trainer: Trainer
     connectivity: Connectivity
     lengths: Lengths
-    fraction_at: schedules.Schedule
+    transition: Transition
 
     @property
     def shapes(self) -> Shapes:
@@ -119,14 +120,15 @@ def _set_up(config: Experiment) -> Setup:
         jit_compile=train.jit_compile,
         steps_per_execution=train.steps_per_execution,
     )
-    return Setup(config, trainer, Connectivity(trainer), lengths, _schedule(config, model_masks.get_masks(model)))
+    transition = _transition(config, model_masks.get_masks(model))
+    return Setup(config, trainer, Connectivity(trainer), lengths, transition)
 
 
 def _adapted(setup: Setup, config: Experiment) -> Setup:
     """Return the setup of a variant that has the dense network of another: the same model, pruned or rewound otherwise."""
     lengths = lengths_lib.lengths(config, setup.trainer.feed.examples)
-    fraction_at = _schedule(config, model_masks.get_masks(setup.trainer.model))
-    return dataclasses.replace(setup, config=config, lengths=lengths, fraction_at=fraction_at)
+    transition = _transition(config, model_masks.get_masks(setup.trainer.model))
+    return dataclasses.replace(setup, config=config, lengths=lengths, transition=transition)
 
 
 def _optimizer(config: Experiment, lengths: Lengths) -> Any:
@@ -138,18 +140,22 @@ def _optimizer(config: Experiment, lengths: Lengths) -> Any:
         lengths.warmup,
         train.final_learning_rate,
         linear_until=lengths.total if train.decay == "linear" else 0,
-        last=lengths.total - 1,  # fine-tuning goes on at the rate that training ended with
     )
+    held = HeldRate(rate, last_step=lengths.total - 1)  # fine-tuning continues at the rate that training ended with
     settings = optimizers.Settings(train.momentum, train.nesterov, train.epsilon, train.average)
-    return optimizers.make(train.optimizer, rate, settings, scale_loss=train.precision == "mixed_float16")
+    return optimizers.make(train.optimizer, held, settings, scale_loss=train.precision == "mixed_float16")
 
 
-def _schedule(config: Experiment, masks: Arrays) -> schedules.Schedule:
-    """Return the share to remove at each level; raises ConfigError where a layer would end up empty."""
+def _transition(config: Experiment, masks: Arrays) -> Transition:
+    """Return how the experiment gets from level to level; raise PruningError if a layer would end up empty."""
     prune = config.prune
-    if prune.scope == "global":
-        return schedules.constant(prune.fraction)
-    fraction_at = schedules.with_rates(prune.fraction, prune.rates, masks)
-    if emptied := pruning.first_emptied(masks, fraction_at, prune.levels):
-        raise ConfigError(f"Level {emptied[0]} would remove all of {emptied[1]!r}: ask for fewer `prune.levels`.")
-    return fraction_at
+    fraction_at = rewinding.fraction_schedule(
+        prune.fraction, rates=prune.rates, scope=prune.scope, levels=prune.levels, masks=masks
+    )
+    return Transition(
+        fraction_at,
+        criterion=prune.criterion,
+        scope=prune.scope,
+        rewind=prune.rewind,
+        reset_optimizer=prune.reset_optimizer,
+    )

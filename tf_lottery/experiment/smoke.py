@@ -20,8 +20,9 @@ def smoke(config: Experiment, devices: int = 1) -> Experiment:
     """
     small = _small(config, max(devices, 1))
     members = {label: _small(member, max(devices, 1)) for label, member in variants.members(config).items() if label}
-    texts = tuple(variants.text(label, member, small) for label, member in members.items())
-    return dataclasses.replace(small, variants=texts)
+    return dataclasses.replace(
+        small, variants={label: variants.changes(member, small) for label, member in members.items()}
+    )
 
 
 def _small(config: Experiment, devices: int) -> Experiment:

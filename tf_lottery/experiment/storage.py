@@ -3,7 +3,7 @@
     run_dir/  config.json  environment.json  (and a backup of each)  run.lock
               replicate_1/  replicate.lock
                   level_00/ {history.csv, metrics.json, ticket.tfl, optimizer.tfl, timing.json, manifest.json}
-                  level_01/ {state_0000000200.tfl, state_0000000300.tfl}     (a training under way)
+                  level_01/ {checkpoint_0000000200.tfl, checkpoint_0000000300.tfl}     (under way)
                   controls/random_mask/level_05/ …   controls/reinit/ …
                   shuffle_seed_1/level_05/ {…, line.csv}   shuffle_seed_1/controls/random_mask/level_05/ …
                   (of a sweep, one such folder for each variant)
@@ -30,15 +30,15 @@ import pandas as pd
 from tf_lottery import files
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import LotteryError, RunError
-from tf_lottery.experiment import config as config_lib, generations, locks, manifest, validation, variants
+from tf_lottery.experiment import backups, config as config_lib, locks, manifest, validation, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.masking import ticket as ticket_lib
 from tf_lottery.masking.ticket import Shapes, Ticket
 
-_STATE = re.compile(r"state_(\d{10})\.tfl")
-_KEPT_STATES = 2
+_CHECKPOINT = re.compile(r"checkpoint_(\d{10})\.tfl")
+_CHECKPOINTS_KEPT = 2
 _PATIENCE_WITH_REPORTS = 60.0  # seconds: two commands on one run may end together
-_MAX_STATE_BYTES = 2**36
+_MAX_CHECKPOINT_BYTES = 2**36
 
 
 @dataclass(frozen=True, order=True)
@@ -107,12 +107,12 @@ class Run:
         """
         path = Path(path)
         try:
-            is_run = generations.exists(path, "config")
+            is_run = backups.exists(path, "config")
         except OSError:
             is_run = False
         if not is_run:
             raise RunError(f"{path} is not a run directory: it has no readable config.json.")
-        fields = generations.read(path, "config")
+        fields = backups.read(path, "config")
         with manifest.reading(path / "config.json"):
             return cls(path, _experiment(path, fields))
 
@@ -197,14 +197,14 @@ class Run:
         Raises:
             DamageError: the record is damaged, and so is its backup.
         """
-        content = generations.read(self.path, "environment")
+        content = backups.read(self.path, "environment")
         with manifest.reading(self.path / "environment.json"):
             environments = content.get("environments")
             if not isinstance(environments, list) or not all(isinstance(entry, dict) for entry in environments):
                 raise ValueError("it holds no environments")
         return environments
 
-    def save_state(self, unit: Unit, step: int, state: Ticket) -> None:
+    def save_checkpoint(self, unit: Unit, step: int, state: Ticket) -> None:
         """Keep the state of a training under way, and the newest of those before.
 
         Raises:
@@ -212,35 +212,35 @@ class Run:
         """
         self._check_there()
         state = Ticket(state.masks, state.weights, {**state.metadata, **self._identity(unit)})
-        files.write(self.state_path(unit, step), ticket_lib.pack(state), "state")
-        for old in self.steps(unit)[_KEPT_STATES:]:
-            self.drop_state(unit, old)
+        files.write(self.checkpoint_path(unit, step), ticket_lib.pack(state), "state")
+        for old in self.checkpoint_steps(unit)[_CHECKPOINTS_KEPT:]:
+            self.remove_checkpoint(unit, old)
 
-    def steps(self, unit: Unit) -> list[int]:
+    def checkpoint_steps(self, unit: Unit) -> list[int]:
         """Return the steps whose states are kept of a training under way, the newest first."""
-        found = [_STATE.fullmatch(path.name) for path in self.folder(unit).glob("state_*")]
+        found = [_CHECKPOINT.fullmatch(path.name) for path in self.folder(unit).glob("checkpoint_*")]
         return sorted((int(name[1]) for name in found if name), reverse=True)
 
-    def state(self, unit: Unit, step: int, shapes: Shapes | None = None) -> Ticket:
-        """What `save_state` kept.
+    def checkpoint(self, unit: Unit, step: int, shapes: Shapes | None = None) -> Ticket:
+        """What `save_checkpoint` kept.
 
         Raises:
             DamageError: it is damaged, belongs to another training, or does not fit `shapes`.
         """
-        with manifest.reading(path := self.state_path(unit, step)):
-            most = _MAX_STATE_BYTES if shapes is None else ticket_lib.most_bytes(shapes)
-            state = ticket_lib.unpack(files.read(path, most), max_bytes=_MAX_STATE_BYTES, shapes=shapes)
+        with manifest.reading(path := self.checkpoint_path(unit, step)):
+            most = _MAX_CHECKPOINT_BYTES if shapes is None else ticket_lib.most_bytes(shapes)
+            state = ticket_lib.unpack(files.read(path, most), max_bytes=_MAX_CHECKPOINT_BYTES, shapes=shapes)
             manifest.check_identity(self._identity(unit), state.metadata)
         return state
 
-    def drop_state(self, unit: Unit, step: int) -> None:
+    def remove_checkpoint(self, unit: Unit, step: int) -> None:
         """Remove a state."""
-        files.remove(self.state_path(unit, step), "old state")
+        files.remove(self.checkpoint_path(unit, step), "old state")
 
     def tidy(self, unit: Unit) -> None:
         """Remove what killed writes have left behind and, once a training is done, its states."""
         for path in sorted(self.folder(unit).iterdir() if self.folder(unit).is_dir() else ()):
-            if files.is_leftover(path) or (self.is_done(unit) and _STATE.fullmatch(path.name)):
+            if files.is_leftover(path) or (self.is_done(unit) and _CHECKPOINT.fullmatch(path.name)):
                 files.remove(path, "leftover")
 
     def verify(self, unit: Unit) -> Iterator[tuple[Path, str]]:
@@ -248,9 +248,9 @@ class Run:
         if self.is_done(unit):
             yield from self._folder(unit).verify()
             return
-        for step in self.steps(unit):
-            fault = manifest.fault_of(partial(self.state, unit, step))
-            if (path := self.state_path(unit, step)).exists():  # or else a newer one has come meanwhile
+        for step in self.checkpoint_steps(unit):
+            fault = manifest.fault_of(partial(self.checkpoint, unit, step))
+            if (path := self.checkpoint_path(unit, step)).exists():  # or else a newer one has come meanwhile
                 yield path, fault
 
     def write_report(self, make: Callable[[], Mapping[str, bytes]]) -> Path:
@@ -279,13 +279,13 @@ class Run:
         """Return the lock of those who train a replicate."""
         return self.path / f"replicate_{replicate}" / "replicate.lock"
 
-    def state_path(self, unit: Unit, step: int) -> Path:
+    def checkpoint_path(self, unit: Unit, step: int) -> Path:
         """Where the state of a training under way is kept."""
-        return self.folder(unit) / f"state_{step:010d}.tfl"
+        return self.folder(unit) / f"checkpoint_{step:010d}.tfl"
 
     def _check_there(self) -> None:
         """Raise RunError where the directory was moved away: what is written now would be no run."""
-        if not generations.exists(self.path, "config"):
+        if not backups.exists(self.path, "config"):
             raise RunError(
                 f"{self.path} has gone while it was worked on. Find it, and give its new place as --run_dir."
             )

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tf_lottery.core import criteria, pruning, schedules, steps
+from tf_lottery.core.controls import CONTROLS
+from tf_lottery.core.start_points import REWINDS
 from tf_lottery.data import SOURCES, augmentations
 from tf_lottery.errors import ConfigError, PruningError
 from tf_lottery.experiment import variants
 from tf_lottery.experiment.config import Experiment, Prune, Stability
-from tf_lottery.experiment.controls import CONTROLS
 from tf_lottery.experiment.lengths import drop_steps
 from tf_lottery.models import names
 
-REWINDS = ("weights", "learning_rate", "none")
 SHUFFLES = ("replay", "fresh")
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 DECAYS = ("drops", "linear")
@@ -145,7 +145,16 @@ _TYPES: dict[Any, tuple[Callable[[Any], bool], str]] = {
         lambda value: type(value) is tuple and all(type(item) is str for item in value),
         "a tuple of texts, as in ('reinit',)",
     ),
+    dict[str, dict[str, Any]]: (
+        lambda value: type(value) is dict and all(map(_is_variant, value.items())),
+        'a dict of dicts, as in {"k=60": {"prune.rewind_to": "60it"}}',
+    ),
 }
+
+
+def _is_variant(item: tuple[Any, Any]) -> bool:
+    label, changes = item
+    return type(label) is str and type(changes) is dict and all(type(name) is str for name in changes)
 
 
 def _whole(name: str, value: int, least: int) -> None:

@@ -1,10 +1,9 @@
-"""Variants: what a sweep compares. Each is the experiment with other values for some fields, and has a label.
+"""Variants: what a sweep compares. Each variant is the experiment with other values for some fields, under a label.
 
-`variants=("k=0: prune.rewind_to=0it", "k=60: prune.rewind_to=60it; train.warmup=10it")` are two experiments in one run.
-They share the seeds, so that they can be compared in pairs, and the dense network wherever it is the same.
+`variants={"k=0": {"prune.rewind_to": "0it"}, "k=60": {"prune.rewind_to": "60it"}}` are two experiments in one run. They
+share the seeds, so that they can be compared in pairs, and the dense network wherever it is the same.
 """
 
-import ast
 import json
 import re
 from typing import Any
@@ -13,7 +12,7 @@ from tf_lottery.errors import ConfigError
 from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
 
-# Of the whole run, or of the process that trains.
+# These fields belong to the whole run, or to the process that trains.
 _FIXED = ("seed", "replicates", "variants", "train.threads", "train.jit_compile", "train.steps_per_execution")
 _AFTER_THE_DENSE_NETWORK = ("prune.", "stability.", "controls", "shuffle")
 _LABEL = re.compile(r"(?!level_|controls$|shuffle_seed_|replicate\.lock$)[A-Za-z0-9][A-Za-z0-9 =.,%+_-]{0,59}")
@@ -21,93 +20,60 @@ _LABEL = re.compile(r"(?!level_|controls$|shuffle_seed_|replicate\.lock$)[A-Za-z
 
 def labels(config: Experiment) -> list[str]:
     """Return the labels of all variants; `[""]` for an experiment that has none."""
-    return [_label(text) for text in config.variants] or [""]
+    return [*config.variants] or [""]
 
 
 def of(config: Experiment, label: str) -> Experiment:
-    """Return the experiment that a variant is, itself without variants; the experiment as it is for `""`.
+    """Return the experiment of one variant, itself without variants; for `""` the experiment as it is.
 
     Raises:
-        ConfigError: there is no such variant, or its text cannot be read.
+        ConfigError: there is no such variant, or it names a field that does not exist or cannot differ.
     """
     if not label and not config.variants:
         return config
-    for text in config.variants:
-        if _label(text) == label:
-            return _changed(config, text)
-    raise ConfigError(f"There is no variant {label!r}. Known: {', '.join(labels(config))}")
+    if label not in config.variants:
+        raise ConfigError(f"There is no variant {label!r}. Known: {', '.join(labels(config))}")
+    flat, changes = config_lib.fields(config), config_lib.fields(config)["variants"][label]
+    if wrong := [name for name in changes if name not in flat or name in _FIXED]:
+        raise ConfigError(
+            f"A variant gives values for fields of the config other than {', '.join(_FIXED)}. "
+            f"Received: {wrong[0]!r} in variant {label!r}"
+        )
+    return config_lib.from_fields(flat | changes | {"variants": {}})
 
 
 def members(config: Experiment) -> dict[str, Experiment]:
-    """Return all variants by label."""
+    """Return the experiments of all variants by label."""
     return {label: of(config, label) for label in labels(config)}
 
 
 def dense_network(member: Experiment) -> str:
-    """What decides how a dense network comes out: variants for which this is equal share one."""
+    """Return a text of all that decides the dense network: variants for which it is equal share one."""
     flat = config_lib.fields(member)
     deciding = {name: value for name, value in flat.items() if not name.startswith(_AFTER_THE_DENSE_NETWORK)}
     return json.dumps(deciding | {"prune.exclude": flat["prune.exclude"]}, sort_keys=True)
 
 
-def text(label: str, member: Experiment, config: Experiment) -> str:
-    """Return the variant of `config` that is `member`, as `variants` has it."""
+def changes(member: Experiment, config: Experiment) -> dict[str, Any]:
+    """Return the values of `member` that differ from those of `config`, by field, as `variants` holds them."""
     flat, base = config_lib.fields(member), config_lib.fields(config)
-    changes = [f"{name}={_written(value)}" for name, value in flat.items() if value != base[name]]
-    return f"{label}: {'; '.join(change for change in changes if not change.startswith('variants='))}"
+    found = {name: value for name, value in flat.items() if value != base[name] and name != "variants"}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 def check(config: Experiment) -> None:
-    """That labels are distinct and can name folders, and that fields exist and may differ; not that values make sense.
+    """Check that labels can name folders, and that fields exist and can differ; not that values make sense.
 
     Raises:
         ConfigError: what is wrong.
     """
-    found = labels(config)
-    for text, label in zip(config.variants, found, strict=False):
-        if ":" not in text or not _LABEL.fullmatch(label):
+    for label in config.variants:
+        if not _LABEL.fullmatch(label):
             raise ConfigError(
-                '`variants` are written "label: field=value; field=value", a label of letters, digits, spaces and '
-                f"=.,%+_- (not level_…, shuffle_seed_… or controls). Received: {text!r}"
+                "A label of `variants` has letters, digits, spaces and =.,%+_- (and is not level_…, shuffle_seed_… or "
+                f"controls). Received: {label!r}"
             )
-    folded = [label.casefold() for label in found]  # some file systems take "a" and "A" for one folder
-    if twice := [label for label in found if folded.count(label.casefold()) > 1]:
-        raise ConfigError(f"`variants` must have a label each, capitals or not. Received: {', '.join(twice)}")
+    folded = [label.casefold() for label in config.variants]  # some file systems take "a" and "A" for one folder
+    if twice := [label for label in config.variants if folded.count(label.casefold()) > 1]:
+        raise ConfigError(f"Labels of `variants` must differ in more than capitals. Received: {', '.join(twice)}")
     members(config)
-
-
-def _label(text: str) -> str:
-    return text.partition(":")[0].strip()
-
-
-def _changed(config: Experiment, text: str) -> Experiment:
-    flat = config_lib.fields(config)
-    changes = [change.strip() for change in text.partition(":")[2].split(";") if change.strip()]
-    changed: set[str] = set()
-    for change in changes:
-        name, equals, value = (part.strip() for part in change.partition("="))
-        if not equals or name not in flat or name in _FIXED:
-            raise ConfigError(
-                f"A variant says field=value for fields of the config other than {', '.join(_FIXED)}. "
-                f"Received: {change!r} in {text!r}"
-            )
-        if name in changed:
-            raise ConfigError(f"A variant gives each field once. Received: {name!r} twice in {text!r}")
-        changed.add(name)
-        flat[name] = _read(value, flat[name], change)
-    return config_lib.from_fields(flat | {"variants": []})
-
-
-def _read(value: str, before: Any, change: str) -> Any:
-    """Return a value as it stands on a command line: text as it is, all else as Python has it."""
-    if isinstance(before, str) and value[:1] not in "'\"":
-        return value
-    try:
-        read = ast.literal_eval(value)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise ConfigError(f"The value of a variant cannot be read. Received: {change!r}") from error
-    return list(read) if isinstance(read, tuple) else read
-
-
-def _written(value: Any) -> str:
-    return repr(tuple(value)) if isinstance(value, list) else value if isinstance(value, str) else repr(value)

@@ -84,10 +84,10 @@ def train(path: Path, unit: Unit) -> None:
     if _worker["stop"].value:
         raise StoppedError(f"{unit} was not begun.")
     imp, setups = _setups()
-    from tf_lottery.experiment.checkpoints import Checkpoints
+    from tf_lottery.experiment.checkpoints import Hooks
     from tf_lottery.training import distribution
 
-    checkpoints = Checkpoints(
+    checkpoints = Hooks(
         _worker["interval"],
         is_told_to_stop=lambda: bool(_worker["stop"].value),
         on_steps=lambda steps: _worker["news"].put(("on_steps", unit, steps)),

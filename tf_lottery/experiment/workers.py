@@ -7,6 +7,7 @@ belong to the experiment, not to the program that started it.
 import dataclasses
 import multiprocessing
 import time
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
@@ -19,12 +20,33 @@ from tf_lottery.experiment.checkpoints import EVERY_TEN_MINUTES, CheckpointInter
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Needs, Plan
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.experiment.watcher import Watcher
 from tf_lottery.training.topology import ONE_DEVICE, Topology
 
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 60.0  # with trainings that are to end: longer than an evaluation or a write, mostly
 _LINGER_SECONDS = 3.0
+
+
+class Watcher:
+    """Sees how an experiment goes on; this one looks away."""
+
+    def on_plan(self, work: Mapping[Unit, int], done: list[Unit], plan: Plan) -> None:
+        """Called once, before the first training, with the optimizer steps of each that is to be done."""
+
+    def on_steps(self, unit: Unit, steps: int) -> None:
+        """Called again and again, with the steps done since the last call; at first those that were kept."""
+
+    def on_accuracy(self, unit: Unit, accuracy: float) -> None:
+        """Called with the newest accuracy on the validation set, 0-1, after steps that came to one."""
+
+    def on_done(self, run: Run, unit: Unit) -> None:
+        """Called when a training is done and stored."""
+
+    def on_note(self, note: str) -> None:
+        """Called with what a person should know, in a sentence."""
+
+
+NOBODY = Watcher()
 
 
 class Workers:

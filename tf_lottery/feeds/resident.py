@@ -1,4 +1,4 @@
-"""Arrays that stay on the devices: a step gathers its batch by row numbers that are made beforehand."""
+"""The feed of datasets in memory: arrays stay on the devices, and a step gathers its batch from them by row numbers."""
 
 import contextlib
 from collections.abc import Callable, Iterable
@@ -12,18 +12,18 @@ from tf_lottery.core import shuffling
 from tf_lottery.data.dataset import Dataset, Split
 
 _EVALUATION_BATCH = 1000
-NO_EXAMPLE = -1  # the class of what only fills a batch up
+NO_EXAMPLE = -1  # the class of examples that only pad a batch
 
 
 class Resident:
-    """Feeds a training from memory. Make it in the scope of the strategy: every replica keeps its own copy.
+    """A feed from memory. Make it in the scope of the strategy: every replica has its own copy of the data.
 
     Args:
         dataset: In-memory splits.
         batch_size: Examples a step, all replicas together.
-        longest: The most steps that are asked for at once: batches are padded to it, so that one trace serves all.
-        replicas: How many share a batch.
-        augment: (images, draws) -> images, applied to training batches; None: as they are.
+        longest: The largest number of steps in a segment; segments are padded to it, so that one trace serves all.
+        replicas: Number of replicas that share a batch. Defaults to 1.
+        augment: (images, draws) -> images, applied to training batches. Defaults to None, no augmentation.
     """
 
     in_memory = True
@@ -44,7 +44,16 @@ class Resident:
         self._held_out = {"validation": self._in_batches(dataset.validation), "test": self._in_batches(dataset.test)}
 
     def segment(self, shuffle_seed: int, augmentation_seed: int, start: int, stop: int) -> tuple[tf.Tensor, ...]:
-        """What the traced loop needs for the steps `start` … `stop - 1`: row numbers, draws of the augmentation."""
+        """Return the segment of the steps `start` … `stop - 1`: row numbers and draws of the augmentation.
+
+        Args:
+            shuffle_seed: Decides the order of the examples.
+            augmentation_seed: Decides how they are augmented.
+            start, stop: Half-open range of steps, counted from the start of training.
+
+        Returns:
+            int32 tensors of shape (longest, batch_size), for `take`; the second only with an augmentation.
+        """
         which = self.examples, self.batch_size, start, stop
         made = [shuffling.batches(shuffle_seed, *which)]
         if self._augment:
@@ -53,11 +62,11 @@ class Resident:
         return tuple(tf.constant(np.concatenate([array, padding])) for array in made)
 
     def take(self, segment: tuple[tf.Tensor, ...], step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """What each replica is given for one step; counted from the segment's start."""
+        """Return what one step passes to each replica; steps count from the start of the segment."""
         return tuple(array[step] for array in segment)
 
     def examples_of(self, rows: tf.Tensor, draws: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """On a replica: its share of a batch, x and y."""
+        """Return the share of a batch, x and y, of the replica that calls this."""
         rows = self._share(rows)
         x = tf.gather(self._x, rows)
         if self._augment and draws is not None:
@@ -65,19 +74,19 @@ class Resident:
         return x, tf.gather(self._y, rows)
 
     def held_out(self, split: str) -> Iterable[tuple[tf.Tensor, tf.Tensor]]:
-        """Return the batches of `"validation"` or `"test"`, those of a class `NO_EXAMPLE` among them."""
+        """Return the batches of `"validation"` or `"test"`; padding has the class `NO_EXAMPLE`."""
         return self._held_out[split]
 
     def held_out_of(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """On a replica: its share of a held-out batch."""
+        """Return the share of a held-out batch of the replica that calls this."""
         return self._share(x), self._share(y)
 
     def errors(self) -> AbstractContextManager[None]:
-        """What is in memory cannot be damaged."""
+        """Return a context that does nothing: data in memory cannot be damaged."""
         return contextlib.nullcontext()
 
     def _share(self, batch: tf.Tensor) -> tf.Tensor:
-        """This replica's part of a batch of all."""
+        """Return the part of a batch that belongs to this replica."""
         if self._replicas == 1:
             return batch
         size = batch.shape[0] // self._replicas
@@ -86,13 +95,13 @@ class Resident:
 
     def _in_batches(self, split: Split) -> list[tuple[Any, Any]]:
         size = -(-_EVALUATION_BATCH // self._replicas) * self._replicas
-        x, y = (self._filled_up(array, value) for array, value in ((split.x, 0), (split.y, NO_EXAMPLE)))
+        x, y = (self._padded(array, value) for array, value in ((split.x, 0), (split.y, NO_EXAMPLE)))
         return [
             (tf.constant(x[start : start + size]), tf.constant(y[start : start + size]))
             for start in range(0, len(y), size)
         ]
 
-    def _filled_up(self, array: np.ndarray, value: int) -> np.ndarray:
-        """Enough entries for all replicas to have equally many."""
+    def _padded(self, array: np.ndarray, value: int) -> np.ndarray:
+        """Pad an array so that all replicas have equally many entries."""
         missing = -len(array) % self._replicas
         return np.concatenate([array, np.full((missing, *array.shape[1:]), value, array.dtype)])

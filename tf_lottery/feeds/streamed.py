@@ -1,4 +1,4 @@
-"""Images that stay on disk: read, cropped and batched while the training goes on."""
+"""The feed of datasets on disk: images are read, cropped and batched while the network trains."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -16,19 +16,19 @@ _Record = dict[str, tf.Tensor]
 
 
 class Streamed:
-    """Feeds a training from files. Make it in the scope of the strategy.
+    """A feed from files. Make it in the scope of the strategy.
 
-    The batch of a step is a pure function of the seeds and the step, the same for any number of replicas. It costs
-    nothing to go on where the last segment ended; to start anywhere else, the records of one epoch that come before are
-    read and thrown away. With several workers each reads all records and decodes its share of them.
+    The batch of a step is a pure function of the seeds and the step, the same for any number of replicas. A segment
+    that starts where the last one ended costs nothing extra; for any other, the earlier records of its first epoch are
+    read and discarded. With several workers, each reads all records and decodes its share of them.
 
     Args:
         dataset: Encoded images.
         batch_size: Examples a step, and a batch of an evaluation, all replicas together.
         image_size: Pixels a side of the crops.
-        steps: T, where training ends.
-        threads: How many decode images.
-        crop: (record, seed, image_size) -> training image; None: the centre, as in evaluations.
+        steps: T, the number of steps of a whole training run.
+        threads: Number of threads that decode images.
+        crop: (record, seed, image_size) -> training image. Defaults to None, the centre crop, as in evaluations.
     """
 
     in_memory = False
@@ -48,41 +48,47 @@ class Streamed:
         self.batch_size, self._image_size = batch_size, image_size
         self._dataset, self._steps, self._threads, self._crop = dataset, steps, threads, crop
         self._strategy = tf.distribute.get_strategy()
-        self._next: tuple[int, int, int] | None = None  # the seeds and the step that the iterator stands at
+        self._next: tuple[int, int, int] | None = None  # the seeds and the step of the iterator's next batch
 
     def segment(self, shuffle_seed: int, augmentation_seed: int, start: int, stop: int) -> tuple[Any]:
-        """What the traced loop needs for the steps `start` … `stop - 1`: an iterator that stands at `start`."""
-        followed = shuffle_seed, augmentation_seed
-        if self._next != (*followed, start):
+        """Return the segment of the steps `start` … `stop - 1`: an iterator whose next batch is that of `start`.
+
+        Args:
+            shuffle_seed: Decides the order of the examples.
+            augmentation_seed: Decides their crops.
+            start, stop: Half-open range of steps, counted from the start of training.
+        """
+        seeds_given = shuffle_seed, augmentation_seed
+        if self._next != (*seeds_given, start):
             self._iterator = iter(
-                self._distributed(self._from_step(*followed, start), self._training_example, self.batch_size)
+                self._distributed(self._from_step(*seeds_given, start), self._training_example, self.batch_size)
             )
-        self._next = (*followed, stop)
+        self._next = (*seeds_given, stop)
         return (self._iterator,)
 
     def take(self, segment: tuple[Any], step: tf.Tensor) -> tuple[Any, Any]:
-        """Return the next batch, of all replicas."""
+        """Return the next batch, for all replicas."""
         return next(segment[0])
 
     def examples_of(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """On a replica: its share of a batch, which it has been given already."""
+        """Return the share of a batch, x and y, of the replica that calls this; it has received no more than that."""
         return x, y
 
     held_out_of = examples_of
 
     def held_out(self, split: str) -> Iterable[tuple[Any, Any]]:
-        """Return the batches of `"validation"` or `"test"`, those of a class `NO_EXAMPLE` among them."""
+        """Return the batches of `"validation"` or `"test"`; padding has the class `NO_EXAMPLE`."""
         records = encoded.records(self._dataset, split)
-        nothing = records.take(1).map(lambda record: record | {"label": tf.constant(NO_EXAMPLE, tf.int64)})
-        filled_up = records.concatenate(nothing.repeat(-self._dataset.examples[split] % self.batch_size))
-        return self._distributed(filled_up, self._test_example, self.batch_size)
+        padding = records.take(1).map(lambda record: record | {"label": tf.constant(NO_EXAMPLE, tf.int64)})
+        padded = records.concatenate(padding.repeat(-self._dataset.examples[split] % self.batch_size))
+        return self._distributed(padded, self._test_example, self.batch_size)
 
     def errors(self) -> AbstractContextManager[None]:
-        """Turn what TensorFlow says of damaged files into a DataError."""
+        """Return a context that raises TensorFlow's errors about damaged files as DataError."""
         return encoded.errors_of(self._dataset)
 
     def _from_step(self, shuffle_seed: int, augmentation_seed: int, start: int) -> tf.data.Dataset:
-        """Record and the seeds of their crops, from step `start` to the end of training."""
+        """Return the records and the seeds of their crops, from step `start` to the end of training."""
         first, before = divmod(start * self.batch_size, examples := self._dataset.examples["train"])
         epochs = range(first, max(first + 1, -(-self._steps * self.batch_size // examples)))
         orders = np.array([seeds.derive(shuffle_seed, "epoch", epoch) for epoch in epochs], np.int64)
@@ -93,7 +99,7 @@ class Streamed:
             records = encoded.records(self._dataset, "train", order, skip)
             return tf.data.Dataset.zip(records, tf.data.Dataset.from_tensors(crop).repeat())
 
-        # Not one dataset an epoch, joined: that takes 5 seconds to build for 90 epochs of ImageNet.
+        # To concatenate a dataset for each epoch takes 5 seconds to build for 90 epochs of ImageNet.
         return tf.data.Dataset.from_tensor_slices((orders, crops, skips)).flat_map(of_epoch)
 
     def _training_example(self, record: _Record, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -105,10 +111,10 @@ class Streamed:
         return images.test_image(record, self._image_size), tf.cast(record["label"], tf.int32)
 
     def _distributed(self, records: tf.data.Dataset, example: Callable[..., Any], size: int) -> Iterable[Any]:
-        """Batches of `size` examples over all replicas; each worker decodes its share only."""
+        """Return batches of `size` examples for all replicas; each worker decodes its share only."""
         options = tf.data.Options()
         options.threading.private_threadpool_size = self._threads
-        # Autotuning could hold up to half of the memory, and an iterator that it serves can take a minute to go away.
+        # Autotuning may take up to half of the memory, and an iterator that it serves can take a minute to be freed.
         options.autotune.enabled = False
 
         def of_this_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:

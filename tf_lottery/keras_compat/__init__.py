@@ -1,9 +1,25 @@
-"""Keras 3 and legacy Keras behind one set of functions: nothing outside this package branches on which one it is."""
+"""Keras 3 and legacy Keras behind one set of functions.
 
-from tf_lottery.keras_compat.backend import LEGACY, Variable, keras, make_randomness_restorable, precision, reason
+The differences between the two, and private attributes of either, belong in this package: `backend` says which Keras is
+in use, `graph` is about layers and the graphs that they form, `variables` about the variables of layers, `optimizers`
+about optimizers, `fit` about the training loop and its callbacks. All names are used as `keras_compat.name`.
+"""
+
+from tf_lottery.keras_compat.backend import (
+    LEGACY,
+    Callback,
+    Layer,
+    Model,
+    Optimizer,
+    Variable,
+    keras,
+    make_randomness_restorable,
+    precision,
+    reason,
+)
 from tf_lottery.keras_compat.fit import (
+    callbacks_of_fit,
     forget_traces,
-    other_callbacks,
     restored_epoch,
     retrace_training,
     steps_per_execution,
@@ -19,7 +35,7 @@ from tf_lottery.keras_compat.graph import (
     calls,
     clone_graph,
     config_of,
-    conv_lstm_cell,
+    conv_lstm_cells,
     detach,
     is_layer_graph,
     layer_from_config,
@@ -34,6 +50,7 @@ from tf_lottery.keras_compat.optimizers import (
     build_optimizer,
     change_averages,
     clock_variables,
+    learning_rate,
     learning_rate_variable,
     moving_averages,
     optimizer_variables,
@@ -50,6 +67,7 @@ from tf_lottery.keras_compat.variables import (
     own_variables,
     set_constraint,
     tf_variable,
+    variables_lost_in_checkpoints,
 )
 
 __all__ = [
@@ -57,6 +75,10 @@ __all__ = [
     "DEPTHWISE_KERNEL",
     "LEGACY",
     "Call",
+    "Callback",
+    "Layer",
+    "Model",
+    "Optimizer",
     "Tensor",
     "Variable",
     "add_mask",
@@ -66,12 +88,13 @@ __all__ = [
     "batches_trained",
     "build_optimizer",
     "built_by_a_call",
+    "callbacks_of_fit",
     "calls",
     "change_averages",
     "clock_variables",
     "clone_graph",
     "config_of",
-    "conv_lstm_cell",
+    "conv_lstm_cells",
     "detach",
     "forget_traces",
     "has_hidden_randomness",
@@ -79,13 +102,13 @@ __all__ = [
     "is_random_state",
     "keras",
     "layer_from_config",
+    "learning_rate",
     "learning_rate_variable",
     "make_randomness_restorable",
     "maker",
     "moving_averages",
     "names_in",
     "optimizer_variables",
-    "other_callbacks",
     "output_tensors",
     "own_name",
     "own_variables",
@@ -99,6 +122,7 @@ __all__ = [
     "steps_per_execution",
     "sublayers",
     "tf_variable",
+    "variables_lost_in_checkpoints",
     "warn",
     "with_signature_of",
 ]

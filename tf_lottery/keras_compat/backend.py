@@ -1,22 +1,24 @@
-"""Which Keras this process uses: Keras 3, or legacy Keras.
+"""Which Keras this process uses, Keras 3 or legacy Keras, and its classes for annotations.
 
-The choice is TensorFlow's own: `TF_USE_LEGACY_KERAS=1` means `tf_keras`, anything else Keras 3. This is the only module
-that imports either.
+TensorFlow's own setting decides: `TF_USE_LEGACY_KERAS=1` means `tf_keras`, anything else means Keras 3. No other module
+imports either of them.
 """
 
 import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TypeAlias
 
 LEGACY = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
 
 
 if LEGACY:
     import tf_keras as keras
+    from tensorflow import Variable as Variable
 else:
     import keras
+    from keras import Variable as Variable
 
     if keras.backend.backend() != "tensorflow":
         raise ImportError(
@@ -25,18 +27,19 @@ else:
         )
 
 
-Model, Layer, Optimizer, Callback = (
-    keras.Model,
-    keras.layers.Layer,
-    keras.optimizers.Optimizer,
-    keras.callbacks.Callback,
-)
-Variable = Any  # keras.Variable on Keras 3, tf.Variable on legacy Keras
+Model: TypeAlias = keras.Model
+Layer: TypeAlias = keras.layers.Layer
+Optimizer: TypeAlias = keras.optimizers.Optimizer
+Callback: TypeAlias = keras.callbacks.Callback
 
 
 @contextlib.contextmanager
 def precision(policy: str) -> Iterator[None]:
-    """Have the layers that are made inside compute in `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`."""
+    """Build the layers that are made inside this context with a dtype policy.
+
+    Args:
+        policy: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`.
+    """
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(policy)
     try:
@@ -46,7 +49,7 @@ def precision(policy: str) -> Iterator[None]:
 
 
 def reason() -> str:
-    """Why the process uses the Keras that it uses, for messages."""
+    """Return why the process uses the Keras that it uses, for error messages."""
     if LEGACY and "tensorflow_model_optimization" in sys.modules:
         return (
             "TF_USE_LEGACY_KERAS=1 means tf_keras; importing tensorflow_model_optimization sets it, "
@@ -58,8 +61,8 @@ def reason() -> str:
 def make_randomness_restorable() -> None:
     """Give the layers that are built from now on a random state that can be read and set back.
 
-    Keras 3 has it always. Legacy Keras keeps dropout's state inside the op, where nothing can reach it, unless its
-    generators are switched to variables.
+    Layers of Keras 3 always have one. Legacy Keras keeps the state of dropout inside the op, where it cannot be
+    reached, unless its random generators are switched to variables.
     """
     if LEGACY:
         keras.backend.experimental.enable_tf_random_generator()

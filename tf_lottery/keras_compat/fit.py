@@ -1,54 +1,57 @@
-"""`fit` and its callbacks, where Keras 3 and legacy Keras differ in them."""
+"""`fit` and its callbacks, where Keras 3 and legacy Keras differ."""
 
+import gc
 import inspect
 import warnings
-from typing import Any
 
-from tf_lottery.keras_compat.backend import LEGACY, keras
+from tf_lottery.keras_compat.backend import LEGACY, Callback, Model, keras
 
-_BETWEEN = ("tf_lottery", "keras", "tf_keras")  # a user and a callback
+_LIBRARIES = ("tf_lottery", "keras", "tf_keras")  # whose frames lie between the user's code and a callback
 
 
-def steps_per_execution(model: Any) -> int:
-    """Return how many batches the model trains in one go, between two calls of `on_train_batch_end`."""
+def steps_per_execution(model: Model) -> int:
+    """Return how many batches a compiled model trains between two calls of `on_train_batch_end`."""
     return int(model._steps_per_execution.numpy()) if LEGACY else model.steps_per_execution
 
 
-def retrace_training(model: Any) -> None:
-    """Have the running `fit` trace its training step again."""
+def retrace_training(model: Model) -> None:
+    """Make the running `fit` trace its training step again."""
     model.make_train_function(force=True)
 
 
-def other_callbacks() -> list[Any]:
-    """Return all callbacks of the `fit` that calls.
+def forget_traces(model: Model) -> None:
+    """Make `fit`, `evaluate` and `predict` trace their steps again: a trace keeps the constraints it was made with."""
+    model.train_function = model.test_function = model.predict_function = None
 
-    Keras tells a callback nothing about the others, so its list is looked up on the call stack.
+
+def callbacks_of_fit(callback: Callback) -> list[Callback]:
+    """Return all callbacks of the `fit` that `callback` takes part in, itself included.
+
+    Keras does not tell a callback about the others. This function looks for the CallbackList of the `fit`, which has
+    the same `params` object as its callbacks.
     """
-    frame = inspect.currentframe()
-    while frame is not None:
-        if isinstance(caller := frame.f_locals.get("self"), keras.callbacks.CallbackList):
-            return list(caller.callbacks)
-        frame = frame.f_back
-    return []
+    for found in gc.get_objects():
+        if type(found) is keras.callbacks.CallbackList and getattr(found, "params", None) is callback.params:
+            return list(found.callbacks)
+    return [callback]
 
 
 def warn(message: str) -> None:
-    """Warn from inside a `fit`, at the line that called it, which is the one that the user can change."""
+    """Warn from inside `fit`, at the line of the user's code that called it."""
     frame, level = inspect.currentframe(), 1
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)
 
 
-def restored_epoch(callback: Any) -> int | None:
-    """Return the epoch whose weights an EarlyStopping set back at the end of training, if it did."""
+def restored_epoch(callback: Callback) -> int | None:
+    """Return the epoch whose weights an EarlyStopping has restored at the end of training.
+
+    Returns:
+        The epoch, counted from 0. None if `callback` is no EarlyStopping or has restored nothing.
+    """
     if not isinstance(callback, keras.callbacks.EarlyStopping) or not callback.restore_best_weights:
         return None
     if callback.best_weights is None or (LEGACY and not callback.stopped_epoch):  # legacy Keras: only if it stopped
         return None
     return callback.best_epoch
-
-
-def forget_traces(model: Any) -> None:
-    """Have `fit`, `evaluate` and `predict` traced again: a trace knows only the constraints there were."""
-    model.train_function = model.test_function = model.predict_function = None

@@ -1,64 +1,71 @@
-"""Layers and the graphs that they form, where Keras 3 and legacy Keras differ in them."""
+"""Layers, and the graphs that they form, where Keras 3 and legacy Keras differ."""
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_lottery.keras_compat.backend import LEGACY, keras
+from tf_lottery.keras_compat.backend import LEGACY, Layer, Model, keras
 
-# Legacy Keras tells `build` the shape of the first argument only, so that MultiHeadAttention and layers made of layers
-# get their weights in their first call.
+# Legacy Keras passes `build` the shape of the first argument only, so MultiHeadAttention and layers made of layers
+# create their weights in their first call.
 BUILDS_WHILE_CALLED = LEGACY
 
 
-def conv_lstm_cell() -> type:
-    """Return the class of the cells in ConvLSTM layers, which neither Keras exports."""
-    return importlib.import_module(keras.layers.ConvLSTM2D.__base__.__module__).ConvLSTMCell
+def conv_lstm_cells() -> list[type]:
+    """Return the class of the cells in ConvLSTM layers, which neither Keras exports; an empty list if it is gone."""
+    module = importlib.import_module(keras.layers.ConvLSTM2D.__base__.__module__)
+    return [module.ConvLSTMCell] if hasattr(module, "ConvLSTMCell") else []
 
 
-def sublayers(layer: Any) -> list[Any]:
-    """Return the layers directly inside `layer`, in the order Keras tracks them."""
+def sublayers(layer: Layer) -> list[Layer]:
+    """Return the layers directly inside `layer`, in the order in which Keras tracks them."""
     inside = layer._flatten_layers(include_self=False, recursive=False)
     return [part for part in inside if isinstance(part, keras.layers.Layer)]  # Keras 3 lists operations (`x[0]`), too
 
 
-def all_layers(model: Any) -> list[Any]:
-    """`model` and every layer inside it, at any depth, wrappers and all."""
+def all_layers(model: Model) -> list[Layer]:
+    """Return `model` and every layer inside it, at any depth, wrappers included."""
     return [part for part in model._flatten_layers() if isinstance(part, keras.layers.Layer)]
 
 
-def layer_from_config(config: dict[str, Any], custom_objects: Any = None) -> Any:
-    """Return the layer in the config of a wrapper, in either format of legacy Keras: its own wrappers mistake them."""
+def layer_from_config(config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Layer:
+    """Return the layer that the config of a wrapper describes.
+
+    Legacy Keras has two formats of configs, and its own wrappers confuse them. This function reads either.
+    """
     return keras.layers.deserialize(
         config, custom_objects, **({"use_legacy_format": "module" not in config} if LEGACY else {})
     )
 
 
-def config_of(layer: Any) -> dict[str, Any]:
-    """Return the config of `layer`, with what legacy Keras leaves out of it."""
+def config_of(layer: Layer) -> dict[str, Any]:
+    """Return the config of `layer`, with the one entry that legacy Keras leaves out."""
     config = layer.get_config()
     if LEGACY and type(layer) is keras.layers.BatchNormalization and layer.synchronized:
         config["synchronized"] = True
     return config
 
 
-def is_layer_graph(model: Any) -> bool:
-    """Return whether `model` is Sequential or functional, so that it can be rebuilt layer by layer."""
+def is_layer_graph(model: Layer) -> bool:
+    """Return whether `model` is Sequential or functional, so that it can be rebuilt layer by layer.
+
+    A subclass of Sequential with a `call` of its own is not: its copy would be a Sequential without that `call`.
+    """
     if isinstance(model, keras.Sequential):
-        return type(model).call is keras.Sequential.call  # its copy is a Sequential, and knows no `call` of its own
+        return type(model).call is keras.Sequential.call
     return hasattr(model, "_nodes_by_depth")
 
 
-def maker(tensor: Any) -> Any:
-    """Return the layer (in Keras 3 also the operation, as of `x[0]`) that makes a symbolic tensor of a functional model."""
+def maker(tensor: Any) -> Layer:
+    """Return the layer, or on Keras 3 the operation (`x[0]`), that makes a symbolic tensor of a functional model."""
     return tensor._keras_history[0]
 
 
-def clone_graph(model: Any, clone_layer: Callable[[Any], Any]) -> Any:
-    """Return a new uncompiled model whose layers are what `clone_layer` makes of those of `model`."""
+def clone_graph(model: Model, clone_layer: Callable[[Layer], Layer]) -> Model:
+    """Return a new, uncompiled model with `clone_layer(layer)` in place of each layer of `model`."""
     compiled = getattr(model, "compiled", False)
     try:
         if not LEGACY:
@@ -70,7 +77,14 @@ def clone_graph(model: Any, clone_layer: Callable[[Any], Any]) -> Any:
 
 
 class Tensor(NamedTuple):
-    """A symbolic tensor in a graph of layers: what made it, in which of its calls, as which output; and its shape."""
+    """A symbolic tensor in a graph of layers.
+
+    Attributes:
+        layer: `id` of the layer that makes it.
+        call: Number of the call of that layer, counted from 0.
+        position: Number of the output of that call, counted from 0.
+        shape: Its shape, None for unknown lengths; `()` if the rank is unknown.
+    """
 
     layer: int
     call: int
@@ -79,29 +93,33 @@ class Tensor(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A call of a layer, or of a model or an operation, in a graph of layers.
+    """A call of a layer, a model or an operation in a graph of layers.
 
-    `is_plain`: with nothing but tensors (no `training=True`), and those without masks of time steps.
+    Attributes:
+        layer: What is called.
+        inputs: Its input tensors, flat.
+        outputs: Its output tensors, flat.
+        is_plain: Whether it gets tensors only: no settings such as `training=True`, and no masks of time steps.
     """
 
-    layer: Any
+    layer: Layer
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     is_plain: bool
 
 
-def calls(model: Any) -> list[Call]:
-    """Return all calls in a Sequential or functional model, in the order in which they can be made, those of inputs first."""
+def calls(model: Model) -> list[Call]:
+    """Return all calls in a Sequential or functional model, in an order in which they can be made, inputs first."""
     nodes = _graph(model)._nodes_by_depth
     return [_call(node) for depth in sorted(nodes, reverse=True) for node in nodes[depth]]
 
 
-def output_tensors(model: Any) -> list[Tensor]:
-    """What a Sequential or functional model returns, flat."""
-    return [_tensor(tensor) for tensor in tf.nest.flatten(_graph(model).outputs)]
+def output_tensors(model: Model) -> list[Tensor]:
+    """Return the outputs of a Sequential or functional model, flat."""
+    return list(_tensors(_graph(model).outputs))
 
 
-def _graph(model: Any) -> Any:
+def _graph(model: Model) -> Model:
     return model._functional if not LEGACY and isinstance(model, keras.Sequential) else model
 
 
@@ -110,8 +128,12 @@ def _call(node: Any) -> Call:
     given = (node.call_args, node.call_kwargs) if LEGACY else (node.arguments.args, node.arguments.kwargs)
     settings = [item for item in tf.nest.flatten(given) if not hasattr(item, "_keras_history")]
     masks = [getattr(tensor, "_keras_mask", None) for tensor in tf.nest.flatten(inputs)]
-    came, went = (tuple(map(_tensor, tf.nest.flatten(some))) for some in (inputs, node.outputs))
-    return Call(layer, came, went, is_plain=all(item is None or item is False for item in settings + masks))
+    is_plain = all(item is None or item is False for item in settings + masks)
+    return Call(layer, _tensors(inputs), _tensors(node.outputs), is_plain)
+
+
+def _tensors(nested: Any) -> tuple[Tensor, ...]:
+    return tuple(_tensor(tensor) for tensor in tf.nest.flatten(nested))
 
 
 def _tensor(tensor: Any) -> Tensor:
@@ -120,7 +142,7 @@ def _tensor(tensor: Any) -> Tensor:
     return Tensor(id(layer), call, position, shape)
 
 
-def attach(model: Any, name: str, layer: Any) -> None:
+def attach(model: Model, name: str, layer: Layer) -> None:
     """Make `layer` a tracked attribute of a model that is built already."""
     if not LEGACY:
         model._tracker.unlock()
@@ -129,8 +151,8 @@ def attach(model: Any, name: str, layer: Any) -> None:
         model._tracker.lock()
 
 
-def detach(model: Any, name: str) -> None:
-    """Take back `attach`."""
+def detach(model: Model, name: str) -> None:
+    """Remove an attribute that `attach` has added, and stop tracking its layer."""
     if not LEGACY:
         model._tracker.unlock()
         model._tracker.untrack(getattr(model, name))
@@ -140,7 +162,7 @@ def detach(model: Any, name: str) -> None:
 
 
 def with_signature_of(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, to be taken for `original` by all that inspect its signature."""
+    """Return a function that does what `function` does and has the signature of `original`."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
@@ -150,9 +172,9 @@ def with_signature_of(original: Callable[..., Any], function: Callable[..., Any]
 
 
 def built_by_a_call(build: Callable[..., None]) -> Callable[..., None]:
-    """Mark a wrapper's `build`: Keras 3 is to build the layers inside first, by a symbolic call.
+    """Make Keras 3 build the layers inside a wrapper by a symbolic call, before it calls the decorated `build`.
 
-    Only that gives a layer of several inputs (MultiHeadAttention) all shapes it needs.
+    Only a call gives a layer with several inputs, such as MultiHeadAttention, all the shapes that it needs.
     """
     if not LEGACY:
         build._is_default = True  # type: ignore[attr-defined]

@@ -1,17 +1,19 @@
-"""Optimizers, where Keras 3 and legacy Keras differ in them."""
+"""Optimizers, where Keras 3 and legacy Keras differ."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from tf_lottery.errors import ConfigError
-from tf_lottery.keras_compat.backend import LEGACY, Variable
+from tf_lottery.keras_compat.backend import LEGACY, Model, Optimizer, Variable
 
 
-def build_optimizer(model: Any) -> Any:
-    """Return the optimizer of a compiled model, with its slots: Keras makes them in the first step only.
+def build_optimizer(model: Model) -> Optimizer:
+    """Return the optimizer of a compiled model, built: Keras itself creates the slots in the first step only.
 
     Raises:
-        ConfigError: there is no optimizer, or it is one of legacy Keras' legacy ones.
+        ConfigError: there is no optimizer, or it is one of `keras.optimizers.legacy`.
     """
     if not hasattr(model.optimizer, "build"):
         raise ConfigError(
@@ -22,58 +24,78 @@ def build_optimizer(model: Any) -> Any:
     return model.optimizer
 
 
-def learning_rate_variable(optimizer: Any) -> Variable | None:
-    """Return the variable that holds a learning rate that is no schedule."""
-    rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
+def learning_rate(optimizer: Optimizer) -> Any:
+    """Return the variable that holds the learning rate of `optimizer`, or its schedule; None if there is neither."""
+    return getattr(_without_loss_scale(optimizer), "_learning_rate", None)
+
+
+def learning_rate_variable(optimizer: Optimizer) -> Variable | None:
+    """Return the variable that holds the learning rate of `optimizer`, or None if the rate follows a schedule."""
+    rate = learning_rate(optimizer)
     return rate if hasattr(rate, "assign") else None
 
 
-def batches_trained(optimizer: Any) -> int:
+def batches_trained(optimizer: Optimizer) -> int:
     """Return how many batches `optimizer` has seen, those between two accumulated updates included."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return int((optimizer.iterations if LEGACY else optimizer._iterations).numpy())
+    return int(_step_counter(_without_loss_scale(optimizer)).numpy())
 
 
-def clock_variables(optimizer: Any) -> list[Variable]:
-    """Return the variables of `optimizer` that say where in its training it is: step counters and learning rate."""
+def clock_variables(optimizer: Optimizer) -> list[Variable]:
+    """Return the variables that say how far `optimizer` has trained: its step counters and its learning rate."""
     counters, rate = step_counters(optimizer), learning_rate_variable(optimizer)
     return counters if rate is None else [*counters, rate]
 
 
-def step_counters(optimizer: Any) -> list[Variable]:
-    """Return the variables that count the steps of `optimizer`, and of the one inside it that it scales losses for."""
-    optimizers = {id(part): part for part in (optimizer, getattr(optimizer, "inner_optimizer", optimizer))}
-    # Not `iterations` on Keras 3: with accumulated gradients that is a number worked out anew.
-    return [part.iterations if LEGACY else part._iterations for part in optimizers.values()]
+def step_counters(optimizer: Optimizer) -> list[Variable]:
+    """Return the variables that count the steps of `optimizer` and, if it scales losses, of the optimizer inside it."""
+    optimizers = {id(part): part for part in (optimizer, _without_loss_scale(optimizer))}
+    return [_step_counter(part) for part in optimizers.values()]
 
 
-def scaled_loss(optimizer: Any, loss: Any) -> Any:
-    """What to take the gradients of, for `apply_scaled_gradients`: some optimizers scale the loss first."""
+def _step_counter(optimizer: Optimizer) -> Variable:
+    # Not `iterations` on Keras 3: with accumulated gradients it is computed anew from this variable.
+    return optimizer.iterations if LEGACY else optimizer._iterations
+
+
+def _without_loss_scale(optimizer: Optimizer) -> Optimizer:
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def scaled_loss(optimizer: Optimizer, loss: tf.Tensor) -> tf.Tensor:
+    """Return the loss whose gradients `apply_scaled_gradients` takes: some optimizers scale it first."""
     if hasattr(optimizer, "get_scaled_loss"):
         return optimizer.get_scaled_loss(loss)  # legacy Keras
     return optimizer.scale_loss(loss) if hasattr(optimizer, "scale_loss") else loss
 
 
-def apply_scaled_gradients(optimizer: Any, gradients: Sequence[Any], weights: Sequence[Variable]) -> None:
-    """One step of `optimizer` along gradients of a `scaled_loss`; sums them over replicas."""
+def apply_scaled_gradients(optimizer: Optimizer, gradients: Sequence[tf.Tensor], weights: Sequence[Variable]) -> None:
+    """Train one step: sum the gradients of a `scaled_loss` over replicas and update `weights` with them."""
     if hasattr(optimizer, "get_unscaled_gradients"):
         gradients = optimizer.get_unscaled_gradients(gradients)  # legacy Keras; Keras 3 does it by itself
     optimizer.apply_gradients(zip(gradients, weights, strict=True))
 
 
-def optimizer_variables(optimizer: Any) -> Sequence[Variable]:
-    """Return all state of `optimizer` in a fixed order: step counter, slots, learning rate where it is one, loss scale."""
+def optimizer_variables(optimizer: Optimizer) -> Sequence[Variable]:
+    """Return all state of `optimizer` in a fixed order.
+
+    The state is the step counter, the slots, the learning rate if it is a variable, and the loss scale if it changes.
+    """
     variables = list(optimizer.variables)
     if not LEGACY:
         return variables  # Keras 3 lists them all
     if (rate := learning_rate_variable(optimizer)) is not None:
         variables.append(rate)
-    scale: Any = getattr(optimizer, "_loss_scale", None)  # a plain number where it does not change
+    scale: Any = getattr(optimizer, "_loss_scale", None)  # a plain number if it does not change
     return [*variables, scale._current_loss_scale, scale._counter] if hasattr(scale, "_counter") else variables
 
 
-def moving_averages(optimizer: Any, weights: Iterable[Variable]) -> list[tuple[Variable, Variable]]:
-    """Those of the weights that `optimizer` averages (`use_ema`), each with its average; none before it is built."""
+def moving_averages(optimizer: Optimizer | None, weights: Iterable[Variable]) -> list[tuple[Variable, Variable]]:
+    """Return the weights that `optimizer` averages (`use_ema`), each with its average.
+
+    Args:
+        optimizer: Any optimizer, or None. One that is not built has no averages yet.
+        weights: The weights to look for.
+    """
     averages = []
     for plain in _averaging(optimizer):
         positions = getattr(plain, "_index_dict" if LEGACY else "_trainable_variables_indices", {})
@@ -84,10 +106,11 @@ def moving_averages(optimizer: Any, weights: Iterable[Variable]) -> list[tuple[V
     return averages
 
 
-def change_averages(optimizer: Any, change: Callable[[Variable, Variable], Any]) -> None:
-    """From now on each update of a moving average in `optimizer` ends with `change(weight, average)`.
+def change_averages(optimizer: Optimizer | None, change: Callable[[Variable, Variable], None]) -> None:
+    """Make each update of a moving average in `optimizer` end with `change(weight, average)`.
 
-    Both Kerases average before they apply the constraints. Does nothing if the optimizer does so already.
+    Both Kerases update the averages before they apply the constraints. Does nothing if the optimizer already calls
+    `change`.
     """
     for plain in _averaging(optimizer):
         update = plain._update_model_variables_moving_average
@@ -95,7 +118,9 @@ def change_averages(optimizer: Any, change: Callable[[Variable, Variable], Any])
             plain._update_model_variables_moving_average = _changing(plain, update, change)
 
 
-def _changing(optimizer: Any, update: Callable[..., Any], change: Callable[..., Any]) -> Callable[..., Any]:
+def _changing(
+    optimizer: Optimizer, update: Callable[..., None], change: Callable[[Variable, Variable], None]
+) -> Callable[..., None]:
     def update_and_change(variables: Sequence[Variable]) -> None:
         update(variables)
         for weight, average in moving_averages(optimizer, variables):
@@ -105,7 +130,7 @@ def _changing(optimizer: Any, update: Callable[..., Any], change: Callable[..., 
     return update_and_change
 
 
-def _averaging(optimizer: Any) -> list[Any]:
-    """Return the optimizers with `use_ema` in `optimizer`, which may scale losses or hold several."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+def _averaging(optimizer: Optimizer | None) -> list[Optimizer]:
+    """Return the optimizers with `use_ema` in `optimizer`, which may scale losses or contain several optimizers."""
+    optimizer = _without_loss_scale(optimizer)
     return [plain for plain in getattr(optimizer, "optimizers", [optimizer]) if getattr(plain, "use_ema", False)]

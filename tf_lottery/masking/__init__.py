@@ -1,1 +1,1 @@
-"""Masks in Keras models: which weights have one, where it is kept, what holds it, what is stored of it."""
+"""Masks in Keras models: conversion, weight names, constraints, training state, tickets, tfmot."""

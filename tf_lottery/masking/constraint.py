@@ -1,4 +1,4 @@
-"""How a mask holds on to its weight: a constraint that knows the mask, and the layers that own masks."""
+"""How a mask holds: a weight constraint that knows the mask, and the base class of layers that own masks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,19 +6,21 @@ from typing import Any
 import tensorflow as tf
 
 from tf_lottery import keras_compat
+from tf_lottery.keras_compat import Layer, Model, Variable
 
 
 class KeepMask:
-    """A weight constraint that sets pruned entries back to +0.0 after each optimizer step.
+    """A weight constraint that sets pruned entries to +0.0 after each optimizer step.
 
-    It is also the link from a weight to its mask: a weight has a mask if this is its constraint.
+    It also links a weight to its mask: a weight has a mask if its constraint is of this class.
 
     Args:
-        mask: Variable in the weight's shape, boolean or of zeros and ones.
-        inner: A constraint of the user's own; it runs first, so that the mask has the last word.
+        mask: Variable in the shape of the weight, boolean or of zeros and ones; True or 1 = kept.
+        inner: The weight's own constraint, if it has one. It runs first, so that pruned entries are zero in the end.
+            Defaults to None.
     """
 
-    def __init__(self, mask: Any, inner: Callable[[Any], Any] | None = None):
+    def __init__(self, mask: Variable, inner: Callable[[Any], Any] | None = None):
         self.mask = mask
         self.inner = inner
 
@@ -31,10 +33,10 @@ class KeepMask:
 
 
 class MaskOwner:
-    """Mixed into the layers whose own variables are masks. Names look through them."""
+    """Base class of the layers whose own variables are masks. Weight names leave these layers out."""
 
-    def own_mask(self, weight: Any) -> None:
-        """Give `weight` a mask of ones and keeps it from now on; does nothing if it has one."""
+    def own_mask(self, weight: Variable) -> None:
+        """Add a mask of ones for `weight` to this layer and make it hold; does nothing if `weight` has a mask."""
         if mask_of(weight) is not None:
             return
         name, number = f"{keras_compat.own_name(weight)}_mask", 0
@@ -44,27 +46,27 @@ class MaskOwner:
         keep(weight, mask)
 
 
-def keep(weight: Any, mask: Any) -> None:
+def keep(weight: Variable, mask: Variable) -> None:
     """Make every optimizer step set `weight` to +0.0 where `mask` is 0."""
     keras_compat.set_constraint(weight, KeepMask(mask, weight.constraint))
 
 
-def release(weight: Any) -> None:
-    """Take the mask off `weight` again; its value stays."""
+def release(weight: Variable) -> None:
+    """Give `weight` its own constraint back instead of its mask. Its value stays."""
     keras_compat.set_constraint(weight, weight.constraint.inner)
 
 
-def mask_of(weight: Any) -> Any:
-    """Return the mask variable of a weight, or None."""
+def mask_of(weight: Variable) -> Variable | None:
+    """Return the mask of a weight, or None if it has none."""
     constraint = getattr(weight, "constraint", None)
     return constraint.mask if isinstance(constraint, KeepMask) else None
 
 
-def has_masks(model: Any) -> bool:
-    """Return whether anything in `model` is masked, by us or by tfmot."""
+def has_masks(model: Model) -> bool:
+    """Return whether any layer in `model` owns masks, of this package or of tfmot."""
     return any(owns_masks(layer) for layer in keras_compat.all_layers(model))
 
 
-def owns_masks(layer: Any) -> bool:
-    """Return whether the own variables of `layer` are masks and the like: ours, and tfmot's wrappers."""
+def owns_masks(layer: Layer) -> bool:
+    """Return whether the own variables of `layer` are masks: in `Prunable`, `MaskHolder` and tfmot's wrappers."""
     return isinstance(layer, MaskOwner) or hasattr(layer, "pruning_vars")

@@ -1,40 +1,43 @@
-"""Whole models: from a plain model to a prunable one and back."""
+"""Conversion of whole models: from a plain model to a prunable one and back."""
 
 import inspect
-import re
+import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-
-import tensorflow as tf
 
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
-from tf_lottery.keras_compat import keras
-from tf_lottery.masking import constraint, guard, model_masks, naming
+from tf_lottery.keras_compat import Layer, Model, keras
+from tf_lottery.masking import constraint, guard, model_masks, naming, rebuilding
+from tf_lottery.masking.exclusion import Exclude, excluded_names
 from tf_lottery.masking.prunable import PRUNABLE, MaskHolder, Prunable, prunable_weights
 
-Exclude = Iterable[str | re.Pattern[str]] | str | re.Pattern[str] | Callable[[str], bool]
 HOLDER = "tfl_masks"  # the attribute of a subclassed model that owns its masks
 
 
-def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
-    """Give the prunable weights of `model` masks (all ones) that hold from now on, with no callback attached.
+def make_prunable(model: Model, exclude: Exclude = ()) -> Model:
+    """Add masks of ones to the prunable weights of a model.
+
+    The masks hold from now on with no callback attached: after every optimizer step, the weights that they prune are
+    set to +0.0. `set_masks` and the callbacks of this package change the masks.
+
+    A Sequential or functional model is left unchanged, and a new model is returned. A subclassed model is changed in
+    place: its saved files could not be loaded any more if its layers were replaced. It keeps its class and its layers
+    and gets one more layer, `tfl_masks`, which owns the masks.
 
     Args:
-        model: A built model. Sequential and functional models are left unchanged. A subclassed model is changed in
-            place, because its files could not be read any more if its layers were replaced: it gets one more layer,
-            `tfl_masks`, that owns the masks; its class and its own layers stay.
-        exclude: What never to prune: names of weights (`"output/kernel"`), of layers (`"output"`) or of what they are
-            in (`"encoder"`, for all layers inside it), compiled regexes (searched in the weight name), or a function
-            from the weight name to bool. A layer's name in Keras will do where it is clear.
+        model: A built model.
+        exclude: The weights that are never pruned: names of weights (`"output/kernel"`), of layers (`"output"`), or of
+            the layers or models that contain them (`"encoder"` means all layers inside it); compiled regexes, which are
+            searched in the weight names; or a function that takes a weight name and returns True to exclude it. The
+            name that Keras gives a layer works as well, unless it is ambiguous. Defaults to `()`, nothing.
 
     Returns:
-        For a Sequential or functional model a new, uncompiled one with the same weights and layer names, whose layers
-        with prunable weights are wrapped in `Prunable`; else `model` itself.
+        For a Sequential or functional model: a new, uncompiled model with the same weights and layer names, in which
+        the layers with prunable weights are wrapped in `Prunable`. For a subclassed model: the model itself.
 
     Raises:
-        ModelError: `model` is not built, has masks already, or has nothing left to prune; a name in `exclude` is
+        ModelError: the model is not built, has masks already, or has no weights left to prune; a name in `exclude` is
             unknown; or a layer cannot be made again from its config.
 
     Examples:
@@ -51,32 +54,37 @@ def make_prunable(model: Any, exclude: Exclude = ()) -> Any:
             "`strip_pruning` removes them."
         )
     weights = prunable_weights(model)
-    excluded = _excluded(list(weights), naming.named_layers(model), exclude)
+    excluded = excluded_names(exclude, list(weights), naming.named_layers(model))
     chosen = {id(weight) for name, weight in weights.items() if name not in excluded}
     if not chosen:
         known = ", ".join(cls.__name__ for cls in PRUNABLE)
-        raise ModelError(f"The model has nothing to prune: prunable are {known}. Found: {', '.join(weights) or 'none'}")
+        raise ModelError(
+            f"The model has nothing to prune. Prunable are the weights of {known}, except those that `exclude` names. "
+            f"Found: {', '.join(weights) or 'none'}"
+        )
     if keras_compat.is_layer_graph(model):
-        model = _wrapped(model, chosen)
+        model = _with_wrapped_layers(model, chosen)
     else:
-        _hold(model, chosen)
-        _warn_of_lists(model)
+        _hold_masks(model, chosen)
+        _warn_about_checkpoints(model)
     model_masks.apply_masks(model)
     return model
 
 
-def strip_pruning(model: Any) -> Any:
-    """Return a plain model: pruned weights are zeros in it, no masks, no class of this package.
+def strip_pruning(model: Model) -> Model:
+    """Remove the masks of a model and return a plain model, in which pruned weights are zeros.
+
+    The plain model contains no class of this package, so it can be saved, loaded and served without it.
 
     Args:
         model: A built model with masks.
 
     Returns:
-        For a Sequential or functional model a new one, uncompiled; a subclassed model itself, without what
-        `make_prunable` added.
+        For a Sequential or functional model: a new, uncompiled model with the same weights and layer names. For a
+        subclassed model: the model itself, without what `make_prunable` has added.
 
     Raises:
-        ModelError: `model` is not built, or has no masks.
+        ModelError: the model is not built, has no masks, or is subclassed and has `Prunable` layers of its own.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -89,9 +97,11 @@ def strip_pruning(model: Any) -> Any:
         raise ModelError("There is nothing to strip: the model has no masks.")
     model_masks.apply_masks(model)
     if keras_compat.is_layer_graph(model):
-        return rebuilt(model, lambda layer: layer_like(unwrapped(layer)))
+        return rebuilding.rebuild(model, _plain_layer)
     if not hasattr(model, HOLDER):
-        raise ModelError("The masks of this model are in `Prunable` layers of its own: take those out of its class.")
+        raise ModelError(
+            "The masks of this model are in `Prunable` layers that its own class makes: remove them from that class."
+        )
     for weight, _ in model_masks.masked_variables(model).values():
         constraint.release(weight)
     keras_compat.detach(model, HOLDER)
@@ -100,12 +110,15 @@ def strip_pruning(model: Any) -> Any:
     return model
 
 
-def plain(model: Any) -> Any:
-    """What exports start from: a plain model that predicts as `model`, with or without masks, ours or tfmot's.
+def plain(model: Model) -> Model:
+    """Return a plain model that predicts as `model` does; exports start from it.
+
+    Args:
+        model: A built model, with masks of this package or of tfmot, or without masks.
 
     Returns:
-        For a Sequential or functional model a new, uncompiled one, as of `strip_pruning`, and `model` is left as it is;
-        a subclassed model itself, its masks applied.
+        For a Sequential or functional model: a new, uncompiled model, as from `strip_pruning`; `model` is left
+        unchanged. For a subclassed model: the model itself, with its masks applied.
 
     Raises:
         ModelError: `model` is not built.
@@ -116,23 +129,24 @@ def plain(model: Any) -> Any:
         if has_masks:
             model_masks.apply_masks(model)
         return model
-    new = rebuilt(model, lambda layer: layer_like(unwrapped(layer)))
+    new = rebuilding.rebuild(model, _plain_layer)
     variables = naming.named_variables(new)
     for name, (weight, mask) in (model_masks.masked_variables(model) if has_masks else {}).items():
         variables[name].assign(constraint.KeepMask(mask)(weight))
     return new
 
 
-def load_model(path: Any, exclude: Exclude = (), **kwargs: Any) -> Any:
-    """Load a prunable model from a `.keras` file, masks and all.
+def load_model(path: str | os.PathLike[str], exclude: Exclude = (), **kwargs: Any) -> Model:
+    """Load a prunable model, with its masks, from a `.keras` file.
 
     Args:
         path: The file.
-        exclude: For a subclassed model what `make_prunable` got; Sequential and functional models know it themselves.
-        **kwargs: What `keras.models.load_model` takes.
+        exclude: For a subclassed model: the `exclude` that `make_prunable` got. Sequential and functional models store
+            it in their file. Defaults to `()`.
+        **kwargs: Arguments of `keras.models.load_model`.
 
     Returns:
-        The model, its masks applied.
+        The model, with its masks applied.
 
     Raises:
         ModelError: the file holds no prunable model.
@@ -150,107 +164,81 @@ def load_model(path: Any, exclude: Exclude = (), **kwargs: Any) -> Any:
     model = keras.models.load_model(path, **kwargs)
     if not keras_compat.is_layer_graph(model):
         make_prunable(model, exclude)
-        model.load_weights(path)  # once more, now that there is a layer to take the masks
+        model.load_weights(path)  # again, because only now there is a layer that takes the masks
     model_masks.apply_masks(model)
     return model
 
 
-def copy(model: Any) -> Any:
-    """Return a new prunable model like `model`, uncompiled, with newly drawn weights and masks of ones.
+def copy(model: Model) -> Model:
+    """Return a new, uncompiled prunable model like `model`, with newly initialised weights and masks of ones.
 
     Raises:
-        ModelError: it cannot be made again from its config.
+        ModelError: the model, or a layer of it, cannot be made again from its config.
     """
     masked = model_masks.masked_variables(model)
     with model.distribute_strategy.scope():
         if keras_compat.is_layer_graph(model):
-            new, _ = _clone(
-                model, lambda layer: _copy_wrapper(layer) if isinstance(layer, Prunable) else layer_like(layer)
-            )
+            new, _ = rebuilding.clone(model, _layer_like)
         else:
-            new = layer_like(model)
+            new = rebuilding.layer_like(model)
             new.build_from_config(model.get_build_config())
             new.built = True  # Keras 3 leaves that to its loader
             variables = naming.named_variables(new)
-            _hold(new, {id(variable) for name, variable in variables.items() if name in masked})
+            _hold_masks(new, {id(variable) for name, variable in variables.items() if name in masked})
         model_masks.apply_masks(new)
         return new
 
 
-def _copy_wrapper(wrapper: Any) -> Any:
-    return Prunable(layer_like(wrapper.layer), wrapper.only)
-
-
-def check_model(model: Any) -> None:
-    """Raise ModelError where `model` is no built model of the Keras that this process uses."""
+def check_model(model: Model) -> None:
+    """Raise ModelError if `model` is not a built model of the Keras that this process uses."""
     if not isinstance(model, keras.Model):
+        is_function = inspect.isroutine(model) or inspect.isclass(model)
         raise ModelError(
             f"tf_lottery works with models of {keras.__name__} {keras.__version__} in this process "
             f"({keras_compat.reason()}). Received: {type(model).__module__}.{type(model).__name__}"
-            f"{': call it first, for what it makes' if inspect.isroutine(model) or inspect.isclass(model) else ''}"
+            f"{': call it first and pass the model that it returns' if is_function else ''}"
         )
     if not model.built:
         raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
 
 
-def _excluded(names: list[str], layers: Mapping[str, Any], exclude: Exclude) -> set[str]:
-    """Those of the weight names that `exclude` means."""
-    is_one = isinstance(exclude, str | re.Pattern | type | keras.layers.Layer)
-    if callable(exclude) and not is_one:
-        return {name for name in names if exclude(name)}
-    items: Any = [exclude] if is_one else exclude or ()
-    return {name for item in items for name in _meant(item, names, layers)}
+def _with_wrapped_layers(model: Model, chosen: set[int]) -> Model:
+    """Return a copy of a Sequential or functional model, in which the layers with chosen weights are wrapped."""
 
-
-def _meant(item: Any, names: list[str], layers: Mapping[str, Any]) -> set[str]:
-    """Those of the weight names that one entry of `exclude` means."""
-    if isinstance(item, re.Pattern):
-        matching = {name for name in names if item.search(name)}
-        if not matching:
-            raise ModelError(f"`exclude` has {item.pattern!r}, which no prunable weight matches. Known: {names}")
-        return matching
-    if not isinstance(item, str):
-        raise ModelError(
-            "`exclude` takes names of layers or weights, compiled regexes, or a function of the weight name. "
-            f"Received: {item!r}"
-        )
-    ours = {name for name in names if f"{name}/".startswith(f"{item}/")}
-    paths = [path for path, layer in layers.items() if layer.name == item]
-    keras_own = {name for name in names for path in paths if name.startswith(f"{path}/")}
-    if ours and keras_own and ours != keras_own:  # the second model of a process: its dense_1 is the first of it
-        raise ModelError(f"`exclude` names {item!r}: Keras calls {keras_own} so, but in weight names it is {ours}.")
-    if not ours | keras_own:
-        raise ModelError(
-            f"`exclude` names {item!r}, which is no prunable layer or weight (for a part of "
-            f"names write re.compile({item!r})). Known: {names}"
-        )
-    return ours | keras_own
-
-
-def _wrapped(model: Any, chosen: set[int]) -> Any:
-    """Return a copy of a graph of layers, in which those with chosen weights are wrapped."""
-
-    def wrap(layer: Any) -> Any:
+    def wrap(layer: Layer) -> Layer:
         weights = prunable_weights(layer) if isinstance(layer, keras.layers.Layer) else {}  # else an operation: `x[0]`
         only = [name for name, weight in weights.items() if id(weight) in chosen]
-        return Prunable(layer_like(layer), None if len(only) == len(weights) else only) if only else layer_like(layer)
+        new = rebuilding.layer_like(layer)
+        return Prunable(new, None if len(only) == len(weights) else only) if only else new
 
-    return rebuilt(model, wrap)
+    return rebuilding.rebuild(model, wrap)
 
 
-def _hold(model: Any, chosen: set[int]) -> None:
-    """Give a model a layer that owns the masks of the chosen weights."""
+def _plain_layer(layer: Layer) -> Layer:
+    """Return a new layer like `layer`, without its wrapper."""
+    return rebuilding.layer_like(rebuilding.unwrapped(layer))
+
+
+def _layer_like(layer: Layer) -> Layer:
+    """Return a new layer like `layer`, in a wrapper like that of `layer`."""
+    if isinstance(layer, Prunable):
+        return Prunable(rebuilding.layer_like(layer.layer), layer.only)
+    return rebuilding.layer_like(layer)
+
+
+def _hold_masks(model: Model, chosen: set[int]) -> None:
+    """Add a layer to a subclassed model that owns the masks of the chosen weights."""
     holder = MaskHolder(name=HOLDER)
     keras_compat.attach(model, HOLDER, holder)
     for weight in naming.named_variables(model).values():
         if id(weight) in chosen:
             holder.own_mask(weight)
     keras_compat.forget_traces(model)
-    guard.before(model, ["save"], _check_config)
+    guard.call_before(model, ["save"], _check_config)
 
 
-def _check_config(model: Any, path: Any, *args: Any, **kwargs: Any) -> None:
-    """Refuse to write a `.keras` file that nobody could read."""
+def _check_config(model: Model, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+    """Refuse to write a `.keras` file that could not be loaded."""
     if not str(path).endswith(".keras"):
         return
     try:
@@ -258,101 +246,17 @@ def _check_config(model: Any, path: Any, *args: Any, **kwargs: Any) -> None:
     except Exception as error:
         raise ModelError(
             f"{type(model).__name__} cannot be made again from its config, so a `.keras` file of it could not be "
-            "loaded: implement `get_config` in it (and `from_config` where the constructor takes something else), or "
+            "loaded: implement `get_config` in it (and `from_config` if the constructor takes something else), or "
             f"use `save_weights('….weights.h5')`. {error}"
         ) from error
 
 
-def _warn_of_lists(model: Any) -> None:
-    if not keras_compat.LEGACY and (lost := _lost_in_checkpoints(model)):
+def _warn_about_checkpoints(model: Model) -> None:
+    lost = {id(weight) for weight in keras_compat.variables_lost_in_checkpoints(model)}
+    if names := [name for name, variable in naming.named_variables(model).items() if id(variable) in lost]:
         warnings.warn(
-            f"tf.train.Checkpoint silently leaves out {', '.join(lost[:3])}{' …' if len(lost) > 3 else ''}, as it does "
-            "with all layers that Keras 3 has in Python lists or dicts. Save with `save_weights('….weights.h5')`.",
+            f"tf.train.Checkpoint silently leaves out {', '.join(names[:3])}{' …' if len(names) > 3 else ''}, because "
+            "it saves no layer that a model of Keras 3 holds in a Python list or dict. Save with "
+            "`save_weights('….weights.h5')`.",
             stacklevel=3,
         )
-
-
-def _lost_in_checkpoints(model: Any) -> list[str]:
-    """Names of the weights that `tf.train.Checkpoint(model=model)` would not save."""
-    lost = {id(weight) for weight in model.weights} - {id(node) for node in tf.train.TrackableView(model).descendants()}
-    return [name for name, variable in naming.named_variables(model).items() if id(variable) in lost]
-
-
-def rebuilt(model: Any, replace: Callable[[Any], Any], fill: Callable[[Any, Any], None] | None = None) -> Any:
-    """Return a copy of `model`, and of the models inside it, with every layer replaced; the same weights, the same frozen.
-
-    Args:
-        model: A Sequential or functional model.
-        replace: What makes another layer, not built, of each layer.
-        fill: What gives a new layer the state of the old one; None: `copy_state`.
-    """
-    new, pairs = _clone(model, replace)
-    for old_layer, new_layer in pairs:
-        (fill or copy_state)(old_layer, new_layer)
-    return new
-
-
-def copy_state(old: Any, new: Any) -> None:
-    """Give a layer the variables of its equal, and its `trainable`, at any depth.
-
-    By structure, not by name: layers that a copy makes inside it get new automatic names.
-
-    Raises:
-        ModelError: they are no equals.
-    """
-    if old is new:
-        return
-    inside, variables = (naming.children(old), naming.children(new)), map(keras_compat.own_variables, (old, new))
-    new.trainable = old.trainable  # also of all that is inside, whose turn comes next
-    try:
-        for variable, copied in zip(*variables, strict=True):
-            copied.assign(variable)
-        for parts in zip(*inside, strict=True):
-            copy_state(*parts)
-        if hasattr(new, "finalize_state"):
-            new.finalize_state()  # Normalization computes with constants that it makes of its variables
-    except ValueError as error:
-        raise ModelError(
-            f"Layer {old.name!r} ({type(old).__name__}) makes another one of its config, with other weights: implement "
-            f"`get_config` in its class. {error}"
-        ) from error
-
-
-def _clone(model: Any, replace: Callable[[Any], Any]) -> tuple[Any, list[tuple[Any, Any]]]:
-    """Return a copy of a graph of layers; and each layer in it and in the models inside it, beside what was copied."""
-    copies: dict[int, Any] = {}  # layers that several models share stay shared
-    pairs = []
-
-    def clone(layer: Any) -> Any:
-        if id(layer) not in copies:
-            is_model = keras_compat.is_layer_graph(layer)
-            copies[id(layer)] = keras_compat.clone_graph(layer, clone) if is_model else replace(layer)
-            if not is_model and isinstance(layer, keras.layers.Layer):  # Keras 3 clones operations (`x[0]`), too
-                pairs.append((unwrapped(layer), unwrapped(copies[id(layer)])))
-        return copies[id(layer)]
-
-    return clone(model), pairs
-
-
-def unwrapped(layer: Any) -> Any:
-    """Return the layer inside a wrapper, ours or tfmot's; any other layer itself."""
-    return layer.layer if constraint.owns_masks(layer) else layer
-
-
-def layer_like(layer: Any) -> Any:
-    """Another layer of the same config, not built; of one that `adapt` has taught its vocabulary or mean, itself.
-
-    Raises:
-        ModelError: its class cannot make one.
-    """
-    if hasattr(layer, "adapt"):
-        return layer  # no training changes what it knows, and a copy would not know it
-    try:
-        return type(layer).from_config(keras_compat.config_of(layer))
-    except (NotImplementedError, TypeError, ValueError) as error:
-        if not layer.variables:
-            return layer  # without a state it may as well be shared: Keras 3 makes no Lambda layer again
-        raise ModelError(
-            f"Layer {layer.name!r} ({type(layer).__name__}) cannot be made again from its config, as a wrapped model "
-            f"needs it: implement `get_config` in its class. {error}"
-        ) from error

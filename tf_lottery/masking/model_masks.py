@@ -1,4 +1,4 @@
-"""The masks of a whole model, in and out, by weight name."""
+"""Reading, setting and applying the masks of a whole model, by weight name."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from tf_lottery import keras_compat
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ModelError
-from tf_lottery.keras_compat import keras
+from tf_lottery.keras_compat import Model, Variable, keras
 from tf_lottery.masking import guard, naming
 from tf_lottery.masking.constraint import KeepMask, mask_of
 
 
-def get_masks(model: Any) -> dict[str, np.ndarray]:
+def get_masks(model: Model) -> dict[str, np.ndarray]:
     """Return the masks of `model`.
 
     Args:
         model: A prunable model, or one that tfmot has wrapped.
 
     Returns:
-        Boolean arrays in the shapes of the weights, True = kept, by weight name; copies.
+        Boolean arrays (True = kept) by weight name, in the shapes of the weights. They are copies.
 
     Raises:
         ModelError: `model` has no masks.
@@ -35,15 +35,15 @@ def get_masks(model: Any) -> dict[str, np.ndarray]:
     return {name: np.asarray(mask.numpy(), bool) for name, (_, mask) in masked_variables(model).items()}
 
 
-def set_masks(model: Any, masks: Arrays) -> None:
-    """Set all masks of `model` and zeroes what they prune.
+def set_masks(model: Model, masks: Arrays) -> None:
+    """Set all masks of `model` and set the weights that they prune to +0.0.
 
     Args:
         model: A prunable model.
-        masks: Arrays of 0/1 by weight name, one for each mask of `model`.
+        masks: Arrays of 0/1 (1 = kept) by weight name, in the shapes of the weights: one for each mask of `model`.
 
     Raises:
-        PruningError: names, shapes or values do not fit; then nothing was changed.
+        PruningError: names, shapes or values do not fit. Nothing is changed then.
         ModelError: `model` has no masks.
 
     Examples:
@@ -59,11 +59,15 @@ def set_masks(model: Any, masks: Arrays) -> None:
     apply_masks(model)
 
 
-def replace_masks(model: Any, masks: Arrays) -> dict[str, np.ndarray]:
-    """`set_masks` for a caller that writes the weights next: they are left as they are.
+def replace_masks(model: Model, masks: Arrays) -> dict[str, np.ndarray]:
+    """Set all masks of `model` and leave the weights unchanged, for a caller that writes them next.
 
     Returns:
-        The masks as boolean arrays, copies.
+        The masks as boolean arrays. They are copies.
+
+    Raises:
+        PruningError: names, shapes or values do not fit. Nothing is changed then.
+        ModelError: `model` has no masks.
     """
     masked = masked_variables(model)
     masks = masks_lib.validate(masks, like={name: mask for name, (_, mask) in masked.items()})
@@ -72,12 +76,12 @@ def replace_masks(model: Any, masks: Arrays) -> dict[str, np.ndarray]:
     return masks
 
 
-def apply_masks(model: Any) -> None:
+def apply_masks(model: Model) -> None:
     """Set pruned weights to +0.0 now, and from now on before each `fit`, `evaluate`, `predict` and save of `model`.
 
-    Training keeps them there by itself. This is for what bypasses training: `set_weights`, `load_weights`, weights
-    that you assign. Weight averages of the optimizer (`use_ema`) are masked too. `make_prunable` calls it; call it
-    yourself to have the effect at once, or on a model that `keras.models.load_model` returned.
+    Training keeps pruned weights at zero by itself. This function is for changes that bypass training: `set_weights`,
+    `load_weights` and `assign`. It also masks the weight averages of the optimizer (`use_ema`). `make_prunable` calls
+    it. Call it yourself if pruned weights must be zero at once, or on a model from `keras.models.load_model`.
 
     Args:
         model: A prunable model.
@@ -93,7 +97,7 @@ def apply_masks(model: Any) -> None:
         >>> masks["output/kernel"][:, 3:] = False
         >>> tfl.set_masks(model, masks)
         >>> kernel = model.layers[-1].layer.kernel
-        >>> _ = kernel.assign(np.ones((100, 10)))  # past the masks
+        >>> _ = kernel.assign(np.ones((100, 10)))  # bypasses the masks
         >>> tfl.apply_masks(model)
         >>> int(np.count_nonzero(kernel))
         300
@@ -103,33 +107,33 @@ def apply_masks(model: Any) -> None:
     keep_applied(model)
 
 
-def keep_applied(model: Any) -> None:
-    """All that `apply_masks` does but for the weights themselves, which the caller has masked."""
+def keep_applied(model: Model) -> None:
+    """Do what `apply_masks` does, except for the weights themselves, which the caller has masked already."""
     optimizer = getattr(model, "optimizer", None)
     weights = [weight for weight, _ in masked_variables(model).values()]
     for weight, average in keras_compat.moving_averages(optimizer, weights):
         _mask_average(weight, average)
     keras_compat.change_averages(optimizer, _mask_average)
-    guard.before(model, guard.USES, _apply_first)
+    guard.call_before(model, guard.USES, _apply_first)
 
 
-def _apply_first(model: Any, *args: Any, **kwargs: Any) -> None:
+def _apply_first(model: Model, *args: Any, **kwargs: Any) -> None:
     apply_masks(model)
 
 
-def _mask_average(weight: Any, average: Any) -> None:
+def _mask_average(weight: Variable, average: Variable) -> None:
     if (mask := mask_of(weight)) is not None:
         average.assign(KeepMask(mask)(average))
 
 
-def density(model: Any) -> float:
-    """Share of the prunable weights that the masks of `model` keep, 0-1.
+def density(model: Model) -> float:
+    """Return the share of the prunable weights of `model` that its masks keep, 0-1.
 
     Args:
         model: A prunable model, or one that tfmot has wrapped.
 
     Returns:
-        Kept weights / all weights that have masks; those that were excluded count nowhere.
+        The number of kept weights, divided by the number of all weights that have masks. Excluded weights do not count.
 
     Raises:
         ModelError: `model` has no masks.
@@ -146,14 +150,14 @@ def density(model: Any) -> float:
     return masks_lib.density(get_masks(model))
 
 
-def density_by_weight(model: Any) -> dict[str, float]:
-    """Share of kept weights, 0-1, for each weight that has a mask.
+def density_by_weight(model: Model) -> dict[str, float]:
+    """Return the share of kept entries, 0-1, in each weight that has a mask.
 
     Args:
         model: A prunable model, or one that tfmot has wrapped.
 
     Returns:
-        Kept weights / all weights, by weight name.
+        The number of kept entries, divided by the number of all entries, by weight name.
 
     Raises:
         ModelError: `model` has no masks.
@@ -167,13 +171,17 @@ def density_by_weight(model: Any) -> dict[str, float]:
     return masks_lib.density_by_weight(get_masks(model))
 
 
-def prunable_weights(model: Any) -> dict[str, np.ndarray]:
-    """Return the values of the weights that have masks, by weight name, copies."""
+def prunable_weights(model: Model) -> dict[str, np.ndarray]:
+    """Return copies of the weights that have masks, by weight name.
+
+    Raises:
+        ModelError: `model` has no masks.
+    """
     return {name: weight.numpy() for name, (weight, _) in masked_variables(model).items()}
 
 
-def masked_variables(model: Any) -> dict[str, tuple[Any, Any]]:
-    """Weight and mask variables by weight name, in the order of the model.
+def masked_variables(model: Model) -> dict[str, tuple[Variable, Variable]]:
+    """Return the variables of each masked weight and its mask, by weight name, in the order of the model.
 
     Raises:
         ModelError: `model` is not built, or has no masks.
@@ -195,7 +203,7 @@ def masked_variables(model: Any) -> dict[str, tuple[Any, Any]]:
             masked[name] = (weight, mask)
     if not masked:
         raise ModelError(
-            "The model has no masks. Call `make_prunable(model)` first and use the model it returns. (What is stripped "
-            "has none any more: its pruned weights are zeros like any.)"
+            "The model has no masks. Call `make_prunable(model)` first and use the model that it returns. (A stripped "
+            "model has no masks: its pruned weights are ordinary zeros.)"
         )
     return masked

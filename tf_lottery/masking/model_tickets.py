@@ -1,9 +1,9 @@
-"""Tickets and the models they are for."""
+"""Loading tickets for a model and restoring a model from a ticket."""
 
 import os
-from typing import Any
 
 from tf_lottery.errors import TicketError
+from tf_lottery.keras_compat import Model
 from tf_lottery.masking import (
     constraint,
     conversion,
@@ -17,19 +17,21 @@ from tf_lottery.masking import (
 from tf_lottery.masking.ticket import Shapes, Ticket
 
 
-def load_ticket(path: str | os.PathLike[str], model: Any = None) -> Ticket:
+def load_ticket(path: str | os.PathLike[str], model: Model | None = None) -> Ticket:
     """Read a ticket from a file.
 
     Args:
-        path: What `save_ticket` wrote, or the `ticket.tfl` of a run.
-        model: The model it is for: a ticket with other names or shapes is refused, before memory is taken for it. Of a
-            plain model any prunable weight may have a mask. Default: the file is only checked in itself.
+        path: A file from `save_ticket`, or the `ticket.tfl` of a run.
+        model: The model that the ticket is for. A ticket with other names or shapes is refused before memory is
+            allocated for it. If the model is plain, any of its prunable weights may have a mask. Defaults to None: the
+            file is checked without a model.
 
     Returns:
         The ticket.
 
     Raises:
-        TicketError: the file cannot be read, or is damaged, foreign or inconsistent, or is no ticket of `model`.
+        TicketError: the file cannot be read; is damaged, inconsistent or not a ticket file; or is not a ticket of
+            `model`.
         ModelError: `model` is not built.
 
     Examples:
@@ -52,29 +54,36 @@ def load_ticket(path: str | os.PathLike[str], model: Any = None) -> Ticket:
     return ticket
 
 
-def ticket_shapes(model: Any) -> Shapes:
-    """Return the shapes of all that a ticket of `model` holds, by group; weights in two groups, as runs have them."""
+def ticket_shapes(model: Model) -> Shapes:
+    """Return the shapes of the arrays in a ticket of `model`, by group and weight name.
+
+    The groups are those of the tickets of a run: `"masks"`, `"rewind"` and `"final"`.
+
+    Raises:
+        ModelError: `model` is not built.
+    """
     conversion.check_model(model)
     masked = model_masks.masked_variables(model) if constraint.has_masks(model) else prunable.prunable_weights(model)
     weights = {name: tuple(variable.shape) for name, variable in naming.named_variables(model).items()}
     return {"masks": {name: weights[name] for name in masked}, "rewind": weights, "final": weights}
 
 
-def restore_ticket(model: Any, ticket: Ticket, weights: str = "final") -> Any:
-    """Give a prunable model the masks and weights of a ticket.
+def restore_ticket(model: Model, ticket: Ticket, weights: str = "final") -> Model:
+    """Set the masks and weights of a prunable model to those of a ticket.
 
     Args:
-        model: A prunable model of the architecture that the ticket was found in.
-        ticket: For instance from `load_ticket`.
-        weights: `"final"` for the weights at the end of training, `"rewind"` for those to start training from.
+        model: A prunable model with the architecture of the ticket.
+        ticket: A ticket, for instance from `load_ticket`.
+        weights: `"final"` for the weights at the end of training, `"rewind"` for the weights at the rewind step, to
+            start training from. Defaults to `"final"`.
 
     Returns:
         `model`.
 
     Raises:
-        ModelError, PruningError: the ticket does not fit the model; the message lists what is missing, what is extra
-            and what has the wrong shape, and nothing was changed.
-        TicketError: it is no ticket, or it holds no such weights.
+        ModelError, PruningError: the ticket does not fit the model. The message lists what is missing, what is unknown
+            and what has the wrong shape. Nothing is changed then.
+        TicketError: `ticket` is no Ticket, or does not hold the weights that `weights` names.
 
     Examples:
         >>> import numpy as np

@@ -1,38 +1,50 @@
-"""Weight names that stay the same: for every build of the same code, wrapped or not, reloaded, in both Kerases.
+"""Weight names that are the same in every build of a model, with and without wrappers, reloaded, in both Kerases.
 
-Keras' own paths do not: a second build in one process counts on (`dense_3`), a wrapper adds a part, two sublayers may
-share a name. A name here is the path of layers from the model's root (without the root's name, without wrappers), then
-the weight: `"dense_1/kernel"`. Automatic layer names are numbered by their position in the layer or model that they are
-in; other names that repeat there get their position (`"block.0"`, `"block.1"`).
+The paths of Keras do not stay the same: a second model in one process gets higher numbers (`dense_3`), a wrapper adds a
+part to the path, and two layers inside a layer may share a name. A name here is the path of layers from the root of the
+model, without the name of the root and without wrappers, and then the name of the weight: `"dense_1/kernel"`. Automatic
+layer names are numbered by their position in the layer or model that contains them. If other names repeat there, each
+gets its position among its equals (`"block.0"`, `"block.1"`).
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
+from tf_lottery.keras_compat import Layer, Variable
 from tf_lottery.masking.constraint import owns_masks
 
-_FUNCTIONAL = ("functional", "model")  # what Keras 3 and legacy Keras call an unnamed functional model
+_FUNCTIONAL = ("functional", "model")  # the automatic names of functional models in Keras 3 and legacy Keras
 
 
-def named_layers(model: Any) -> dict[str, Any]:
-    """Return all layers inside `model` by path, wrappers left out: a layer has its name whether it is wrapped or not."""
-    found: dict[str, Any] = {}
+def named_layers(model: Layer) -> dict[str, Layer]:
+    """Return all layers inside `model` by path, at any depth, in the order of the model.
+
+    Wrappers are left out, so that a layer has the same path whether it is wrapped or not.
+
+    Raises:
+        ModelError: two layers would have the same path.
+    """
+    found: dict[str, Layer] = {}
     for path, layer in _walk(model):
         _refuse_twice(path, found)
         found[path] = layer
     return found
 
 
-def named_variables(model: Any) -> dict[str, Any]:
-    """Return all variables of `model` by name, masks left out: weights, BatchNorm statistics, random-generator state."""
-    named: dict[str, Any] = {}
+def named_variables(model: Layer) -> dict[str, Variable]:
+    """Return the variables of `model` by name, without masks: weights, BatchNorm statistics, random-generator state.
+
+    Raises:
+        ModelError: two variables would have the same name.
+    """
+    named: dict[str, Variable] = {}
     for path, layer in [("", model), *_walk(model)]:
         if owns_masks(layer):
-            continue  # the model itself, if it is a single wrapper
+            continue  # `model` itself, if it is a single wrapper
         variables = keras_compat.own_variables(layer)
         names = _distinct(keras_compat.names_in(layer, variables))
         for name, variable in zip(names, variables, strict=True):
@@ -42,16 +54,16 @@ def named_variables(model: Any) -> dict[str, Any]:
     return named
 
 
-def _refuse_twice(name: str, named: dict[str, Any]) -> None:
+def _refuse_twice(name: str, named: Mapping[str, Any]) -> None:
     if name in named:
         raise ModelError(f"Two parts of the model would be called {name!r}: give one of its layers another name.")
 
 
-def _walk(model: Any) -> Iterator[tuple[str, Any]]:
-    """Every layer once with its path, parents first, in the order of the model."""
+def _walk(model: Layer) -> Iterator[tuple[str, Layer]]:
+    """Yield every layer inside `model` once, with its path; parents come before the layers inside them."""
     seen: set[int] = set()
 
-    def visit(parent: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    def visit(parent: Layer, prefix: str) -> Iterator[tuple[str, Layer]]:
         inside = children(parent)
         for name, child in zip(_names(inside), inside, strict=True):
             if id(child) in seen:
@@ -63,16 +75,16 @@ def _walk(model: Any) -> Iterator[tuple[str, Any]]:
     yield from visit(model, "")
 
 
-def children(parent: Any) -> list[Any]:
-    """Return the layers directly inside `parent`; what owns masks only is looked through."""
-    inside = []
+def children(parent: Layer) -> list[Layer]:
+    """Return the layers directly inside `parent`; in place of a layer that owns masks come the layers inside it."""
+    inside: list[Layer] = []
     for child in keras_compat.sublayers(parent):
         inside += children(child) if owns_masks(child) else [child]
     return inside
 
 
-def _names(siblings: list[Any]) -> list[str]:
-    """Names of layers inside one parent: automatic ones numbered by position, whatever number Keras gave them."""
+def _names(siblings: Sequence[Layer]) -> list[str]:
+    """Return the names of the layers inside one parent: automatic names are numbered anew, by position."""
     bases = [_automatic(layer) for layer in siblings]
     chosen = {layer.name for layer, base in zip(siblings, bases, strict=True) if base is None}
     names, used = [], Counter[str]()
@@ -87,15 +99,15 @@ def _names(siblings: list[Any]) -> list[str]:
     return _distinct(names)
 
 
-def _automatic(layer: Any) -> str | None:
-    """What stands before the number in a name that Keras made itself; None for one that a person chose."""
+def _automatic(layer: Layer) -> str | None:
+    """Return the part before the number of a name that Keras has made; None for a name that a person has chosen."""
     base = re.sub(r"_\d+\Z", "", layer.name)
     own = _snake_case(type(layer).__name__)
     if base == own or (own in _FUNCTIONAL and base in _FUNCTIONAL):
         return own
     if keras_compat.LEGACY and own == "input_layer" and re.fullmatch(r"input_\d+", layer.name):
         return own
-    return base if base in (f"forward_{own}", f"backward_{own}") else None  # Bidirectional makes these of it
+    return base if base in (f"forward_{own}", f"backward_{own}") else None  # names that Bidirectional makes
 
 
 def _snake_case(name: str) -> str:
@@ -103,8 +115,8 @@ def _snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """Names that repeat get their position among their equals."""
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Append to each name that repeats its position among its equals."""
     total, count = Counter(names), Counter[str]()
     distinct = []
     for name in names:

@@ -1,24 +1,25 @@
-"""Which weights of which layers can be pruned, and the layers that own their masks."""
+"""The prunable weights of each layer class, and the layers that own their masks: `Prunable` and `MaskHolder`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
-from tf_lottery.keras_compat import keras
+from tf_lottery.keras_compat import Layer, Variable, keras
 from tf_lottery.masking import naming
 from tf_lottery.masking.constraint import MaskOwner
 
 _CONVOLUTIONS = [getattr(keras.layers, f"Conv{n}D{kind}") for n in (1, 2, 3) for kind in ("", "Transpose")]
 _LOCAL = [getattr(keras.layers, f"LocallyConnected{n}D") for n in (1, 2) if keras_compat.LEGACY]
-_CELLS = [keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell, keras_compat.conv_lstm_cell()]
+_CELLS = [keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell, *keras_compat.conv_lstm_cells()]
 _DEPTHWISE = [keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D]
 _SEPARABLE = [keras.layers.SeparableConv1D, keras.layers.SeparableConv2D]
 
-# The weights that pruning removes, by layer class. By class and never by rank: biases can have rank 2. Layers made of
-# other layers (Bidirectional, MultiHeadAttention, …) are pruned through those. The first class of the MRO decides.
+# The names of the prunable weights, by layer class. The class decides and not the rank, because biases can have rank 2:
+# the first entry along a class's MRO counts. Layers made of other layers (Bidirectional, MultiHeadAttention, …) have no
+# entry; the layers inside them have.
 PRUNABLE: dict[type, tuple[str, ...]] = {
     keras.layers.Dense: ("kernel",),
     keras.layers.EinsumDense: ("kernel",),
@@ -31,14 +32,14 @@ PRUNABLE: dict[type, tuple[str, ...]] = {
 
 
 def register_prunable(layer_class: type, *weights: str) -> None:
-    """Make the layers of a class of yours prunable.
+    """Declare which weights of a layer class of your own can be pruned.
 
-    Not needed for subclasses of layers that are prunable already, for layers made of such layers, and for layers that
-    have tfmot's `get_prunable_weights`.
+    You need not register subclasses of prunable layers, layers made of prunable layers, and layers that have the
+    method `get_prunable_weights` of tfmot.
 
     Args:
-        layer_class: The class; its subclasses inherit the entry.
-        *weights: Names of the attributes that hold the weights to prune. None at all: never prune these layers.
+        layer_class: The class. Its subclasses inherit the entry.
+        *weights: Names of the attributes that hold the weights to prune. Without any, these layers are never pruned.
 
     Raises:
         ModelError: `layer_class` is not a Keras layer class.
@@ -61,11 +62,11 @@ def register_prunable(layer_class: type, *weights: str) -> None:
     PRUNABLE[layer_class] = weights
 
 
-def prunable_weights(layer: Any) -> dict[str, Any]:
-    """Return the variables in `layer` and in all layers inside it that pruning may remove, by weight name.
+def prunable_weights(layer: Layer) -> dict[str, Variable]:
+    """Return the prunable variables of `layer` and of all layers inside it, by weight name.
 
     Raises:
-        ModelError: a class names a weight that its layer does not have.
+        ModelError: a layer does not have a weight that its class declares prunable.
     """
     chosen: set[int] = set()
     for path, part in {"": layer, **naming.named_layers(layer)}.items():
@@ -79,8 +80,8 @@ def prunable_weights(layer: Any) -> dict[str, Any]:
     return {name: variable for name, variable in naming.named_variables(layer).items() if id(variable) in chosen}
 
 
-def _declared(layer: Any) -> list[tuple[str, Any]]:
-    """Names and weights that the layer itself, or its class, declares prunable."""
+def _declared(layer: Layer) -> list[tuple[str, Variable | None]]:
+    """Return the names and weights that the layer itself, or its class, declares prunable."""
     if callable(own_choice := getattr(layer, "get_prunable_weights", None)):  # tfmot's PrunableLayer protocol
         return [(keras_compat.own_name(weight), weight) for weight in own_choice()]
     names: tuple[str, ...] = next((PRUNABLE[base] for base in type(layer).__mro__ if base in PRUNABLE), ())
@@ -89,23 +90,24 @@ def _declared(layer: Any) -> list[tuple[str, Any]]:
 
 @keras.saving.register_keras_serializable(package="tf_lottery")
 class Prunable(MaskOwner, keras.layers.Wrapper):
-    """Wraps a layer and owns the masks of its prunable weights, and of those of all layers inside it.
+    """A wrapper that owns the masks of the prunable weights of a layer and of all layers inside it.
 
-    The masks are non-trainable boolean weights (1 = kept), so they travel in `.keras` and `.weights.h5` files. The
-    wrapped layer's weights are kept at +0.0 where their mask is 0 after every optimizer step, with no callback
-    attached; inference costs nothing extra. Calls, shapes and Keras masks pass through as they are.
+    The masks are non-trainable boolean weights (True = kept), so they are saved in `.keras` and `.weights.h5` files.
+    After every optimizer step the pruned weights are set to +0.0, with no callback attached. Inference costs nothing
+    extra. Calls, shapes and Keras masks pass through unchanged.
 
     Args:
-        layer: A layer, prunable itself or made of prunable layers. An RNN cell is pruned through its RNN layer.
-        only: Names of the weights to prune, as seen from `layer` (`"kernel"`, `"query/kernel"`). Default: all.
-        **kwargs: Keras layer arguments. `name` and `dtype` default to those of `layer`.
+        layer: A layer that is prunable or made of prunable layers. To prune an RNN cell, wrap its RNN layer.
+        only: Names of the weights to prune, as paths inside `layer` (`"kernel"`, `"query/kernel"`). Defaults to None,
+            all.
+        **kwargs: Arguments of `keras.layers.Layer`. `name` and `dtype` default to those of `layer`.
 
     Attributes:
         layer: The wrapped layer.
 
     Raises:
-        ModelError: `layer` is an RNN cell; or, once it is built, it has nothing to prune or no weight of a name in
-            `only`.
+        ModelError: `layer` is an RNN cell; or, when it is built, it has nothing to prune, or lacks a weight that `only`
+            names.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -114,12 +116,12 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
         {'dense/kernel': (4, 10)}
     """
 
-    def __init__(self, layer: Any, only: Sequence[str] | None = None, **kwargs: Any):
+    def __init__(self, layer: Layer, only: Sequence[str] | None = None, **kwargs: Any):
         if hasattr(layer, "state_size") and not hasattr(layer, "cell"):
             raise ModelError(f"{type(layer).__name__} is an RNN cell: wrap its RNN layer, Prunable(RNN(cell)).")
         kwargs.setdefault("name", layer.name)
         kwargs.setdefault("dtype", layer.dtype_policy)
-        # Masks, training, shapes: Keras goes by it.
+        # Keras decides by this signature whether to pass masks and `training`, and which shapes `build` gets.
         self.call = keras_compat.with_signature_of(layer.call, self.call)  # type: ignore[method-assign]
         super().__init__(layer, **kwargs)
         self.supports_masking = layer.supports_masking
@@ -154,7 +156,7 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
         return {**super().get_config(), "only": None if self.only is None else list(self.only)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> "Prunable":
         return cls(**{**config, "layer": keras_compat.layer_from_config(config["layer"], custom_objects)})
 
     def _own_masks(self, final: bool) -> None:
@@ -172,7 +174,7 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
 
 @keras.saving.register_keras_serializable(package="tf_lottery")
 class MaskHolder(MaskOwner, keras.layers.Layer):
-    """Owns the masks of a subclassed model, whose layers must stay where they are. It is never called."""
+    """A layer that owns the masks of a subclassed model, whose own layers are not wrapped. It is never called."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)

@@ -1,6 +1,6 @@
-"""Models that tfmot has wrapped, whose masks become ours to move; its schedules and policies.
+"""Models that tensorflow-model-optimization (tfmot) has wrapped, and the schedules and policies of tfmot.
 
-The only room that imports tensorflow_model_optimization (tfmot), and only when it is needed.
+Only this module imports tensorflow_model_optimization, and only when it is needed.
 """
 
 import importlib
@@ -13,25 +13,28 @@ import tensorflow as tf
 
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
+from tf_lottery.keras_compat import Layer, Model
 from tf_lottery.masking import constraint, model_masks, naming
 from tf_lottery.masking.prunable import prunable_weights
 
-_NEVER = 2**62
+_NEVER = 2**62  # a step that no training reaches
 
 
-def adopt(model: Any) -> bool:
-    """Take the masks of a model that `tfmot.sparsity.keras.prune_low_magnitude` wrapped over from tfmot.
+def adopt(model: Model) -> bool:
+    """Take control of the masks in a model that `tfmot.sparsity.keras.prune_low_magnitude` has wrapped.
 
     From now on the masks hold after every optimizer step, and only `set_masks` and the callbacks of this package change
-    them: tfmot does not rank weights again, whatever its schedule, and does not ask for its `UpdatePruningStep`
-    callback (which does no harm). tfmot's `strip_pruning` and its files work as before; the frozen schedule in them is
-    tfmot's own `ConstantSparsity`. The callbacks of this package call it at the start of `fit`.
+    them. tfmot does not rank weights again, whatever its schedule says, and does not require its callback
+    `UpdatePruningStep`, which does no harm. tfmot's `strip_pruning` and the files of the model work as before; the
+    files contain tfmot's own `ConstantSparsity` as the frozen schedule.
+
+    The callbacks of this package call this function at the start of `fit`. Calling it again changes nothing.
 
     Args:
-        model: Any model. Where tfmot has wrapped nothing, nothing happens and tfmot is not imported.
+        model: Any model. If tfmot has wrapped nothing in it, nothing happens and tfmot is not imported.
 
     Returns:
-        Whether tfmot has wrapped layers of `model`. Adopting twice is the same as once.
+        Whether tfmot has wrapped layers of `model`.
     """
     wrappers = [layer for layer in keras_compat.all_layers(model) if getattr(layer, "pruning_obj", None) is not None]
     changed = [_freeze(wrapper) for wrapper in wrappers]
@@ -42,15 +45,15 @@ def adopt(model: Any) -> bool:
     return bool(wrappers)
 
 
-def _freeze(wrapper: Any) -> bool:
-    """Freeze one wrapper of tfmot; False if it is frozen already."""
+def _freeze(wrapper: Layer) -> bool:
+    """Freeze the schedule of one wrapper of tfmot and make its masks hold; return False if this is done already."""
     if getattr(wrapper.pruning_schedule, "begin_step", None) == _NEVER and all(
         constraint.mask_of(weight) is not None for weight, _, _ in wrapper.pruning_vars
     ):
         return False
     wrapper.pruning_schedule = import_tfmot().ConstantSparsity(0.0, begin_step=_NEVER)
     wrapper.pruning_obj._pruning_schedule = wrapper.pruning_schedule
-    # From 1 on tfmot believes that its callback is there; and only the step from 0 to 1 ranks for m:n sparsity.
+    # From step 1 on, tfmot assumes that its callback is present, and does not rank for m:n sparsity any more.
     wrapper.pruning_step.assign(tf.maximum(wrapper.pruning_step, 1))
     for weight, mask, _ in wrapper.pruning_vars:
         if constraint.mask_of(weight) is None:
@@ -58,19 +61,19 @@ def _freeze(wrapper: Any) -> bool:
     return True
 
 
-def excluded_by(policy: Any, model: Any) -> list[str]:
-    """Return the weights that a policy of tfmot leaves unpruned, for `exclude` of `make_prunable`.
+def excluded_by(policy: Any, model: Model) -> list[str]:
+    """Return the names of the weights that a policy of tfmot does not prune, for `exclude` of `make_prunable`.
 
     Args:
-        policy: A `tfmot.sparsity.keras.PruningPolicy`, like `PruneForLatencyOnXNNPack()`, or a class of your own with
-            its two methods.
+        policy: A `tfmot.sparsity.keras.PruningPolicy`, such as `PruneForLatencyOnXNNPack()`, or an object of your own
+            with the same two methods.
         model: A built model of legacy Keras, without masks.
 
     Returns:
-        Weight names: those of layers that the policy does not allow to prune.
+        The names of the prunable weights in layers that the policy does not allow to prune.
 
     Raises:
-        ModelError: the policy does not support `model`, or `model` is one of Keras 3, which tfmot does not know.
+        ModelError: the policy does not support `model`, or the process uses Keras 3, which tfmot does not know.
 
     Example:
         ```python
@@ -80,10 +83,10 @@ def excluded_by(policy: Any, model: Any) -> list[str]:
     if not keras_compat.LEGACY:
         raise ModelError(
             "Policies of tfmot know the layers of legacy Keras only. Set TF_USE_LEGACY_KERAS=1 and build the model "
-            "with tf_keras; or tell `make_prunable` itself what to `exclude`."
+            "with tf_keras, or pass `exclude` to `make_prunable` yourself."
         )
     if not hasattr(policy, "ensure_model_supports_pruning"):
-        raise ModelError(f"A policy of tfmot is needed, like PruneForLatencyOnXNNPack(). Received: {policy!r}")
+        raise ModelError(f"`policy` must be a policy of tfmot, like PruneForLatencyOnXNNPack(). Received: {policy!r}")
     try:
         policy.ensure_model_supports_pruning(model)
     except ValueError as error:
@@ -92,10 +95,10 @@ def excluded_by(policy: Any, model: Any) -> list[str]:
     return [name for name in prunable_weights(model) if not name.startswith(tuple(f"{path}/" for path in allowed))]
 
 
-def _outermost_layers(model: Any) -> dict[str, Any]:
-    """Return the layers that tfmot would wrap, by path: those that are inside of models only."""
-    outermost: dict[str, Any] = {}
-    for path, layer in naming.named_layers(model).items():  # what is inside comes after what it is in
+def _outermost_layers(model: Model) -> dict[str, Layer]:
+    """Return the layers that tfmot would wrap, by path: those that are inside models, but not inside other layers."""
+    outermost: dict[str, Layer] = {}
+    for path, layer in naming.named_layers(model).items():  # a layer comes before the layers inside it
         inside = path.startswith(tuple(f"{outer}/" for outer in outermost))
         if not inside and not keras_compat.is_layer_graph(layer):
             outermost[path] = layer
@@ -103,9 +106,9 @@ def _outermost_layers(model: Any) -> dict[str, Any]:
 
 
 def import_tfmot() -> Any:
-    """`tfmot.sparsity.keras`, for its schedules and policies, imported without what the plain import does to a process.
+    """Import tfmot for its schedules and policies, without changing the process, and return `tfmot.sparsity.keras`.
 
-    That sets TF_USE_LEGACY_KERAS, and thereby decides that `tf.keras` is legacy Keras if nobody has used it yet.
+    A plain import sets TF_USE_LEGACY_KERAS, so that `tf.keras` becomes legacy Keras if it has not been used before.
 
     Example:
         ```python
@@ -119,7 +122,7 @@ def import_tfmot() -> Any:
 @contextmanager
 def _environment_kept() -> Iterator[None]:
     before = dict(os.environ)
-    _ = tf.keras.Model  # has TensorFlow decide now, by the environment as it is, which Keras tf.keras is
+    _ = tf.keras.Model  # TensorFlow decides at the first use which Keras tf.keras is: now, by the unchanged environment
     try:
         yield
     finally:

@@ -1,14 +1,14 @@
-"""The ticket file (`.tfl`): masks and weights, packed and checksummed. Data only, NumPy only.
+"""The ticket file (`.tfl`): masks and weights, packed and with a checksum. This module needs NumPy only.
 
-    8 bytes    magic, with the line endings that a text-mode copy would break
+    8 bytes    magic, with line endings that a copy in text mode would break
     8 bytes    length of the header, unsigned little-endian
     header     JSON: version, masks (name, shape, bytes), arrays (group, name, dtype, shape, masked, bytes), metadata
-    payload    in the order of the header: a mask as a zlib-compressed bitmap (C order, most significant bit
-               first), an array as its little-endian values (C order), those under a mask without the pruned ones
+    payload    in the order of the header: each mask as a zlib-compressed bitmap (C order, most significant bit
+               first), each array as its little-endian values (C order), without the pruned ones if it has a mask
     32 bytes   SHA-256 of everything before
 
-A pruned weight costs a fraction of a bit, a kept one its own bytes. Nothing in a file is executed, and nothing is
-allocated before the header has been checked.
+A pruned weight takes a fraction of a bit, a kept weight takes its own bytes. Nothing in a file is executed, and no
+array is allocated before the header has been checked.
 """
 
 import hashlib
@@ -47,14 +47,14 @@ _MAX_ITEM_BYTES = max(np.dtype(name).itemsize for name in DTYPES)
 
 @dataclass(frozen=True, repr=False)
 class Ticket:
-    """Masks and the weights they belong to.
+    """Masks, and weights that they belong to.
 
     Attributes:
         masks: Boolean arrays by weight name, True = kept.
-        weights: Arrays by weight name, in named groups: `"rewind"` for the weights at the rewind step,
-            `"final"` for those at the end of training. Every group is optional. Arrays that have a mask are +0.0 where
-            it is False.
-        metadata: Anything JSON can hold.
+        weights: Arrays by weight name, in named groups: `"rewind"` for the weights at the rewind step, `"final"` for
+            the weights at the end of training. Every group is optional. An array that has a mask is +0.0 where the mask
+            is False.
+        metadata: A mapping that JSON can represent. Defaults to an empty one.
 
     Examples:
         >>> import numpy as np
@@ -76,10 +76,11 @@ class Ticket:
 
 
 def pack(ticket: Ticket) -> bytes:
-    """Return the bytes of the ticket file; the same ticket always gives the same bytes.
+    """Return the content of a ticket file; the same ticket always gives the same bytes.
 
     Raises:
-        TicketError: an array's shape differs from its mask's, a pruned entry is not +0.0, or a dtype is not allowed.
+        TicketError: the shape of an array differs from that of its mask, a pruned entry is not +0.0, or a dtype is not
+            allowed.
     """
     masks, arrays, payload = [], [], []
     bitmaps = masks_lib.validate(ticket.masks, like=ticket.masks)
@@ -101,17 +102,18 @@ def pack(ticket: Ticket) -> bytes:
 
 
 def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES, shapes: Shapes | None = None) -> Ticket:
-    """Read what `pack` wrote.
+    """Read a ticket from the content of a ticket file.
 
     Args:
-        data: The content of a ticket file.
-        max_bytes: Most memory that the unpacked arrays may take; more is refused before it is allocated.
-        shapes: The groups of weights that there may be, and `"masks"`, each with the shapes of what may be in it, by
-            name; all else is refused before it is allocated. None: anything.
+        data: The content, from `pack`.
+        max_bytes: The memory, in bytes, that the unpacked arrays may take. More is refused before it is allocated.
+            Defaults to 16 GiB.
+        shapes: The arrays that the ticket may hold: their shapes by name, in the groups `"masks"` and those of the
+            weights. Others are refused before they are allocated. Defaults to None: all arrays are allowed.
 
     Raises:
-        TicketError: the file is damaged, foreign, inconsistent or too large, or does not fit `shapes`. Nothing is
-            returned in part.
+        TicketError: the file is damaged, inconsistent, too large or not a ticket file, or does not fit `shapes`. No
+            part of it is returned then.
     """
     try:
         header, start = _header(data)
@@ -125,21 +127,21 @@ def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES, shapes: Shapes 
 
 
 def most_bytes(shapes: Shapes) -> int:
-    """Return a bound for the size of a ticket file whose content fits `shapes`; see `unpack`."""
+    """Return an upper bound, in bytes, for the size of a ticket file that fits `shapes`; see `unpack`."""
     sizes = [math.prod(shape) for group in shapes.values() for shape in group.values()]
     return _MAX_METADATA_BYTES + sum(_MAX_ENTRY_BYTES + _MAX_ITEM_BYTES * size for size in sizes)
 
 
 def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
-    """Write a ticket to a file, whole or not at all; replaces what is there.
+    """Write a ticket to a file, as a whole or not at all. An existing file is replaced.
 
     Args:
-        path: The file; its folder is made. By habit its name ends with `.tfl`.
-        ticket: What to write.
+        path: The file. Its folder is created. By convention its name ends with `.tfl`.
+        ticket: The ticket to write.
 
     Raises:
-        TicketError: it is no ticket; or an array's shape differs from its mask's, a pruned entry is not +0.0, or a
-            dtype is not allowed.
+        TicketError: `ticket` is no Ticket, the shape of an array differs from that of its mask, a pruned entry is not
+            +0.0, or a dtype is not allowed.
         RunError: the file cannot be written.
 
     Examples:
@@ -161,7 +163,7 @@ def load_ticket(path: str | os.PathLike[str], shapes: Shapes | None = None) -> T
     """Read a ticket from a file; see `unpack` for `shapes`.
 
     Raises:
-        TicketError: the file cannot be read, or is damaged, foreign or inconsistent, or does not fit `shapes`.
+        TicketError: the file cannot be read; is damaged, inconsistent or not a ticket file; or does not fit `shapes`.
     """
     try:
         most = _MAX_FILE_BYTES if shapes is None else most_bytes(shapes)
@@ -173,6 +175,7 @@ def load_ticket(path: str | os.PathLike[str], shapes: Shapes | None = None) -> T
 
 
 def _values(name: str, array: np.ndarray, mask: np.ndarray | None) -> bytes:
+    """Return the bytes of an array in the payload."""
     if array.dtype.name not in DTYPES:
         raise TicketError(f"{name!r} has dtype {array.dtype}; a ticket holds {', '.join(DTYPES)}")
     if mask is not None:
@@ -185,7 +188,7 @@ def _values(name: str, array: np.ndarray, mask: np.ndarray | None) -> bytes:
 
 
 def _header(data: bytes) -> tuple[dict[str, Any], int]:
-    """Return the parsed header and where the payload starts, once the checksum has been verified."""
+    """Verify the checksum and return the parsed header and the position at which the payload starts."""
     start = len(MAGIC) + 8
     if not data.startswith(MAGIC):
         raise TicketError("This is not a ticket file: its first bytes are not those of one.")
@@ -203,6 +206,7 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
 
 
 def _check_shapes(header: dict[str, Any], shapes: Shapes) -> None:
+    """Raise TicketError if the header lists an array that `shapes` does not allow."""
     for group, entry in [
         *(("masks", entry) for entry in header["masks"]),
         *((entry["group"], entry) for entry in header["arrays"]),
@@ -214,13 +218,15 @@ def _check_shapes(header: dict[str, Any], shapes: Shapes) -> None:
 
 
 def _read(header: dict[str, Any], payload: memoryview, max_bytes: int) -> Ticket:
+    """Check the header and unpack the payload."""
     declared = sum(_size(entry) for entry in header["masks"])
     declared += sum(_size(entry) * np.dtype(_dtype(entry)).itemsize for entry in header["arrays"])
     if declared > max_bytes:
         raise TicketError(f"The ticket would unpack to {declared} bytes; at most {max_bytes} are allowed.")
     if not isinstance(header["metadata"], dict) or not all(isinstance(e["group"], str) for e in header["arrays"]):
         raise TicketError(
-            "The ticket's header does not describe its content: a group or the metadata is no such thing."
+            "The ticket's header does not describe its content: a group is not named by text, or the metadata are not "
+            "an object."
         )
     _check_names(header)
     chunks = _chunks(header, payload)
@@ -235,7 +241,10 @@ def _read(header: dict[str, Any], payload: memoryview, max_bytes: int) -> Ticket
 
 
 def _check_names(header: dict[str, Any]) -> None:
-    """Before anything is unpacked: a file may name one thing a hundred thousand times."""
+    """Raise TicketError if a name repeats, or if the header is wrong about which arrays have masks.
+
+    This runs before anything is unpacked, because a file could name one array a hundred thousand times.
+    """
     masks = Counter(entry["name"] for entry in header["masks"])
     arrays = Counter((entry["group"], entry["name"]) for entry in header["arrays"])
     for kind, names in (("masks", masks), ("arrays", arrays)):
@@ -247,7 +256,7 @@ def _check_names(header: dict[str, Any]) -> None:
 
 
 def _chunks(header: dict[str, Any], payload: memoryview) -> Iterator[memoryview]:
-    """The bytes of each mask and array, in order."""
+    """Split the payload into the bytes of each mask and array, in the order of the header."""
     lengths = [entry["bytes"] for entry in [*header["masks"], *header["arrays"]]]
     if any(length < 0 for length in lengths) or sum(lengths) != len(payload):
         raise TicketError("The ticket's header does not describe its content: the lengths do not add up.")

@@ -1,34 +1,36 @@
-"""Inception-v3 for ImageNet (Szegedy et al., arXiv 1512.00567) with its auxiliary head, in the form of TF-Slim."""
+"""Inception-v3 for ImageNet (Szegedy et al., arXiv 1512.00567) with its auxiliary head, as TF-Slim has it."""
 
 from typing import Any
 
-from tf_lottery.keras_compat import keras
-from tf_lottery.models import shapes
+from tf_lottery.keras_compat import Model, keras
+from tf_lottery.models import require_shape
 
 Kernel = int | tuple[int, int]
 
 
-def inception_v3(input_shape: tuple[int, ...], num_classes: int) -> Any:
-    """Return [logits, auxiliary logits]; the auxiliary head hangs at the last mixed block of 17 x 17.
+def inception_v3(input_shape: tuple[int, ...], num_classes: int) -> Model:
+    """Build Inception-v3, which returns [logits, auxiliary logits].
 
-    After TF-Slim's nets/inception_v3.py with the settings of tensorflow/tpu, models/experimental/inception, which the
-    paper trained: convolutions without biases, BatchNorm without gamma (epsilon 1e-3, momentum 0.996), dropout of
-    0.2 before the output; kernels from a truncated normal with variance 2 / inputs, but in the auxiliary head with
-    standard deviations 0.01 (5x5) and 0.001 (its output). Blocks have TF-Slim's names.
+    The network is that of TF-Slim's nets/inception_v3.py with the settings of tensorflow/tpu,
+    models/experimental/inception, which the lottery ticket paper trained. The auxiliary head branches off after the
+    last mixed block of 17 x 17. Convolutions have no biases, BatchNorm has no gamma (epsilon 1e-3, momentum 0.996), and
+    dropout of 0.2 precedes the output. Kernels are drawn from a truncated normal with variance 2 / inputs, but in the
+    auxiliary head with standard deviations 0.01 (5x5) and 0.001 (its output). Blocks have TF-Slim's names.
 
     On (299, 299, 3) and 1,000 classes there are 27,143,152 trainable parameters (27.1M in the paper): 27,123,040
     weights of convolutions and outputs, all prunable, of which 3,323,904 are the auxiliary head's; 2,000 biases and
     18,112 of BatchNorm. With the 36,224 moving statistics there are 27,179,376.
 
     Args:
-        input_shape: Of images. Where they are much smaller than the reference's 299 x 299, the auxiliary head's 5x5
-            kernel and pooling shrink to what they find.
-        num_classes: Length of both logits.
+        input_shape: Shape of an image. Where it is much smaller than the reference's 299 x 299, the auxiliary head's
+            5x5 kernel and pooling shrink to the size of their input.
+        num_classes: Length of the logits of both heads.
 
     Raises:
-        ModelError: not images, or smaller than the 75 x 75 that three halvings of the grid need.
+        ModelError: `input_shape` is not that of an image, or is smaller than the 75 x 75 that three halvings of the
+            grid need.
     """
-    shapes.require("inception_v3", input_shape, smallest=75)
+    require_shape("inception_v3", input_shape, smallest=75)
     image = keras.Input(input_shape)
     x = _stem(image)
     for end, pooled in zip("bcd", (32, 64, 64), strict=True):
@@ -112,16 +114,17 @@ def _auxiliary_head(x: Any, num_classes: int) -> Any:
     x = keras.layers.AveragePooling2D(_at_most_5(x), 3, name="auxiliary_pool")(x)
     x = _conv(x, 128, 1, "auxiliary_conv1")
     x = _conv(x, 768, _at_most_5(x), "auxiliary_conv2", padding="valid", initializer=_truncated_normal(0.01))
-    x = keras.layers.GlobalAveragePooling2D(name="auxiliary_average")(x)  # of one position, if images are 299 x 299
+    x = keras.layers.GlobalAveragePooling2D(name="auxiliary_average")(x)  # over one position, if images are 299 x 299
     return keras.layers.Dense(num_classes, kernel_initializer=_truncated_normal(0.001), name="auxiliary_output")(x)
 
 
 def _at_most_5(x: Any) -> tuple[int, int]:
+    """Return the height and width of `x`, or 5 where they are larger."""
     return min(5, x.shape[1]), min(5, x.shape[2])
 
 
 def _branch(x: Any, name: str, *convs: tuple[int, Kernel], halve: bool = False) -> Any:
-    """Convolutions of (filters, kernel), one after the other; the last one has stride 2 if they `halve` the grid."""
+    """Apply convolutions of (filters, kernel), one after the other; with `halve`, the last one has stride 2."""
     for number, (filters, kernel) in enumerate(convs, start=1):
         last: dict[str, Any] = {"stride": 2, "padding": "valid"} if halve and number == len(convs) else {}
         x = _conv(x, filters, kernel, f"{name}_conv{number}", **last)
@@ -129,10 +132,18 @@ def _branch(x: Any, name: str, *convs: tuple[int, Kernel], halve: bool = False) 
 
 
 def _conv(
-    x: Any, filters: int, kernel: Kernel, name: str, stride: int = 1, padding: str = "same", initializer: Any = None
+    x: Any,
+    filters: int,
+    kernel: Kernel,
+    name: str,
+    *,
+    stride: int = 1,
+    padding: str = "same",
+    initializer: Any = "he_normal",
 ) -> Any:
+    """Apply a convolution without bias, BatchNorm without gamma, and ReLU."""
     x = keras.layers.Conv2D(
-        *(filters, kernel, stride, padding), use_bias=False, kernel_initializer=initializer or "he_normal", name=name
+        *(filters, kernel, stride, padding), use_bias=False, kernel_initializer=initializer, name=name
     )(x)
     x = keras.layers.BatchNormalization(epsilon=1e-3, momentum=0.996, scale=False, name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

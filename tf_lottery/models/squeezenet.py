@@ -1,34 +1,35 @@
-"""SqueezeNet v1.0 (Iandola et al., arXiv 1602.07360), in the form of the TPU reference model."""
+"""SqueezeNet v1.0 (Iandola et al., arXiv 1602.07360), as the TPU reference model has it."""
 
 from typing import Any
 
-from tf_lottery.keras_compat import keras
-from tf_lottery.models import shapes
+from tf_lottery.keras_compat import Model, keras
+from tf_lottery.models import require_shape
 
-# Channels that each fire module squeezes to, and expands to twice.
+# By fire module: the channels that it squeezes to, and those of each of its two expanding convolutions.
 _FIRES = {2: (16, 64), 3: (16, 64), 4: (32, 128), 5: (32, 128), 6: (48, 192), 7: (48, 192), 8: (64, 256), 9: (64, 256)}
 _POOLED = (4, 8)
 
 
-def squeezenet(input_shape: tuple[int, ...], num_classes: int) -> Any:
-    """Return a 7x7 convolution, eight fire modules, a classifying 1x1 convolution, global average pooling.
+def squeezenet(input_shape: tuple[int, ...], num_classes: int) -> Model:
+    """Build SqueezeNet v1.0.
 
-    After tensorflow/tpu, models/official/squeezenet/squeezenet_model.py, which the paper trained: biases, ReLU after
-    every convolution, the classifying one too (as in the original, so no logit is negative), Glorot (Xavier) uniform
-    initialisation, dropout of 0.5 before the classifier, no BatchNorm.
+    The network has a 7x7 convolution, eight fire modules, a 1x1 convolution that classifies, and global average
+    pooling. As in tensorflow/tpu, models/official/squeezenet/squeezenet_model.py, which the lottery ticket paper
+    trained, it has biases, ReLU after every convolution, also the one that classifies (as in the original, so no logit
+    is negative), Glorot (Xavier) uniform initialisation, dropout of 0.5 before the classifier, and no BatchNorm.
 
     On 3 channels and 1,000 classes there are 1,248,424 parameters (1.25M in the paper), all trainable: 1,244,448
-    weights of convolutions, all prunable, of which 512,000 classify, and 3,976 biases. The reference counts ImageNet's
-    background as one more class, which makes 513 more.
+    weights of convolutions, all prunable, of which 512,000 are the classifier's, and 3,976 biases. The reference counts
+    ImageNet's background as one more class, which makes 513 more.
 
     Args:
-        input_shape: Of images; the reference has 224 x 224.
+        input_shape: Shape of an image; the reference has 224 x 224.
         num_classes: Length of the logits.
 
     Raises:
-        ModelError: not images, or smaller than the 29 x 29 that the poolings need.
+        ModelError: `input_shape` is not that of an image, or is smaller than the 29 x 29 that the poolings need.
     """
-    shapes.require("squeezenet", input_shape, smallest=29)
+    require_shape("squeezenet", input_shape, smallest=29)
     image = keras.Input(input_shape)
     x = _pool(_conv(image, 96, 7, "conv1", stride=2), "pool1")
     for number, (squeezed, expanded) in _FIRES.items():

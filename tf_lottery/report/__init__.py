@@ -1,1 +1,1 @@
-"""From run directories to rows, figures, a page and a table. Nothing here needs TensorFlow."""
+"""The report of a run: results, claims, tables, figures, the page, and what commands print. It never imports Keras."""

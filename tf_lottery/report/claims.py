@@ -1,7 +1,7 @@
-"""What a run allows to claim: each comparison of the paper that its trainings allow, with a verdict.
+"""The claims of a run: every comparison of the papers that its results support, with a verdict.
 
-Everything is compared in pairs, within replicates; see `statistics`. Differences are in favour of the claim: a positive
-one speaks for it, whether more is better (accuracy) or less (steps, distance, angle, barrier).
+All comparisons are paired within replicates; see `statistics`. A positive difference always supports the claim, whether
+more is better (accuracy) or less (steps, distance, angle, barrier).
 """
 
 import itertools
@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tf_lottery.core.controls import CONTROLS
 from tf_lottery.core.stability import ALL
 from tf_lottery.experiment import variants
 from tf_lottery.experiment.config import Experiment
-from tf_lottery.experiment.controls import CONTROLS
-from tf_lottery.report import analysis, statistics
-from tf_lottery.report.analysis import LABELS, TICKET
+from tf_lottery.report import results, statistics
+from tf_lottery.report.results import LABELS, TICKET
 from tf_lottery.report.statistics import Comparison
 
 LOG_RATIO = "log ratio"
-STABLE = 0.02  # an error barrier below it is none: Frankle et al. 2020 (arXiv 1912.05671)
+STABLE = 0.02  # error barriers below 2% count as none in Frankle et al. 2020 (arXiv 1912.05671)
 COLUMNS = (
     *("claim", "variant", "level", "density", "subject", "statement", "measure", "unit", "value", "reference", "ratio"),
     *("n", "mean", "low", "high", "interval_low", "interval_high", "p", "effect", "verdict"),
@@ -30,12 +30,19 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Measure:
-    """What is compared: in which unit, whether more of it is better (1) or less (-1), whether ratios count."""
+    """A quantity to compare.
+
+    Attributes:
+        unit: The unit of its differences.
+        sign: 1 if more is better, -1 if less is better. Defaults to 1.
+        scale: Factor from the stored values to `unit`. Defaults to 1.
+        is_ratio: Whether the differences are those of logarithms. Defaults to False.
+    """
 
     unit: str
     sign: int = 1
     scale: float = 1.0
-    is_ratio: bool = False  # then logarithms are subtracted
+    is_ratio: bool = False
 
 
 STABILITY = {
@@ -54,6 +61,8 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class _Question:
+    """A claim to test: the values of its subject against references, both indexed by replicate."""
+
     statement: str
     measure: str
     values: pd.Series
@@ -68,49 +77,59 @@ def comparisons(
     barriers: pd.DataFrame,
     members: Mapping[str, Experiment],
 ) -> pd.DataFrame:
-    """Return one row a comparison that the finished trainings allow.
+    """Make every comparison that the results support.
 
-    For each ticket: is it no less accurate than the dense network (within `statistics.MATCHING`), more accurate than
-    each control, earlier at its lowest validation loss than the dense network (if its weights are rewound: else they
-    are trained already when it starts), more stable than the random mask; is it more accurate and more stable than the
-    ticket, as sparse, of the first variant of this network and dataset, and of the first with the same dense network;
-    and has it, or the dense network, an error barrier below `STABLE`? Accuracies are those at the end of training.
-    Samples of one replicate count as their mean.
+    The claims about each ticket are:
+
+    - It is no less accurate than the dense network, within `statistics.MATCHING`.
+    - It is more accurate than each control.
+    - It reaches its lowest validation loss earlier than the dense network. This is tested only if its weights are
+      rewound: otherwise it starts from trained weights.
+    - It is more stable than the random mask.
+    - It is more accurate and more stable than an equally sparse ticket of an earlier variant: the first with the same
+      dense network, and the first with the same network and dataset.
+    - It has an error barrier below `STABLE`; this is also tested for the random mask and the dense network.
+
+    Accuracies are those at the end of training. The samples of one replicate count as their mean.
 
     Args:
-        frame: From `analysis.rows`.
-        stability_rows: From `experiment.stability.rows`; may be empty.
-        barriers: From `experiment.stability.barriers`; may be empty.
-        members: From `experiment.variants.members`.
+        frame: The results, see `results.rows`.
+        stability_rows: The frame of `experiment.stability.rows`; may be empty.
+        barriers: The frame of `experiment.stability.barriers`; may be empty.
+        members: The experiments of `experiment.variants.members`.
 
     Returns:
-        Columns: claim (a sentence), variant, level, density (0-1), subject and statement (of the claim), measure (a key
-        of `MEASURES`), unit, value and reference (means of what is compared over the replicates that have both;
-        distances as they are), ratio (reference / value, of stability), n (replicates), then of the differences in
-        favour of the claim, in `unit`: mean, low and high (least and greatest), interval_low and interval_high (95%
-        confidence of the mean), p (paired t-test, two-sided, not corrected for the number of comparisons), effect
-        (d_z); verdict (`"shown"`, `"contradicted"`, `"not shown"`). "log ratio": the natural logarithm of
-        reference / value.
+        A frame with one row per comparison and these columns:
+
+        - claim (a sentence), variant, level, density (0-1); subject and statement (the two parts of the claim).
+        - measure (a key of `MEASURES`) and unit.
+        - value and reference: means over the replicates that have both, of the subject and of its rival; distances
+          themselves, not logarithms. ratio: reference / value, for stability only.
+        - n (replicates), then statistics of the differences in `unit`: mean, low and high (least and greatest),
+          interval_low and interval_high (95% confidence interval of the mean), p (two-sided paired t-test, not
+          corrected for the number of comparisons), effect (d_z). The unit "log ratio" is the natural logarithm of
+          reference / value.
+        - verdict (`"shown"`, `"contradicted"` or `"not shown"`).
     """
-    frames = analysis.by_variant(frame)
+    frames = results.by_variant(frame)
     found = []
     for label, rows in frames.items():
         densities = rows[rows.branch == TICKET].groupby("level").density.mean()
         for level, density in densities.items():
             ticket, random_mask = (_samples(stability_rows, label, level, control) for control in ("", "random_mask"))
             questions = [
-                *(_of_accuracy(rows, level) if level else ()),
-                *(_of_variants(frames, stability_rows, label, level, members) if level else ()),
-                *(_of_speed(rows, level) if level and members[label].prune.rewind == "weights" else ()),
-                *_of_stability(ticket, random_mask, f"“{LABELS['random_mask']}”"),
-                *_of_barriers(_at(barriers, label, level), level),
+                *(_accuracy(rows, level) if level else ()),
+                *(_variants(frames, stability_rows, label, level, members) if level else ()),
+                *(_speed(rows, level) if level and members[label].prune.rewind == "weights" else ()),
+                *_stability(ticket, random_mask, f"“{LABELS['random_mask']}”"),
+                *_barriers(_at(barriers, label, level), level),
             ]
             place = {"variant": label, "level": level, "density": density}
             found += [_row(place, question) for question in questions]
     return pd.DataFrame(found, columns=[*COLUMNS])
 
 
-def _of_accuracy(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
+def _accuracy(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
     ticket, dense = _values(rows, TICKET, level), _values(rows, TICKET, 0)
     margin = 100 * statistics.MATCHING
     yield _Question(
@@ -125,7 +144,7 @@ def _of_accuracy(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
             yield _Question(f"is more accurate than “{LABELS[control]}”", "test_accuracy", ticket, rivals)
 
 
-def _of_variants(
+def _variants(
     frames: Mapping[str, pd.DataFrame],
     stability_rows: pd.DataFrame,
     label: str,
@@ -136,37 +155,40 @@ def _of_variants(
         accuracies = _values(frames[label], TICKET, level), _values(frames[other], TICKET, at)
         yield _Question(f"is more accurate than that of {other}", "test_accuracy", *accuracies)
         samples = _samples(stability_rows, label, level), _samples(stability_rows, other, at)
-        yield from _of_stability(*samples, f"that of {other}")
+        yield from _stability(*samples, f"that of {other}")
 
 
 def _rivals(
     frames: Mapping[str, pd.DataFrame], label: str, level: int, members: Mapping[str, Experiment]
 ) -> dict[str, int]:
-    """Return the first variants before this one with tickets that keep as many weights, each with the level of these."""
+    """Find the earlier variants to compare a ticket with, each with its level that keeps as many weights.
+
+    There are at most two: the first with the same dense network, and the first that solves the same task.
+    """
     kept = _kept(frames[label])[level]
     as_sparse = {}
     for other in itertools.takewhile(lambda other: other != label, frames):
         if _task(members[other]) != _task(members[label]):
             continue
         differences = (_kept(frames[other]).drop(0, errors="ignore") - kept).abs()
-        if not differences.empty and differences.min() <= analysis.EQUALLY_SPARSE * kept:
+        if not differences.empty and differences.min() <= results.EQUALLY_SPARSE * kept:
             as_sparse[other] = differences.idxmin()
     dense = variants.dense_network(members[label])
-    alike = [other for other in as_sparse if variants.dense_network(members[other]) == dense]
-    return {other: as_sparse[other] for other in [*alike[:1], *[*as_sparse][:1]]}
+    same_dense = [other for other in as_sparse if variants.dense_network(members[other]) == dense]
+    return {other: as_sparse[other] for other in [*same_dense[:1], *[*as_sparse][:1]]}
 
 
 def _task(member: Experiment) -> tuple[object, ...]:
-    """What is learned, by what: tickets of other networks, or of other data, are no rivals."""
+    """Return the network and the data of a variant: tickets that differ in these are not compared."""
     return member.model.name, member.data.name, member.data.image_size, member.data.synthetic
 
 
-def _of_speed(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
+def _speed(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
     steps = (_values(rows, TICKET, at, "early_stop_step") for at in (level, 0))
     yield _Question("reaches its lowest validation loss earlier than the dense network", "early_stop_step", *steps)
 
 
-def _of_stability(rows: pd.DataFrame, others: pd.DataFrame, rival: str) -> Iterator[_Question]:
+def _stability(rows: pd.DataFrame, others: pd.DataFrame, rival: str) -> Iterator[_Question]:
     for name in STABILITY:
         kind, _, measure = name.rpartition("_")
         samples = [each[each.kind == kind] for each in (rows, others) if not each.empty]
@@ -175,7 +197,7 @@ def _of_stability(rows: pd.DataFrame, others: pd.DataFrame, rival: str) -> Itera
             yield _Question(statement, name, *(_means(each, measure) for each in samples))
 
 
-def _of_barriers(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
+def _barriers(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
     statement = f"has an error barrier below {100 * STABLE:g} percentage points between data orders"
     for control, samples in () if rows.empty else rows.groupby("control"):
         barrier = _means(samples, "error_barrier")
@@ -184,13 +206,14 @@ def _of_barriers(rows: pd.DataFrame, level: int) -> Iterator[_Question]:
 
 
 def _row(place: Mapping[str, Any], question: _Question) -> dict[str, Any]:
+    """Test a claim and return its row, see `comparisons`."""
     measure = MEASURES[question.measure]
     common = question.values.index.intersection(question.references.index)
     value, reference = (
         measure.scale * series.loc[common].astype(float) for series in (question.values, question.references)
     )
     means = {"value": value.mean(skipna=False), "reference": reference.mean(skipna=False)}
-    with np.errstate(divide="ignore", invalid="ignore"):  # a distance of 0
+    with np.errstate(divide="ignore", invalid="ignore"):  # distances can be 0
         ratio = np.divide(means["reference"], means["value"]) if question.measure in STABILITY else np.nan
         pair = [np.log(series) if measure.is_ratio else series for series in (value, reference)]
     found = statistics.compare(*(pair if measure.sign > 0 else reversed(pair)))
@@ -220,7 +243,7 @@ def _kept(rows: pd.DataFrame) -> pd.Series:
 
 
 def _samples(rows: pd.DataFrame, variant: str, level: int, control: str = "") -> pd.DataFrame:
-    """Of stability, of all weights together."""
+    """Select the samples of stability that are over all weights together."""
     found = _at(rows, variant, level)
     return found if found.empty else found[(found.weight == ALL) & (found.control == control)]
 
@@ -230,5 +253,5 @@ def _at(rows: pd.DataFrame, variant: str, level: int) -> pd.DataFrame:
 
 
 def _means(samples: pd.DataFrame, measure: str) -> pd.Series:
-    """Return one value a replicate: its samples share networks."""
+    """Average the samples of each replicate: they share networks, so they are not independent."""
     return samples.groupby("replicate")[measure].agg(lambda values: values.mean(skipna=False))

@@ -1,4 +1,4 @@
-"""All that a report is made of, read from a run once."""
+"""Everything that a report shows, read from a run at once."""
 
 from dataclasses import dataclass
 
@@ -6,33 +6,33 @@ import pandas as pd
 
 from tf_lottery.core.stability import ALL
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import stability, variants
+from tf_lottery.experiment import run_stability, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run
-from tf_lottery.report import analysis, claims, overlaps
-from tf_lottery.report.analysis import TICKET
+from tf_lottery.report import claims, overlaps, results
+from tf_lottery.report.results import TICKET
 
-# The tables beside the page, by what they hold.
+# The names of the CSV files beside the page.
 TICKETS, COMPARISONS = "tickets.csv", "comparisons.csv"
 STABILITY, LINES, OVERLAPS = "stability.csv", "lines.csv", "overlaps.csv"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a run has so far; all but the trainings may be empty, and all are of these trainings.
+    """The findings of a run so far. Every frame but `results` may be empty.
 
     Attributes:
-        config: Its experiment.
-        trainings: `analysis.rows`.
-        stability: `experiment.stability.rows`.
-        lines: `experiment.stability.lines`.
-        barriers: `experiment.stability.barriers`.
-        overlaps: `overlaps.rows`.
-        comparisons: `claims.comparisons`.
+        config: The experiment.
+        results: The frame of `results.rows`.
+        stability: The frame of `experiment.stability.rows`.
+        lines: The frame of `experiment.stability.lines`.
+        barriers: The frame of `experiment.stability.barriers`.
+        overlaps: The frame of `overlaps.rows`.
+        comparisons: The frame of `claims.comparisons`.
     """
 
     config: Experiment
-    trainings: pd.DataFrame
+    results: pd.DataFrame
     stability: pd.DataFrame
     lines: pd.DataFrame
     barriers: pd.DataFrame
@@ -41,27 +41,27 @@ class Findings:
 
     @property
     def by_variant(self) -> dict[str, pd.DataFrame]:
-        """The trainings of each variant, by label; see `analysis.by_variant`."""
-        return analysis.by_variant(self.trainings)
+        """The results of each variant by label; see `results.by_variant`."""
+        return results.by_variant(self.results)
 
     @property
     def files(self) -> dict[str, pd.DataFrame]:
-        """What is kept beside the page, by file name: trainings and comparisons even where there are none."""
+        """The tables to save beside the page, by file name. Empty ones are left out, except results and comparisons."""
         others = {STABILITY: self.stability, LINES: self.lines, OVERLAPS: self.overlaps}
         found = {name: frame for name, frame in others.items() if not frame.empty}
-        return {TICKETS: self.trainings, COMPARISONS: self.comparisons} | found
+        return {TICKETS: self.results, COMPARISONS: self.comparisons} | found
 
     @property
-    def of_stability(self) -> list[str]:
-        """The files that the samples of stability are made of."""
+    def stability_files(self) -> list[str]:
+        """The names of the files that hold the numbers of `samples`."""
         return [name for name in (STABILITY, LINES) if name in self.files]
 
     @property
     def samples(self) -> pd.DataFrame:
-        """One row a sample of stability, of all weights together.
+        """The samples of stability over all weights together, one per row.
 
-        Columns: variant, replicate, level, branch (`"ticket"`, at level 0 the dense network, or `"random_mask"`),
-        measure (one of `claims.STABILITY`, or `"error_barrier"`) and value.
+        The columns are variant, replicate, level, branch (`"ticket"`, which is the dense network at level 0, or
+        `"random_mask"`), measure (a key of `claims.STABILITY`, or `"error_barrier"`) and value.
         """
         place = ["variant", "replicate", "level", "control"]
         pairs = self.stability[self.stability.weight == ALL].melt([*place, "kind"], ["angle", "distance"], "measure")
@@ -73,22 +73,29 @@ class Findings:
 
 
 def read(run: Run) -> Findings:
-    """Read a run, finished or not.
+    """Read the findings of a run, finished or not.
 
     Raises:
-        RunError: no dense network has been trained yet, or (DamageError) a file is damaged.
+        RunError: no dense network is finished yet, or a file is damaged (DamageError).
     """
-    trainings = analysis.rows(run)
-    if trainings.empty:
-        raise RunError(f"{run.path} has no finished training yet: there is nothing to report.")
-    pairs, lines = (_of_trainings(rows, trainings) for rows in (stability.rows(run), stability.lines(run)))
-    barriers = stability.barriers(lines)
-    comparisons = claims.comparisons(trainings, pairs, barriers, variants.members(run.config))
-    return Findings(run.config, trainings, pairs, lines, barriers, overlaps.rows(run), comparisons)
+    rows = results.rows(run)
+    if rows.empty:
+        raise RunError(f"{run.path} has no finished dense network yet: there is nothing to report.")
+    pairs, lines = _with_results(run_stability.rows(run), rows), _with_results(run_stability.lines(run), rows)
+    barriers = run_stability.barriers(lines)
+    return Findings(
+        config=run.config,
+        results=rows,
+        stability=pairs,
+        lines=lines,
+        barriers=barriers,
+        overlaps=overlaps.rows(run),
+        comparisons=claims.comparisons(rows, pairs, barriers, variants.members(run.config)),
+    )
 
 
-def _of_trainings(rows: pd.DataFrame, trainings: pd.DataFrame) -> pd.DataFrame:
-    """Without what belongs to a ticket that has lost its dense network."""
+def _with_results(samples: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Drop the samples of tickets that have no row, because their dense network is missing."""
     place = ["variant", "replicate", "level"]
-    known = pd.MultiIndex.from_frame(trainings[place])
-    return rows[pd.MultiIndex.from_frame(rows[place]).isin(known)].reset_index(drop=True)
+    known = pd.MultiIndex.from_frame(rows[place])
+    return samples[pd.MultiIndex.from_frame(samples[place]).isin(known)].reset_index(drop=True)

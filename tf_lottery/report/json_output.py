@@ -1,6 +1,6 @@
-"""What commands answer programs, as plain objects for JSON. The names of the fields stay.
+"""What commands print with --json, as plain objects. The names of the fields are stable.
 
-Shares (density, accuracies) are 0-1, steps are optimizer steps, times are seconds; null is what is not known.
+Shares (density, accuracies) are 0-1, steps are optimizer steps, times are in seconds; null is what is unknown.
 """
 
 import dataclasses
@@ -11,34 +11,33 @@ from typing import Any
 import pandas as pd
 
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.report import analysis, overview, text
-from tf_lottery.report.overview import Overview, Training
+from tf_lottery.report import overview, results, text
+from tf_lottery.report.overview import Overview, UnitStatus
 
-_WHOLE = ("bytes", "parameters", "multiply_adds")
+_COUNTS = ("bytes", "parameters", "multiply_adds")
 
 
 def of_report(run: Run, page: Path) -> dict[str, Any]:
-    """What a run has come to, one entry a level and branch of each variant; `tickets.csv` has every training.
+    """Return the results of a run, with one entry in `levels` per variant, branch and level.
 
     Args:
         run: The run.
-        page: From `page.write`.
+        page: The path of its page, see `page.write`.
     """
-    found = overview.overview(run)
+    found = overview.read(run)
+    frames = results.by_variant(results.rows(run))
     return {
         "run_dir": run.path,
         "report": page,
         "trainings_done": found.done,
-        "trainings_total": len(found.trainings),
-        "bit_exact": not text.exactness(analysis.environments(run)),
-        "levels": [
-            level for label, rows in analysis.by_variant(analysis.rows(run)).items() for level in _levels(label, rows)
-        ],
+        "trainings_total": len(found.units),
+        "bit_exact": not text.exactness(results.environments(run)),
+        "levels": [level for label, rows in frames.items() for level in _levels(label, rows)],
     }
 
 
 def of_run(run: Overview) -> dict[str, Any]:
-    """Return how far a run is."""
+    """Return the status of a run."""
     steps_done, steps_total = run.steps or (None, None)
     return {
         "run_dir": run.run.path,
@@ -47,7 +46,7 @@ def of_run(run: Overview) -> dict[str, Any]:
         "state": "going on" if run.holders else run.state,
         "processes": run.holders,
         "trainings_done": run.done,
-        "trainings_total": len(run.trainings),
+        "trainings_total": len(run.units),
         "steps_done": steps_done,
         "steps_total": steps_total,
         "seconds_left": run.seconds_left,
@@ -55,55 +54,64 @@ def of_run(run: Overview) -> dict[str, Any]:
     }
 
 
-def of_training(training: Training) -> dict[str, Any]:
-    """Return how far a training is, and what it has reached."""
-    is_under_way = training.step is not None
+def of_unit(status: UnitStatus) -> dict[str, Any]:
+    """Return the status of a unit, and its results if it is finished."""
+    is_under_way = status.step is not None
     return {
-        **dataclasses.asdict(training.unit),
-        "state": "under way" if is_under_way else training.state,
-        "step": training.step,
-        **{measure: training.metrics.get(measure) for measure in analysis.MEASURES},
-        "seconds": training.seconds,
-        "fault": training.fault or None,
+        **dataclasses.asdict(status.unit),
+        "state": "under way" if is_under_way else status.state,
+        "step": status.step,
+        **{measure: status.metrics.get(measure) for measure in results.MEASURES},
+        "seconds": status.seconds,
+        "fault": status.fault or None,
     }
 
 
 def of_files(run: Run, faults: Sequence[tuple[Path, str]]) -> dict[str, Any]:
-    """Return how many files of a run were checked, and what is wrong with those that are damaged."""
+    """Return the number of files that were verified, and the damaged ones.
+
+    Args:
+        run: The run.
+        faults: The files and their damage, see `overview.verify`.
+    """
     damaged = [{"path": path, "fault": fault} for path, fault in faults if fault]
     return {"run_dir": run.path, "files": len(faults), "damaged": damaged}
 
 
-def of_export(run: Run, unit: Unit, form: str, path: Path, size: int, density: float) -> dict[str, Any]:
-    """What was exported, and where to; `size` in bytes."""
+def of_export(run: Run, unit: Unit, format_name: str, path: Path, size: int, density: float) -> dict[str, Any]:
+    """Return an export: the unit, the format, the path, and the size in bytes."""
     return {
         "run_dir": run.path,
         **dataclasses.asdict(unit),
-        "format": form,
+        "format": format_name,
         "path": path,
         "bytes": size,
         "density": density,
     }
 
 
-def of_forms(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return one entry a form that a ticket can be exported in; see `export.report.compare`."""
+def of_formats(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return one entry for each export format.
+
+    Args:
+        frame: The frame of `export.comparison.compare`.
+    """
     return [
-        {name: int(value) if name in _WHOLE and not pd.isna(value) else value for name, value in row.items()}
+        {name: int(value) if name in _COUNTS and not pd.isna(value) else value for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
 
 
 def _levels(variant: str, rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
-    verdicts, shown = analysis.verdicts(rows), [name for name in analysis.MEASURES if name != "density"]
-    for (branch, level), found in analysis.spread(rows).iterrows():
+    verdicts, shown = results.verdicts(rows), [name for name in results.MEASURES if name != "density"]
+    for (branch, level), found in results.spread(rows).iterrows():
         yield {
             "variant": variant,
             "level": level,
             "branch": branch,
             "replicates": int(found["density", "count"]),
             "density": found["density", "mean"],
-            "verdict": verdicts.get(level) if branch == analysis.TICKET else None,
+            "verdict": verdicts.get(level) if branch == results.TICKET else None,
             **{
                 f"{measure}_{statistic}": found[measure, statistic]
                 for measure in shown

@@ -1,4 +1,4 @@
-"""Pieces of a page as HTML; whatever text they are given, it cannot break the page."""
+"""Elements of the page in HTML, and tables in Markdown. All text is escaped, so it cannot break the document."""
 
 import base64
 import html
@@ -8,72 +8,90 @@ from typing import Any
 import pandas as pd
 
 from tf_lottery.report.figures.catalogue import Drawn
-from tf_lottery.report.tables import SYMBOLS, WORDS
+from tf_lottery.report.tables import STATEMENT, SYMBOLS
 
-_CLASSES = {symbol: verdict.replace(" ", "-") for verdict, symbol in SYMBOLS.items()}
+# The CSS classes of columns that hold words (other columns hold numbers), and of cells with a verdict.
+_COLUMN_CLASSES = {"variant": "words", "measure": "words", "claim": "words long", STATEMENT: "words long"}
+_VERDICT_CLASSES = {symbol: verdict.replace(" ", "-") for verdict, symbol in SYMBOLS.items()}
 
 
 def paragraph(sentences: str, kind: str = "") -> str:
-    """Return a paragraph, of a class if there is one."""
+    """Return a paragraph.
+
+    Args:
+        sentences: Its text.
+        kind: Its CSS class. Defaults to none.
+    """
     attribute = f' class="{kind}"' if kind else ""
     return f"<p{attribute}>{html.escape(sentences)}</p>"
 
 
 def warning(sentence: str) -> str:
-    """Return a paragraph that stands out; nothing for `""`."""
+    """Return a highlighted paragraph, or `""` for an empty sentence."""
     return paragraph(sentence, "warning") if sentence else ""
 
 
 def points(sentences: Sequence[str], kind: str) -> str:
-    """Return a list, of a class; nothing for none."""
+    """Return a list of the CSS class `kind`, or `""` for no sentences."""
     items = "".join(f"<li>{html.escape(sentence)}</li>\n" for sentence in sentences)
     return f'<ul class="{kind}">\n{items}</ul>' if items else ""
 
 
 def details(summary: str, content: str) -> str:
-    """What is seen on demand."""
+    """Return content that is folded away below its summary; `content` is HTML."""
     return f"<details><summary>{html.escape(summary)}</summary>\n{content}\n</details>"
 
 
 def link(name: str) -> str:
-    """To a file beside the page."""
+    """Return a link to a file beside the page."""
     return f'<a href="{html.escape(name)}">{html.escape(name)}</a>'
 
 
 def source(*names: str) -> str:
-    """Return which files beside the page hold the numbers of what stands above."""
+    """Return a paragraph that links the files with the numbers of the element above."""
     return f'<p class="source">Numbers: {", ".join(map(link, names))}</p>'
 
 
 def figures(drawn: Mapping[str, Drawn]) -> str:
-    """Images beside each other, in the page itself."""
+    """Return figures side by side, with the images embedded."""
     return "\n".join(['<div class="figures">', *(_figure(name, one) for name, one in drawn.items()), "</div>"])
 
 
-def table(frame: pd.DataFrame, *sources: str, rows: Sequence[str] = (), verdicts: bool = False) -> str:
-    """Return a table of text; columns may have a group each, as (group, column).
+def table(frame: pd.DataFrame, *sources: str, row_classes: Sequence[str] = (), verdicts: bool = False) -> str:
+    """Return a table.
 
     Args:
-        frame: Its cells.
+        frame: Its cells, all text. The columns may be (group, name).
         sources: The files beside the page that hold its numbers.
-        rows: A class for each row.
-        verdicts: Whether a cell that begins with the symbol of a verdict has the class of that.
+        row_classes: A CSS class for each row. Defaults to none.
+        verdicts: Whether cells that begin with the symbol of a verdict get its CSS class. Defaults to False.
     """
-    lines, last = [], frame.columns.get_level_values(-1)
+    lines, names = [], frame.columns.get_level_values(-1)
     for place, line in enumerate(frame.itertuples(index=False)):
-        attribute = f' class="{rows[place]}"' if rows else ""
-        kinds = [_kind(name, cell if verdicts else "") for name, cell in zip(last, line, strict=True)]
-        cells = "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, line, strict=True))
+        attribute = f' class="{row_classes[place]}"' if row_classes else ""
+        classes = [_class(name, cell if verdicts else "") for name, cell in zip(names, line, strict=True)]
+        cells = "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(classes, line, strict=True))
         lines.append(f"<tr{attribute}>{cells}</tr>\n")
-    names = "".join(f'<th scope="col"{_kind(name, "")}>{html.escape(name)}</th>' for name in last)
-    head = f"<thead>{_groups(frame)}<tr>{names}</tr></thead>"
+    headers = "".join(f'<th scope="col"{_class(name, "")}>{html.escape(name)}</th>' for name in names)
+    head = f"<thead>{_groups(frame)}<tr>{headers}</tr></thead>"
     content = f"<table>\n{head}\n<tbody>\n{''.join(lines)}</tbody></table>"
     return f'<div class="scroll">{content}</div>\n{source(*sources)}'
 
 
 def definitions(content: Mapping[str, Any]) -> str:
-    """Names and values, for a `<dl>`."""
+    """Return names and values as the content of a `<dl>`."""
     return "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd>" for name, value in content.items())
+
+
+def markdown_table(frame: pd.DataFrame) -> str:
+    """Return a table in Markdown.
+
+    Args:
+        frame: Its cells, all text. The columns may be (group, name), which are joined.
+    """
+    names = [" ".join(part for part in name if part) if isinstance(name, tuple) else name for name in frame]
+    lines = [names, ["---"] * len(names), *frame.itertuples(index=False)]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def _figure(name: str, drawn: Drawn) -> str:
@@ -84,6 +102,7 @@ def _figure(name: str, drawn: Drawn) -> str:
 
 
 def _groups(frame: pd.DataFrame) -> str:
+    """Return the header row of the groups of columns, or `""` without groups."""
     if frame.columns.nlevels == 1:
         return ""
     groups = frame.columns.get_level_values(0)
@@ -94,6 +113,6 @@ def _groups(frame: pd.DataFrame) -> str:
     return f'<tr class="groups">{spans}</tr>\n'
 
 
-def _kind(column: str, cell: str) -> str:
-    kind = WORDS.get(column) or _CLASSES.get(cell[:1])
+def _class(column: str, cell: str) -> str:
+    kind = _COLUMN_CLASSES.get(column) or _VERDICT_CLASSES.get(cell[:1])
     return f' class="{kind}"' if kind else ""

@@ -1,9 +1,9 @@
-"""Which weights tickets have in common, beside what chance gives.
+"""The overlap of tickets: which share of weights two masks have in common, and how much chance would give.
 
 The overlap of two masks is their Jaccard index (`masks.overlap`): weights kept by both / weights kept by either. A
-ticket lies inside that of the level before, so that between levels the overlap says no more than their sizes. What does
-say something: whether other replicates or variants keep the same weights, and whether what a ticket keeps was already
-the largest of its dense network, at the end of training (what pruning once would keep) and at step k.
+ticket lies inside the ticket of the level before, so overlaps between levels tell only their sizes. The informative
+questions are whether other replicates or variants keep the same weights, and whether a ticket keeps the largest weights
+of its dense network, at the end of training (which one-shot pruning would keep) or at step k.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.experiment import plan, variants
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.report.analysis import EQUALLY_SPARSE
+from tf_lottery.report.results import EQUALLY_SPARSE
 
 REPLICATES, VARIANTS, DENSE_END, DENSE_START = "replicates", "variants", "largest_at_the_end", "largest_at_step_k"
 _GROUPS = {DENSE_END: "final", DENSE_START: "rewind"}
@@ -29,16 +29,22 @@ Packed = Mapping[str, tuple[np.ndarray, tuple[int, ...]]]
 
 
 def rows(run: Run) -> pd.DataFrame:
-    """Return one row a pair of masks with which at least one level was pruned, of what is done.
+    """Compare the masks of every finished ticket above level 0 with other masks.
 
-    Columns: kind, variant, replicate, level, density (0-1, of the ticket), other, overlap (0-1), chance (0-1, see
-    `by_chance`). The masks are those of a ticket and, by kind,
+    The column `kind` names the other mask:
 
-    - `"replicates"`: of the ticket of a later replicate, `other`, of the same variant and level;
-    - `"variants"`: of the ticket of a later variant, `other`, of the same replicate, that keeps as many weights (within
-      1%), at whatever level;
-    - `"largest_at_the_end"`, `"largest_at_step_k"`: as many weights in each layer as the ticket keeps, the largest of
-      its dense network at the end of training, or at step k.
+    - `"replicates"`: the ticket of a later replicate, `other`, of the same variant and level.
+    - `"variants"`: the ticket of a later variant, `other`, of the same replicate, at the level that keeps as many
+      weights (within 1%).
+    - `"largest_at_the_end"`, `"largest_at_step_k"`: a mask that keeps as many weights in each layer as the ticket,
+      namely the largest of its dense network at the end of training, or at step k.
+
+    Args:
+        run: The run, finished or not.
+
+    Returns:
+        A frame with one row per pair of masks and the columns kind, variant, replicate, level, density (0-1, of the
+        ticket), other, overlap (0-1) and chance (0-1, see `by_chance`).
     """
     found, packed = [], {}
     for dense in (unit for unit in plan.units(run.config) if not (unit.level or unit.shuffle_seed)):
@@ -56,15 +62,15 @@ def rows(run: Run) -> pd.DataFrame:
 
 
 def by_chance(first: Arrays, second: Arrays) -> float:
-    """Return the overlap to expect of random masks that keep as many weights in each layer as these.
+    """Return the expected overlap of random masks that keep as many weights in each layer as these.
 
-    Of n weights in a layer, of which one mask keeps a and the other b, both keep a b / n on average.
+    If one mask keeps a of the n weights of a layer and the other b, they share a b / n on average.
 
     Args:
-        first, second: Masks by weight name, the same names and shapes.
+        first, second: Masks by weight name, with the same names and shapes; 1 = kept.
 
     Returns:
-        The Jaccard index of these expected numbers, 0-1; 1 where nothing is kept.
+        The Jaccard index of these expected numbers, 0-1; 1 if nothing is kept.
 
     >>> by_chance({"w": np.array([1, 1, 0, 0])}, {"w": np.array([0, 1, 0, 1])})
     0.3333333333333333
@@ -76,13 +82,13 @@ def by_chance(first: Arrays, second: Arrays) -> float:
 
 
 def _tickets(run: Run, dense: Unit) -> list[Unit]:
-    """Return the tickets of a dense network that are done."""
+    """Return the finished tickets of a dense network."""
     levels = range(1, variants.of(run.config, dense.variant).prune.levels + 1)
     return [unit for level in levels if run.is_done(unit := dataclasses.replace(dense, level=level))]
 
 
 def _orders(run: Run, dense: Unit) -> dict[str, dict[str, np.ndarray]]:
-    """By kind and weight name, the positions of a dense network's weights from the largest to the smallest."""
+    """Sort the positions of a dense network's weights from the largest to the smallest, by kind and weight name."""
     ticket = run.ticket(dense)
     return {
         kind: {name: np.argsort(-np.abs(ticket.weights[group][name]).ravel(), kind="stable") for name in ticket.masks}
@@ -92,7 +98,7 @@ def _orders(run: Run, dense: Unit) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _largest(order: Arrays, masks: Arrays) -> dict[str, np.ndarray]:
-    """Masks of the first weights in an order, of each layer as many as `masks` keep."""
+    """Return masks that keep the first weights of an order, in each layer as many as `masks` keep."""
     largest = {name: np.zeros(mask.size, bool) for name, mask in masks.items()}
     for name, mask in masks.items():
         largest[name][order[name][: np.count_nonzero(mask)]] = True
@@ -100,6 +106,7 @@ def _largest(order: Arrays, masks: Arrays) -> dict[str, np.ndarray]:
 
 
 def _pairs(tickets: Mapping[Unit, Packed]) -> Iterator[tuple[str, Unit, Unit, str]]:
+    """Yield the pairs of tickets to compare: kind, first, second, and the name of the second (column `other`)."""
     for first, second in itertools.combinations(tickets, 2):
         if (first.variant, first.level) == (second.variant, second.level):
             yield REPLICATES, first, second, str(second.replicate)
@@ -114,7 +121,7 @@ def _pairs(tickets: Mapping[Unit, Packed]) -> Iterator[tuple[str, Unit, Unit, st
 
 
 def _as_sparse(ticket: Packed, rivals: Mapping[Unit, Packed]) -> Unit | None:
-    """Return which of the rivals keeps as many weights of the same network; None if none does."""
+    """Return the rival that keeps as many weights of the same network, or None."""
     kept = _kept(ticket)
     differences = {
         unit: abs(_kept(rival) - kept) for unit, rival in rivals.items() if _shapes(rival) == _shapes(ticket)
@@ -130,7 +137,7 @@ def _row(unit: Unit, kind: str, other: str, masks: Arrays, others: Arrays) -> di
 
 
 def _pack(masks: Arrays) -> Packed:
-    """In an eighth of the memory: all tickets of a run are held at once."""
+    """Pack masks into bits, an eighth of the memory: all tickets of a run are held at once."""
     return {name: (np.packbits(mask), mask.shape) for name, mask in masks.items()}
 
 

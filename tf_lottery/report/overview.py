@@ -1,4 +1,4 @@
-"""What runs there are, how far each is, and whether its files are whole. Writes nothing; safe while a run goes on."""
+"""Finds runs, tells how far they are, and verifies their files. It only reads, so it is safe while a run is active."""
 
 import os
 import statistics
@@ -9,27 +9,27 @@ from typing import Any
 
 from tf_lottery.core import steps
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import generations, locks, plan, variants
+from tf_lottery.experiment import backups, locks, plan, variants
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
 
-_REPLACED = "The other generation is whole: find_tickets.py, run again, puts this one right."
-_LOST = "So is the other generation: restore one from a copy, or go on with --any_environment, not bit-exact."
-_STATE_LOST = "The training goes on from the state before it, or anew."
+_REPLACED = "The other generation is intact: run find_tickets.py again to restore this one."
+_LOST = "So is the other generation: restore one from a copy, or resume with --any_environment, which is not bit-exact."
+_CHECKPOINT_LOST = "Training resumes from the checkpoint before it, or from the start."
 
 
 @dataclass(frozen=True)
-class Training:
-    """How far one training is.
+class UnitStatus:
+    """The status of a unit, which is one training run.
 
     Attributes:
-        unit: Which.
+        unit: The unit.
         is_done: Whether it is finished.
-        step: That of the newest state kept of a training under way; None if there is none.
-        metrics: What it reached, see `Run.metrics`; empty if it is not done, or damaged.
-        seconds: How long it took; None if that is not known.
-        fault: What is wrong with what it reached, `""` if nothing is.
+        step: The step of its newest checkpoint; None if it is finished or has none.
+        metrics: Its results, see `Run.metrics`; empty if it is unfinished or damaged.
+        seconds: The time that it took; None if it is unfinished or the time is unknown.
+        fault: A description of the damage to its results, or `""`.
     """
 
     unit: Unit
@@ -41,7 +41,7 @@ class Training:
 
     @property
     def state(self) -> str:
-        """In words."""
+        """The status in words."""
         if self.is_done:
             return "damaged" if self.fault else "done"
         return "waiting" if self.step is None else f"under way at step {self.step}"
@@ -49,82 +49,83 @@ class Training:
 
 @dataclass(frozen=True)
 class Overview:
-    """How far a run is.
+    """The status of a run.
 
     Attributes:
         run: The run.
-        trainings: All of its experiment, done or not.
-        holders: The processes that train replicates of it, as in "1234 on host".
+        units: The status of all units of its experiment, finished or not.
+        holders: The processes that train its replicates, as in "1234 on host".
     """
 
     run: Run
-    trainings: list[Training]
+    units: list[UnitStatus]
     holders: list[str]
 
     @property
     def done(self) -> int:
-        """The number of finished trainings."""
-        return sum(training.is_done for training in self.trainings)
+        """The number of finished units."""
+        return sum(status.is_done for status in self.units)
 
     @property
     def faults(self) -> list[str]:
-        """What is wrong with what was read, a sentence or two each."""
-        return [training.fault for training in self.trainings if training.fault]
+        """Descriptions of the damage to results, a sentence or two each."""
+        return [status.fault for status in self.units if status.fault]
 
     @property
     def state(self) -> str:
-        """Who works on it, or that nobody does."""
+        """The status in words, with the processes that train."""
         if self.holders:
             return f"going on, process {', '.join(self.holders)}"
-        return "finished" if self.done == len(self.trainings) else "stopped"
+        return "finished" if self.done == len(self.units) else "stopped"
 
     @property
     def plan(self) -> Plan | None:
-        """The lengths of its trainings; None while they are known neither from results nor from the config."""
+        """The lengths of all units; None as long as neither results nor the config tell them."""
         steps = {label: self._steps(label, member) for label, member in variants.members(self.run.config).items()}
         return Plan(steps) if all(None not in found for found in steps.values()) else None
 
     @property
     def steps(self) -> tuple[int, int] | None:
-        """The optimizer steps that are done, kept states included, and all of them; None if that is not known."""
+        """The finished optimizer steps, including those in checkpoints, and all steps; None if `plan` is unknown."""
         if (lengths := self.plan) is None:
             return None
         done, needs = 0, plan.needs(self.run.config)
         work = lengths.work(plan.trainings(needs, needs))
-        for training in self.trainings:
-            if training.is_done:
-                done += work.get(training.unit, 0)
-            elif training.step is not None:
-                done += training.step - (lengths.steps[training.unit.variant][0] - lengths.length(training.unit))
+        for status in self.units:
+            if status.is_done:
+                done += work.get(status.unit, 0)
+            elif status.step is not None:
+                start = lengths.steps[status.unit.variant][0] - lengths.length(status.unit)
+                done += status.step - start
         return done, sum(work.values())
 
     @property
     def seconds_left(self) -> float | None:
-        """The time of the trainings that remain, one after another, at the median pace of the finished ones.
+        """The time that the remaining steps take one after another, at the median pace of the finished units.
 
-        None if that is not known.
+        None if no pace or no number of steps is known.
         """
-        if self.done == len(self.trainings):
+        if self.done == len(self.units):
             return 0.0
-        paces = [training.seconds / length for training in self.trainings if (length := _timed_steps(training))]
+        paces = [status.seconds / length for status in self.units if (length := _timed_steps(status))]
         if not paces or (counted := self.steps) is None:
             return None
         done, total = counted
         return statistics.median(paces) * (total - done)
 
     def _steps(self, label: str, member: Experiment) -> tuple[int | None, int | None]:
-        """T and k of a variant."""
-        reached = [each for each in self.trainings if each.metrics and each.unit.variant == label]
-        totals = [each.metrics["to_step"] for each in reached]
-        rewinds = [each.metrics["from_step"] for each in reached if not plan.starts_at_zero(each.unit)]
+        """Return T and k of a variant in steps, from its results or its config; None for each that is unknown."""
+        reached = [status for status in self.units if status.metrics and status.unit.variant == label]
+        totals = [status.metrics["to_step"] for status in reached]
+        rewinds = [status.metrics["from_step"] for status in reached if not plan.starts_at_zero(status.unit)]
         return (
-            totals[0] if totals else _written(member.train.steps),
-            rewinds[0] if rewinds else _written(member.prune.rewind_to),
+            totals[0] if totals else _steps_in_config(member.train.steps),
+            rewinds[0] if rewinds else _steps_in_config(member.prune.rewind_to),
         )
 
 
 def find(path: Path) -> Iterator[Path]:
-    """Every run directory at or below `path`, in the order of their names; what is inside a run is not looked at."""
+    """Yield the run directories at or below `path`, in the order of their names, but none inside another run."""
     for name, inner, _ in os.walk(path):
         if _is_run(folder := Path(name)):
             inner.clear()
@@ -132,59 +133,64 @@ def find(path: Path) -> Iterator[Path]:
         inner.sort()
 
 
-def overview(run: Run) -> Overview:
-    """Return how far a run is now."""
+def read(run: Run) -> Overview:
+    """Read the present status of a run."""
     held = [locks.holder(run.lock_path(replicate)) for replicate in range(1, run.config.replicates + 1)]
     holders = dict.fromkeys(holder for holder in held if holder is not None)
-    return Overview(run, [_training(run, unit) for unit in plan.units(run.config)], [*holders])
+    return Overview(run, [_unit_status(run, unit) for unit in plan.units(run.config)], [*holders])
 
 
 def verify(run: Run) -> Iterator[tuple[Path, str]]:
-    """Every file of a run, with what is wrong with it and the way out, `""` if nothing is.
+    """Verify the files of a run.
 
-    Left out are the report, which is made anew from the rest, and the times that trainings took.
+    The report and timing.json are not verified: the report can be built again, and nothing depends on the times.
+
+    Yields:
+        The path of each file, with a description of its damage and the remedy, or `""`.
     """
     for name in ("config", "environment"):
         yield from _verify_generations(run.path, name)
     for unit in plan.units(run.config):
         for path, fault in run.verify(unit):
-            yield path, fault if not fault or run.is_done(unit) else f"{fault} {_STATE_LOST}"
+            yield path, fault if not fault or run.is_done(unit) else f"{fault} {_CHECKPOINT_LOST}"
 
 
-def _training(run: Run, unit: Unit) -> Training:
-    kept = run.steps(unit)  # before `is_done`: once it is done, its states go
+def _unit_status(run: Run, unit: Unit) -> UnitStatus:
+    checkpoints = run.checkpoint_steps(unit)  # read before `is_done`: finished units have no checkpoints
     if not run.is_done(unit):
-        return Training(unit, False, kept[0] if kept else None, {}, None, "")
+        step = checkpoints[0] if checkpoints else None
+        return UnitStatus(unit, is_done=False, step=step, metrics={}, seconds=None, fault="")
     try:
-        return Training(unit, True, None, run.metrics(unit), run.seconds(unit), "")
+        metrics, seconds, fault = run.metrics(unit), run.seconds(unit), ""
     except RunError as error:
-        return Training(unit, True, None, {}, None, str(error))
+        metrics, seconds, fault = {}, None, str(error)
+    return UnitStatus(unit, is_done=True, step=None, metrics=metrics, seconds=seconds, fault=fault)
 
 
-def _timed_steps(training: Training) -> int:
-    """Return the steps of a training whose time is known; 0 of all others."""
-    if not training.metrics or training.seconds is None:
+def _timed_steps(status: UnitStatus) -> int:
+    """Return the steps of a finished unit whose time is known, otherwise 0."""
+    if not status.metrics or status.seconds is None:
         return 0
-    return training.metrics["to_step"] - training.metrics["from_step"]
+    return status.metrics["to_step"] - status.metrics["from_step"]
 
 
-def _written(length: str) -> int | None:
-    """Return the steps that a config's length means whatever the data."""
+def _steps_in_config(length: str) -> int | None:
+    """Convert a length in the config to steps; None if it is in epochs, which depend on the data."""
     number, unit = steps.parse(length)
     return None if unit == "ep" and number else number
 
 
 def _verify_generations(folder: Path, name: str) -> Iterator[tuple[Path, str]]:
-    first, backup = generations.paths(folder, name)
-    found = [first, backup] if backup.exists() else [first]  # killed as it was made, a run has no backup yet
-    faults = {path: generations.fault(path) for path in found}
-    way_out = _LOST if all(faults.values()) else _REPLACED
+    first, backup = backups.paths(folder, name)
+    found = [first, backup] if backup.exists() else [first]  # the process may die before the first backup
+    faults = {path: backups.fault(path) for path in found}
+    remedy = _LOST if all(faults.values()) else _REPLACED
     for path, fault in faults.items():
-        yield path, fault and f"{path} is damaged: {fault}. {way_out}"
+        yield path, fault and f"{path} is damaged: {fault}. {remedy}"
 
 
 def _is_run(folder: Path) -> bool:
     try:
-        return generations.exists(folder, "config")
+        return backups.exists(folder, "config")
     except OSError:
         return False

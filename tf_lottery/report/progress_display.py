@@ -1,4 +1,4 @@
-"""How an experiment goes on, as a person sees it: what is being trained, how far that is, when all will be done."""
+"""Shows the progress of an experiment: what is being trained, how far it is, and the time left."""
 
 import time
 from collections.abc import Mapping
@@ -13,22 +13,22 @@ from rich.text import Text
 
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
-from tf_lottery.experiment.watcher import Watcher
+from tf_lottery.experiment.workers import Watcher
 from tf_lottery.report import terminal, text
-from tf_lottery.report.analysis import LABELS, TICKET
+from tf_lottery.report.results import LABELS, TICKET
 
-_LOOKS_A_SECOND = 4
+_REFRESHES_PER_SECOND = 4
 
 
 @dataclass
 class _Row:
-    """A training in its place of the display, where it stays when it is done until another one takes the place.
+    """A row of the display. The row of a finished unit stays until another unit takes its place.
 
     Attributes:
-        unit: Which training.
-        step: Where it is, counted from the start of training.
-        end: Where it ends.
-        accuracy: On the validation set, 0-1, when that was last measured; None before.
+        unit: The unit.
+        step: Its present step, counted from the start of training.
+        end: Its last step.
+        accuracy: The latest accuracy on the validation set, 0-1; None before the first evaluation.
         is_done: Whether it is finished.
     """
 
@@ -40,16 +40,16 @@ class _Row:
 
 
 class Progress(Watcher):
-    """A watcher of `find_tickets`: one display in a terminal, one line a training elsewhere.
+    """A watcher for `find_tickets`, and a context manager: a live display in a terminal, elsewhere a line per unit.
 
     Args:
-        quiet: Whether nothing at all is said.
-        stderr: Whether that is said on standard error, so that standard output is free for a result.
+        quiet: Whether to print nothing. Defaults to False.
+        stderr: Whether to print to standard error, so that standard output is free for a result. Defaults to False.
     """
 
     def __init__(self, *, quiet: bool = False, stderr: bool = False) -> None:
         self._console = terminal.console(quiet=quiet, stderr=stderr)
-        # Only where lines can be written over: not in a dumb terminal, nor in a file, whatever FORCE_COLOR says.
+        # A live display needs lines that can be overwritten: not a dumb terminal, nor a file despite FORCE_COLOR.
         self._is_live = self._console.is_interactive and self._console.file.isatty()
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
@@ -64,7 +64,7 @@ class Progress(Watcher):
         self._work: Mapping[Unit, int] = {}
         self._rows: list[_Row] = []
         self._finished, self._last = 0, ""
-        self._live = Live(console=self._console, get_renderable=self.display, refresh_per_second=_LOOKS_A_SECOND)
+        self._live = Live(console=self._console, get_renderable=self.display, refresh_per_second=_REFRESHES_PER_SECOND)
         self._started = time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -74,25 +74,25 @@ class Progress(Watcher):
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._rows, self._last = [], ""
-        self._live.transient = not self._work  # the bar stays, unless there was nothing to do
+        self._live.transient = not self._work  # the bar stays if there was anything to do
         self._live.stop()
 
     def on_plan(self, work: Mapping[Unit, int], done: list[Unit], plan: Plan) -> None:
         total, seconds = sum(work.values()), plan.seconds(work)
         self._work, self._plan = work, plan
-        # From here on the time counts: what TensorFlow takes to start would make the rest look slow.
+        # The clock starts here: with the start of TensorFlow, the estimate of the time left would be too long.
         self._bar.reset(self._task, total=total, description=self._count())
-        kept = f", {len(done)} done before" if done else ""
+        before = f", {len(done)} done before" if done else ""
         replicas = plan.environment.get("replicas", 1)
         devices = f", each on {replicas} devices" if replicas > 1 else ""
-        about = "" if seconds is None else f": about {text.duration(seconds)}, with {plan.jobs} side by side"
+        duration = "" if seconds is None else f": about {text.duration(seconds)}, with {plan.jobs} side by side"
         lines = (
             ". Error along the lines between data orders comes on top"
             if any(unit.shuffle_seed for unit in work)
             else ""
         )
         self._console.print(
-            f"{len(work)} trainings to do{kept}; {total:,} optimizer steps in all{devices}{about}{lines}.",
+            f"{len(work)} training runs to do{before}; {total:,} optimizer steps in all{devices}{duration}{lines}.",
             highlight=False,
         )
 
@@ -119,10 +119,10 @@ class Progress(Watcher):
         self._console.print(note, markup=False, highlight=False, soft_wrap=True)
 
     def _count(self) -> str:
-        return f"{self._finished}/{len(self._work)} trainings"
+        return f"{self._finished}/{len(self._work)} training runs"
 
     def _row(self, unit: Unit) -> _Row:
-        """Return the row of a training; a new one takes the place of one that is done."""
+        """Return the row of a unit; a new row replaces that of a finished unit, if there is one."""
         if found := next((row for row in self._rows if row.unit == unit), None):
             return found
         end, _ = self._plan.steps[unit.variant]
@@ -133,7 +133,7 @@ class Progress(Watcher):
         return new
 
     def display(self) -> Group:
-        """What the terminal shows now: the bar, the trainings under way, the last one that was done."""
+        """Return the present display: the bar, the units under way, and the unit that finished last."""
         last = [_cut(f" done: {self._last}")] if self._last else []
         return Group(self._bar, *([_table(self._rows)] if self._rows else []), *last)
 
@@ -141,8 +141,8 @@ class Progress(Watcher):
 def _table(rows: list[_Row]) -> Table:
     has_variants = any(row.unit.variant for row in rows)
     table = Table(box=None, padding=(0, 1), header_style="dim")
-    for name in ("replicate", *(("variant",) * has_variants), "level", "training", "step", "validation"):
-        is_text = name in ("variant", "training")
+    for name in ("replicate", *(("variant",) * has_variants), "level", "network", "step", "validation"):
+        is_text = name in ("variant", "network")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
     for row in rows:
         variant = (_cut(row.unit.variant),) * has_variants
@@ -153,7 +153,7 @@ def _table(rows: list[_Row]) -> Table:
 
 
 def _cut(words: str) -> Text:
-    """On one line, however narrow that is."""
+    """Return text that stays on one line and ends in an ellipsis where it does not fit."""
     return Text(words, overflow="ellipsis", no_wrap=True)
 
 

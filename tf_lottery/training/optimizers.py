@@ -20,7 +20,6 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         warmup: Steps until `base` is reached; the rate at step s is multiplied by min(1, s / warmup).
         final: The rate does not fall below this one.
         linear_until: The step at which the rate has fallen from `base` to `final` in a straight line; 0: no such line.
-        last: From this step on the rate is held; None: never.
     """
 
     def __init__(
@@ -31,13 +30,12 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         warmup: int = 0,
         final: float = 0.0,
         linear_until: int = 0,
-        last: int | None = None,
     ):
         self.base, self.drops, self.drop_factor, self.warmup = base, tuple(drops), drop_factor, warmup
-        self.final, self.linear_until, self.last = final, linear_until, last
+        self.final, self.linear_until = final, linear_until
 
     def __call__(self, step: Any) -> tf.Tensor:
-        count = tf.cast(step, tf.int64) if self.last is None else tf.minimum(tf.cast(step, tf.int64), self.last)
+        count = tf.cast(step, tf.int64)
         step, rate = tf.cast(count, tf.float32), tf.constant(self.base, tf.float32)
         if self.linear_until:
             rate -= (self.base - self.final) * tf.minimum(1.0, step / self.linear_until)

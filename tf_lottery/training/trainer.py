@@ -67,7 +67,6 @@ class Trainer:
         model.compile(optimizer)
         optimizer.build(model.trainable_variables)
         model_masks.apply_masks(model)  # now that there are averages to mask
-        self._new_optimizer = state_lib.capture(model, optimizer)["optimizer"]
         compiled = jit_compile and self.strategy.num_replicas_in_sync == 1
         self._step = tf.function(self._train_step, jit_compile=compiled, autograph=False)
         self._run = tf.function(self._train_steps, jit_compile=compiled and feed.in_memory, autograph=False)
@@ -77,14 +76,6 @@ class Trainer:
         named = naming.named_variables(model)
         self.replicas = Replicas(everything, {name: named[name] for name in named if id(named[name]) not in trained})
         self._pace = Pace(steps_per_execution)
-
-    def reset_optimizer(self, step: int) -> None:
-        """Give the optimizer the slots of a new one; its step counter, so the learning rate, is at `step`."""
-        state_lib.restore_optimizer(self._new_optimizer, self.optimizer)
-        for counter in keras_compat.step_counters(self.optimizer):
-            counter.assign(step)
-        for weight, average in self.averages:
-            average.assign(weight)
 
     def train(
         self,
@@ -99,8 +90,8 @@ class Trainer:
         """Train up to step `to_step`, from the state that model and optimizer are in.
 
         Args:
-            start: The first step, counted from the start of training; or how far it has come, from `go_on`. One that
-                has come to its end is left as it is.
+            start: The first step, counted from the start of training; or the progress so far, from `resume`. If that is
+                complete, nothing is trained.
             to_step: Where to end.
             shuffle_seed: Which data order to follow.
             augmentation_seed: Which draws of the augmentation to follow. Default: `shuffle_seed`.
@@ -145,26 +136,26 @@ class Trainer:
         self.evaluate("validation")
         return seconds / max(progress.step - 1, 1) + (time.monotonic() - evaluated) / self.evaluate_every
 
-    def keep(self, progress: Progress) -> Ticket:
-        """Return all that `go_on` needs: model, optimizer, masks and progress. With several workers all call it."""
+    def checkpoint(self, progress: Progress) -> Ticket:
+        """Return all that `resume` needs: model, optimizer, masks and progress. With several workers all call it."""
         own = self.replicas.own_values()
         return progress_lib.pack(progress, self.capture(), model_masks.get_masks(self.model), own)
 
-    def go_on(self, state: Ticket) -> Progress:
-        """Set model and optimizer to a state from `keep`; returns the progress to call `train` with.
+    def resume(self, checkpoint: Ticket) -> Progress:
+        """Set model and optimizer to a checkpoint; return the progress to call `train` with.
 
         Raises:
-            TicketError, ModelError: it is none, or one of another model; then nothing was changed.
+            TicketError, ModelError: it is no checkpoint, or one of another model; then nothing was changed.
             RunError: the replicas have read different states.
         """
-        progress, captured, own = progress_lib.unpack(state)
-        state_lib.restore(captured, self.model, self.optimizer, state.masks)
+        progress, captured, own = progress_lib.unpack(checkpoint)
+        state_lib.restore(captured, self.model, self.optimizer, checkpoint.masks)
         self.replicas.check()
         self.replicas.set_own_values(own)
         return progress
 
     def shapes(self, snapshots_at: Collection[int] = ()) -> Shapes:
-        """Of all that a state from `keep` may hold; reads no values."""
+        """Return the shapes of all that a checkpoint may hold, without reading values."""
         return progress_lib.shapes(
             state_lib.shapes(self.model, self.optimizer),
             snapshots_at,

@@ -3,7 +3,7 @@ import pytest
 
 from tf_lottery.experiment.config import Prune, Stability
 from tf_lottery.report import findings
-from tf_lottery.report.figures import catalogue, look
+from tf_lottery.report.figures import catalogue, style
 
 AGAINST_K = ["accuracy_against_k", "angle_against_k", "distance_against_k"]
 OVERLAPS = [f"overlap_{kind}" for kind in ("replicates", "variants", "largest_at_the_end", "largest_at_step_k")]
@@ -11,11 +11,11 @@ OVERLAPS = [f"overlap_{kind}" for kind in ("replicates", "variants", "largest_at
 
 @pytest.fixture(autouse=True)
 def without_images(monkeypatch):
-    monkeypatch.setattr(look, "png", lambda draw: bytes(len(draw().axes)))
+    monkeypatch.setattr(style, "png", lambda draw: bytes(len(draw().axes)))
 
 
 def drawn(run):
-    return catalogue.of_run(findings.read(run))
+    return catalogue.run_figures(findings.read(run))
 
 
 def test_a_sweep_over_k_has_all_figures_whose_data_are_there(sweep):
@@ -55,5 +55,5 @@ def test_an_unfinished_sweep_has_the_figures_of_what_is_done(tmp_path):
 
 
 def test_the_figures_of_a_variant_are_four(sweep):
-    found = catalogue.of_variant(findings.read(sweep).by_variant["k=0"])
+    found = catalogue.variant_figures(findings.read(sweep).by_variant["k=0"])
     assert list(found) == ["accuracy_at_early_stopping", "accuracy_at_the_end", "early_stopping", "density_by_layer"]

@@ -1,1 +1,1 @@
-"""Rows in, figures out: one room for each thing that is drawn against something."""
+"""The figures of a report, drawn with Matplotlib: style, curves, and the catalogue that picks and captions them."""

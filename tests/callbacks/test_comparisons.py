@@ -1,0 +1,171 @@
+"""Controls: the same number of weights, but not the ticket."""
+
+import fits
+import numpy as np
+import pytest
+import tiny
+
+import tf_lottery as tfl
+from tf_lottery.callbacks.comparisons import best_level
+from tf_lottery.core import masks as masks_lib
+from tf_lottery.errors import ConfigError, ModelError
+from tf_lottery.keras_compat import keras, optimizer_variables
+from tf_lottery.masking import state
+
+
+@pytest.fixture(scope="module")
+def tickets():
+    return fits.found(made=fits.model(tiny.convolutional), levels=2, rewind_to=3)
+
+
+def test_law_10_the_random_mask_control_starts_from_the_dense_weights_of_step_k(tickets):
+    control, ticket = tickets.control("random_mask", 2), tickets.ticket(2)
+    masks = tfl.get_masks(control)
+    assert {name: mask.sum() for name, mask in masks.items()} == {name: m.sum() for name, m in ticket.masks.items()}
+    assert not fits.same_bits(masks, ticket.masks)
+    at_k = tickets.ticket(0).weights["rewind"]
+    assert fits.same_bits(state.weights(control), masks_lib.apply(at_k, masks))
+    assert int(control.optimizer.iterations.numpy()) == 3
+    assert any(np.any(slot.numpy()) for slot in optimizer_variables(control.optimizer) if len(slot.shape))
+
+
+def test_the_reinit_control_has_the_mask_of_the_ticket_and_new_weights(tickets):
+    control, ticket = tickets.control("reinit", 2), tickets.ticket(2)
+    assert fits.same_bits(tfl.get_masks(control), ticket.masks)
+    new, old = (
+        masks_lib.apply(weights, ticket.masks) for weights in (state.weights(control), ticket.weights["rewind"])
+    )
+    assert not any(np.array_equal(new[name], old[name]) for name in ticket.masks)
+    assert tiny.is_pruned_to_plus_zero(control)
+
+
+@pytest.mark.parametrize("kind", ["reshuffle", "reshuffle_signs", "constant", "constant_signs", "reinit_signs"])
+def test_the_other_controls_start_from_altered_weights_under_the_mask_of_the_ticket(tickets, kind):
+    control, ticket, at_k = tickets.control(kind, 2), tickets.ticket(2), tickets.ticket(0).weights["rewind"]
+    assert fits.same_bits(tfl.get_masks(control), ticket.masks)
+    assert int(control.optimizer.iterations.numpy()) == (0 if kind == "reinit_signs" else 3)
+    assert not any(np.any(slot.numpy()) for slot in optimizer_variables(control.optimizer) if len(slot.shape))
+    weights = state.weights(control)
+    for name, mask in ticket.masks.items():
+        start, old = weights[name][mask], at_k[name][mask]
+        assert not np.array_equal(start, old)
+        if kind == "reshuffle":
+            assert np.array_equal(np.sort(start), np.sort(old))
+        if kind.startswith("constant"):
+            assert np.unique(np.abs(start)) == [np.std(at_k[name], dtype=np.float64).astype("float32")]
+        if kind.endswith("_signs"):
+            assert np.array_equal(np.signbit(start), np.signbit(old))
+    rest = weights.keys() - ticket.masks.keys()
+    assert rest
+    assert kind == "reinit_signs" or all(np.array_equal(weights[name], at_k[name]) for name in rest)
+
+
+def test_controls_start_with_a_new_optimizer_where_tickets_do():
+    tickets = fits.found(made=fits.model(tiny.convolutional), levels=1, rewind_to=3, reset_optimizer=True)
+    control = tickets.control("random_mask", 1)
+    assert int(control.optimizer.iterations.numpy()) == 3
+    assert not any(np.any(slot.numpy()) for slot in optimizer_variables(control.optimizer) if len(slot.shape))
+
+
+@pytest.mark.parametrize("kind", ["random_mask", "reinit"])
+def test_controls_are_ready_to_fit_and_leave_the_model_alone(tickets, kind):
+    before = state.weights(tickets.model)
+    control = tickets.control(kind, 1)
+    history = control.fit(tiny.X, tiny.Y, verbose=0).history
+    assert set(history) == {"loss", "accuracy"}
+    assert tfl.density(control) == tickets.records[1]["density"]
+    assert fits.same_bits(before, state.weights(tickets.model))
+
+
+def test_the_random_mask_of_a_level_is_always_the_same(tickets):
+    first, second, other = (tfl.get_masks(tickets.control("random_mask", level)) for level in (1, 1, 2))
+    assert fits.same_bits(first, second)
+    assert not fits.same_bits(first, other)
+
+
+def test_a_model_of_your_own_may_be_the_control(tickets):
+    mine = fits.model(tiny.convolutional)
+    assert tickets.control("random_mask", 1, model=mine) is mine
+    assert tfl.density(mine) == tickets.records[1]["density"]
+
+
+def test_an_unknown_control_is_refused(tickets):
+    with pytest.raises(ConfigError, match=r"A control is one of random_mask, reinit, .*, constant_signs\. Received: 'shuffle'"):
+        tickets.control("shuffle", 1)
+
+
+def test_initializers_with_fixed_seeds_cannot_be_reinitialised():
+    def fixed():
+        initializer = keras.initializers.GlorotUniform(seed=7)
+        return keras.Sequential(
+            [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3, None, True, initializer)]
+        )
+
+    tickets = fits.found(made=fits.model(fixed), levels=1, epochs_per_level=1)
+    with pytest.raises(ModelError, match="dense/kernel always start with the same weights"):
+        tickets.control("reinit", 1)
+
+
+def test_a_model_that_cannot_be_made_again_is_named():
+    class Net(keras.Model):
+        def __init__(self, layer):
+            super().__init__()
+            self.flatten, self.layer = keras.layers.Flatten(), layer
+
+        def call(self, x):
+            return self.layer(self.flatten(x))
+
+    def net():
+        (made := Net(keras.layers.Dense(3)))(tiny.X)
+        return made
+
+    tickets = fits.found(made=fits.model(net), levels=1, epochs_per_level=1)
+    with pytest.raises(ModelError, match=r"\(Net\) cannot be made again from its config.*implement `get_config`"):
+        tickets.control("reinit", 1)
+
+
+def records(*accuracies, **others):
+    return [{"level": level, "metrics": {"val_accuracy": value} | others} for level, value in enumerate(accuracies)]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "arguments", "level"),
+    [
+        ([0.9, 0.95, 0.89, 0.9, 0.5], (0.0, None, None), 3),
+        ([0.9, 0.95, 0.89, 0.9, 0.5], (0.5, None, None), 4),
+        ([0.9, 0.8], (0.0, None, None), 0),
+        ([0.9, 0.8, np.nan], (0.0, "val_accuracy", "min"), 1),
+    ],
+)
+def test_the_best_level_is_the_sparsest_as_good_as_dense(accuracies, arguments, level):
+    assert best_level(records(*accuracies), *arguments) == level
+
+
+def test_losses_are_better_when_smaller():
+    losses = [{"level": level, "metrics": {"val_loss": value}} for level, value in enumerate([0.5, 0.4, 0.6])]
+    assert best_level(losses, 0.0, None, None) == 1
+    assert best_level(losses, 0.0, "val_loss", "max") == 2
+
+
+def test_an_unknown_metric_lists_the_known_ones():
+    with pytest.raises(
+        ConfigError, match=r"No metric 'auc' was measured at the end of level 0 .*Known: val_accuracy, loss"
+    ):
+        best_level(records(0.9, loss=1.0), 0.0, "auc", None)
+    with pytest.raises(ConfigError, match=r"`mode` must be 'min' or 'max'. Received: mode='best'"):
+        best_level(records(0.9), 0.0, None, "best")
+
+
+@pytest.mark.parametrize("within", [-0.1, 40, float("nan")])
+def test_points_are_not_percent(within):
+    with pytest.raises(ConfigError, match=r"`within` is how much worse .* Received: within="):
+        best_level(records(0.9), within, None, None)
+
+
+def test_a_loss_may_be_more_than_one_worse():
+    assert (
+        best_level(
+            [{"level": 0, "metrics": {"val_loss": 1.0}}, {"level": 1, "metrics": {"val_loss": 3.0}}], 2.5, None, None
+        )
+        == 1
+    )

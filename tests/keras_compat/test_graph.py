@@ -1,0 +1,67 @@
+import pytest
+import tiny
+
+from tf_lottery import keras_compat
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion
+from tf_lottery.masking.prunable import MaskHolder
+
+
+def test_sequential_and_functional_models_are_layer_graphs_and_subclassed_ones_are_not():
+    assert keras_compat.is_layer_graph(tiny.dense())
+    assert keras_compat.is_layer_graph(tiny.convolutional())
+    assert not keras_compat.is_layer_graph(tiny.subclassed())
+
+
+def test_sublayers_and_all_layers_see_wrappers_and_what_is_in_them():
+    model = conversion.make_prunable(tiny.nested())
+    kinds = [type(layer).__name__ for layer in keras_compat.all_layers(model)]
+    assert kinds.count("Prunable") == kinds.count("Dense") == 3
+    assert [type(layer).__name__ for layer in keras_compat.sublayers(model.layers[-1])] == ["Dense"]
+
+
+def test_a_layer_that_is_attached_is_tracked_and_one_that_is_detached_leaves_nothing():
+    model = tiny.subclassed()
+    before = [id(variable) for variable in model.variables]
+    holder = MaskHolder(name="holder")
+    keras_compat.attach(model, "holder", holder)
+    holder.own_mask(model.first.kernel)
+    assert len(model.variables) == len(before) + 1
+    keras_compat.detach(model, "holder")
+    assert [id(variable) for variable in model.variables] == before
+    assert not hasattr(model, "holder")
+
+
+def test_calls_come_in_an_order_in_which_they_can_be_made():
+    model = tiny.convolutional()
+    calls = keras_compat.calls(model)
+    made = set()
+    for call in calls:
+        assert set(call.inputs) <= made
+        made |= set(call.outputs)
+    assert made >= set(keras_compat.output_tensors(model))
+    assert [type(call.layer).__name__ for call in (calls[0], calls[-1])] == ["InputLayer", "Dense"]
+    assert calls[-1].outputs[0].shape == (None, 3)
+
+
+def test_a_shared_layer_has_several_calls_and_a_sequential_model_has_one_a_layer():
+    model = tiny.nested()
+    assert [call.layer.name for call in keras_compat.calls(model)].count("block") == 2
+    assert [type(call.layer).__name__ for call in keras_compat.calls(tiny.dense())] == [
+        *("InputLayer", "Flatten", "Dense", "Dense")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_plain"), [({}, True), ({"training": False}, True), ({"training": True}, False)]
+)
+def test_calls_know_whether_there_is_more_to_them_than_tensors(settings, is_plain):
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dropout(0.5)(x, **settings))
+    assert keras_compat.calls(model)[-1].is_plain == is_plain
+
+
+def test_masks_of_time_steps_are_more_than_tensors():
+    x = keras.Input((4,), dtype="int32")
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Embedding(3, 2, mask_zero=True)(x)))
+    assert [call.is_plain for call in keras_compat.calls(model)[-2:]] == [True, False]

@@ -1,0 +1,127 @@
+"""The transition from level to level: where a level and its controls start, and the learning rate that is held."""
+
+import dataclasses
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import tiny
+
+from tf_lottery import keras_compat, rewinding
+from tf_lottery.core import schedules
+from tf_lottery.core.controls import CONTROLS
+from tf_lottery.core.start_points import DENSE, REWINDS, StartPoint
+from tf_lottery.errors import PruningError
+from tf_lottery.keras_compat import keras
+from tf_lottery.masking import conversion, state
+from tf_lottery.rewinding import HeldRate, Transition
+
+WEIGHTS, RATE, FINE_TUNING = (Transition(schedules.constant(0.2), rewind=mode) for mode in REWINDS)
+RESET = dataclasses.replace(WEIGHTS, reset_optimizer=True)
+
+
+@pytest.mark.parametrize(
+    ("transition", "level", "control", "start"),
+    [
+        (WEIGHTS, 2, "", StartPoint("rewind", "rewind")),
+        (RESET, 2, "", StartPoint("rewind", "new")),
+        (RATE, 2, "", StartPoint("final", "new")),
+        (FINE_TUNING, 2, "", StartPoint("final", "final")),
+        (WEIGHTS, 2, "random_mask", StartPoint("rewind", "rewind")),
+        (RESET, 2, "random_mask", StartPoint("rewind", "new")),
+        (FINE_TUNING, 2, "random_mask", StartPoint("rewind", "rewind")),
+        (WEIGHTS, 2, "reinit", StartPoint("new", "new", at_zero=True)),
+        (FINE_TUNING, 2, "reinit_signs", StartPoint("new", "new", at_zero=True)),
+        (WEIGHTS, 2, "reshuffle", StartPoint("rewind", "new")),
+        (RATE, 2, "constant_signs", StartPoint("rewind", "new")),
+        (FINE_TUNING, 0, "", StartPoint("rewind", "rewind")),  # the dense network once more, on data in another order
+        (RESET, 0, "", StartPoint("rewind", "new")),
+    ],
+)
+def test_where_a_level_or_a_control_starts(transition, level, control, start):
+    assert transition.start_point(level, control) == start
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A prunable model, its optimizer, and what can be read of it: its states after 2 and after 5 steps."""
+    model = conversion.make_prunable(tiny.convolutional())
+    model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy")
+    optimizer = keras_compat.build_optimizer(model)
+    states = {}
+    for moment, steps in (("rewind", 2), ("final", 3)):
+        for _ in range(steps):
+            model.train_on_batch(tiny.X, tiny.Y)
+        states[moment] = state.capture(model, optimizer)
+    return model, optimizer, states
+
+
+def half(weights, masks):
+    return {name: np.where(masks[name], array, 0) if name in masks else array for name, array in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("start", "weights", "is_new", "step"),
+    [
+        (REWINDS["weights"], "rewind", False, 2),
+        (REWINDS["learning_rate"], "final", True, 2),
+        (REWINDS["none"], "final", False, 5),
+        (CONTROLS["reshuffle"], "rewind", True, 2),
+        (DENSE, "new", True, 0),
+    ],
+)
+def test_a_level_begins_with_the_weights_the_optimizer_and_the_step_of_its_start_point(
+    trained, start, weights, is_new, step
+):
+    model, optimizer, states = trained
+    new = {name: np.ones_like(array) for name, array in states["rewind"]["weights"].items()}
+    masks = tiny.half_masks(model)
+    written = rewinding.begin(model, optimizer, masks, start, read=states.__getitem__, new=new)
+    expected = half(new if weights == "new" else states[weights]["weights"], masks)
+    assert all(np.array_equal(written[name], expected[name]) for name in expected)
+    assert all(np.array_equal(array, expected[name]) for name, array in state.weights(model).items())
+    slots = [variable.numpy() for variable in keras_compat.optimizer_variables(optimizer) if len(variable.shape)]
+    assert is_new == (not any(map(np.any, slots)))
+    assert keras_compat.batches_trained(optimizer) == step
+
+
+def test_only_the_states_that_a_start_point_names_are_read(trained):
+    model, optimizer, states = trained
+    read = []
+    masks = tiny.half_masks(model)
+    rewinding.begin(model, optimizer, masks, REWINDS["none"], read=lambda name: read.append(name) or states[name])
+    assert read == ["final"]
+
+
+def test_layerwise_pruning_that_would_empty_a_layer_is_refused_with_level_and_layer():
+    masks = {"big": np.ones(100, bool), "small": np.ones(2, bool)}
+    options = {"rates": ["small=0.6"], "scope": "layerwise", "masks": masks}
+    shares = rewinding.fraction_schedule(0.2, levels=1, **options)(1)
+    assert shares == {"big": Fraction("0.2"), "small": Fraction("0.6")}
+    with pytest.raises(PruningError, match="Level 2 would remove all of 'small': ask for fewer levels"):
+        rewinding.fraction_schedule(0.2, levels=2, **options)
+
+
+def decay():
+    return keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
+
+
+def test_a_rate_follows_its_schedule_until_it_is_held():
+    rate = HeldRate(decay())
+    assert [float(rate(step)) for step in (0, 1, 2, 3)] == [1.0, 0.5, 0.25, 0.125]
+    rate.hold(2)
+    assert [float(rate(step)) for step in (0, 1, 2, 3, 10**6)] == [1.0, 0.5, 0.25, 0.25, 0.25]
+
+
+def test_what_is_held_stays_held():
+    rate = HeldRate(decay(), last_step=1)
+    rate.hold(5)
+    assert float(rate(9)) == 0.5
+
+
+@pytest.mark.parametrize("last_step", [None, 3])
+def test_it_survives_its_config(last_step):
+    optimizer = keras.optimizers.SGD(HeldRate(decay(), last_step))
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert again.get_config() == optimizer.get_config()
+    assert float(again._learning_rate(9)) == (0.125 if last_step else 0.5**9)

@@ -1,0 +1,112 @@
+"""What a ticket is compared with: the models of its controls, and the dense network."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_lottery import keras_compat, rewinding
+from tf_lottery.core import controls, seeds
+from tf_lottery.core.controls import CONTROLS
+from tf_lottery.core.masks import Arrays
+from tf_lottery.errors import ConfigError, ModelError
+from tf_lottery.keras_compat import Model
+from tf_lottery.masking import conversion, model_masks, state, tfmot_bridge
+from tf_lottery.masking.state import State
+from tf_lottery.rewinding import Transition
+
+
+def control_model(
+    kind: str,
+    level: int,
+    *,
+    like: Model,
+    masks: Arrays,
+    at_k: State,
+    transition: Transition,
+    seed: int,
+    new: Model | None = None,
+) -> Model:
+    """Return a compiled model that is ready to train as a control of a level; see `LotteryTicket.control`.
+
+    Args:
+        kind: One of `core.controls.CONTROLS`.
+        level: The level whose ticket is compared; with `seed` it decides what is drawn at random.
+        like: The model in which the tickets were found. Left unchanged.
+        masks: The masks of the ticket.
+        at_k: The state of the dense network at step k.
+        transition: The transition between levels that made the ticket.
+        seed: The seed of the LotteryTicket.
+        new: A newly initialised model to use. Defaults to None: one is made from the config of `like`.
+
+    Raises:
+        ConfigError: there is no such control.
+        ModelError: `like` cannot be made again from its config, or always starts with the same weights.
+    """
+    if kind not in CONTROLS:
+        raise ConfigError(f"A control is one of {', '.join(CONTROLS)}. Received: {kind!r}")
+    start = transition.start_point(level, kind)
+    if new is None:
+        new = conversion.copy(like)
+        _compile_like(new, like)
+        if start.weights == "new":
+            _check_randomness(like)
+    tfmot_bridge.adopt(new)
+    if kind == "random_mask":
+        masks = controls.random_mask(masks, seeds.derive(seed, "random_mask", level))
+    rewinding.begin(
+        new,
+        keras_compat.build_optimizer(new),
+        masks,
+        start,
+        read=lambda moment: at_k,
+        new=state.weights(new),
+        control=kind,
+        seed=seeds.derive(seed, "treatment", level),
+    )
+    return new
+
+
+def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str | None, mode: str | None) -> int:
+    """Return the last level whose metric is at most `within` worse than that of level 0; see `LotteryTicket.best`."""
+    dense = records[0]["metrics"]
+    monitor = _main_metric({name for record in records for name in record["metrics"]}) if monitor is None else monitor
+    if monitor is None or monitor not in dense:
+        raise ConfigError(
+            f"No metric {monitor!r} was measured at the end of level 0 (see `validation_freq`). "
+            f"Known: {', '.join(dense) or 'none'}"
+        )
+    if not within >= 0 or ("accuracy" in monitor and within > 1):
+        raise ConfigError(
+            f"`within` is how much worse than level 0 {monitor!r} may be, at least 0 and in its own unit: 0.01 is one "
+            f"percent point of an accuracy. Received: within={within!r}"
+        )
+    if mode not in (None, "min", "max"):
+        raise ConfigError(f"`mode` must be 'min' or 'max'. Received: mode={mode!r}")
+    is_loss = mode == "min" or (mode is None and any(word in monitor for word in ("loss", "error")))
+    sign = -1 if is_loss else 1
+    good = [r["level"] for r in records if sign * r["metrics"].get(monitor, np.nan) >= sign * dense[monitor] - within]
+    return max(good, default=0)
+
+
+def _main_metric(metrics: Collection[str]) -> str | None:
+    accuracies = [name for name in sorted(metrics) if name.startswith("val_") and "accuracy" in name]
+    names = ["val_accuracy", *accuracies, "val_loss", "accuracy", "loss"]
+    return next((name for name in names if name in metrics), None)
+
+
+def _compile_like(new: Model, model: Model) -> None:
+    try:
+        new.compile_from_config(model.get_compile_config())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            "The model cannot be compiled again from its config. Give `control(…, model=…)` a new prunable model that "
+            f"you have compiled. {error}"
+        ) from error
+
+
+def _check_randomness(model: Model) -> None:
+    """Raise ModelError where two new models start with the same weights: nothing would be reinitialised."""
+    first, second = (model_masks.prunable_weights(conversion.copy(model)) for _ in range(2))
+    if fixed := [name for name, weight in first.items() if np.ptp(weight) and np.array_equal(weight, second[name])]:
+        raise ModelError(f"{', '.join(fixed)} always start with the same weights: their initializers have fixed seeds.")

@@ -1,0 +1,223 @@
+"""The training run of one unit: from its start point, with checkpoints, to its results in the run directory."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tf_lottery import rewinding
+from tf_lottery.core import masks as masks_lib
+from tf_lottery.core.masks import Arrays
+from tf_lottery.core.start_points import DENSE
+from tf_lottery.errors import PruningError
+from tf_lottery.experiment import plan
+from tf_lottery.experiment.checkpoints import Hooks, Keeper
+from tf_lottery.experiment.setups import Setup, Setups
+from tf_lottery.experiment.storage import Run, Unit
+from tf_lottery.masking import state
+from tf_lottery.masking.state import State
+from tf_lottery.masking.ticket import Ticket
+from tf_lottery.training.progress import Progress
+from tf_lottery.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of a training run.
+
+    Attributes:
+        weights: All variables at step T, by name.
+        optimizer: The state of the optimizer at step T.
+        at_k: The state at step k, `{"weights": …, "optimizer": …}`, by k; of a dense network only.
+        progress: What was measured on the way.
+        metrics: What `Run.metrics` returns.
+        seconds: How long it took.
+    """
+
+    weights: Arrays
+    optimizer: Arrays
+    at_k: Mapping[int, State]
+    progress: Progress
+    metrics: Mapping[str, Any]
+    seconds: float
+
+
+class UnitTraining:
+    """The training run of one unit: its network, its data, its seeds, and what it reads from and writes to the run.
+
+    Everything that it needs of other units it reads from the run directory, so that any process can train it.
+
+    Args:
+        run: The run directory.
+        setups: The setups of the experiment.
+        unit: The unit to train.
+        hooks: What the process around it asks of it.
+    """
+
+    def __init__(self, run: Run, setups: Setups, unit: Unit, hooks: Hooks):
+        self.run, self.setups, self.unit, self.hooks = run, setups, unit, hooks
+        self.setup: Setup = setups.of(unit.variant)
+        self.trainer: Trainer = self.setup.trainer
+        self.seeds = plan.seeds_of(self.setup.config, unit)
+
+    def ones(self) -> dict:
+        """Return the masks of the dense network."""
+        return masks_lib.ones(self.setup.shapes["masks"])
+
+    def ticket(self, **changes: Any) -> Ticket:
+        """Return the ticket of another unit: of this one with some fields changed."""
+        return self.run.ticket(dataclasses.replace(self.unit, **changes), self.setup.shapes)
+
+    def prune(self, before: Ticket) -> dict:
+        """Return the masks of the unit's level, made from the ticket of the level before.
+
+        Raises:
+            PruningError: nothing would be left of a layer, or the training of the level before diverged.
+        """
+        try:
+            return self.setup.transition.next_masks(
+                self.unit.level,
+                initial=before.weights["rewind"],
+                trained=before.weights["final"],
+                masks=before.masks,
+                seed=self.seeds["criterion"],
+            )
+        except PruningError as error:
+            raise PruningError(f"R{str(self.unit)[1:]}: {error}") from error
+
+    def begin(self, masks: Arrays) -> Arrays:
+        """Put the network where the unit starts to train; return the weights that it starts with."""
+        unit = self.unit
+        start = DENSE if plan.is_dense(unit) else self.setup.transition.start_point(unit.level, unit.control)
+        return rewinding.begin(
+            self.trainer.model,
+            self.trainer.optimizer,
+            masks,
+            start,
+            read=self._state,
+            new=self._new_weights() if start.weights == "new" else None,
+            control=unit.control,
+            seed=self.seeds["treatment"],
+        )
+
+    def train(self, masks: Arrays) -> Trained:
+        """Train the network to step T, from where `begin` has put it or from its newest checkpoint.
+
+        Raises:
+            StoppedError: `hooks` has told it to stop; a checkpoint is saved.
+        """
+        trainer, from_step = self.trainer, 0 if plan.starts_at_zero(self.unit) else self.setup.lengths.rewind
+        alike = self.setups.alike(self.unit.variant) if plan.is_dense(self.unit) else []
+        rewind_steps = sorted({self.setups.of(label).lengths.rewind for label in alike})
+        trainer.replicas.check()
+        keeper = Keeper(self.run, self.unit, trainer, self.hooks, from_step=from_step, snapshots_at=rewind_steps)
+        progress = trainer.train(
+            keeper.resumed() or from_step,
+            self.setup.lengths.total,
+            shuffle_seed=self.seeds["shuffle"],
+            augmentation_seed=self.seeds["augmentation"],
+            snapshots_at=rewind_steps,
+            pauses=keeper,
+        )
+        trainer.replicas.check()
+        at_end = trainer.checkpoint(progress)  # evaluations below leave the model with other weights
+        metrics = _metrics(masks, from_step, trainer, progress) | {"seeds": self.seeds}
+        if self.unit.shuffle_seed and self.setup.config.stability.points:
+            self._measure_line(progress, at_end, keeper)
+        final = at_end.weights
+        return Trained(final["weights"], final["optimizer"], progress.snapshots, progress, metrics, keeper.seconds)
+
+    def save(self, masks: Arrays, start: Arrays, trained: Trained) -> None:
+        """Store the results; those of a dense network for every variant that shares it."""
+        if self.hooks.stores:
+            if plan.is_dense(self.unit):
+                self._save_dense(masks, trained)
+            else:
+                is_continued = self.setup.config.prune.rewind == "none" and plan.is_level(self.unit)
+                optimizer = {"final": trained.optimizer} if is_continued else {}
+                self._save(self.unit, masks, {"rewind": start, "final": trained.weights}, optimizer, trained)
+        self.trainer.replicas.meet()  # the next unit reads what this one has stored
+
+    def _save_dense(self, masks: Arrays, trained: Trained) -> None:
+        """Store a dense network for each variant that shares it and lacks it, with the state of its own step k."""
+        # The unit itself comes last: until it is stored, a process that resumes finds it unfinished.
+        for label in sorted(self.setups.alike(self.unit.variant), key=lambda label: label == self.unit.variant):
+            unit, setup = dataclasses.replace(self.unit, variant=label), self.setups.of(label)
+            if self.run.is_done(unit):
+                continue
+            at_k = trained.at_k[setup.lengths.rewind]
+            optimizer = {"rewind": at_k["optimizer"]}
+            if setup.config.prune.rewind == "none":
+                optimizer["final"] = trained.optimizer
+            self._save(unit, masks, {"rewind": at_k["weights"], "final": trained.weights}, optimizer, trained)
+
+    def _save(
+        self, unit: Unit, masks: Arrays, weights: dict[str, Arrays], optimizer: dict[str, Arrays], trained: Trained
+    ) -> None:
+        self.run.save(
+            unit,
+            ticket=Ticket(masks, weights, _origin(self.setups.of(unit.variant), unit)),
+            optimizer=optimizer,
+            history=trained.progress.history,
+            metrics=trained.metrics,
+            line=trained.progress.line,
+            seconds=trained.seconds,
+        )
+
+    def _state(self, moment: str) -> State:
+        """Read a stored state that a unit can start from; see `rewinding.begin`."""
+        unit = Unit(self.unit.replicate, 0 if moment == "rewind" else self.unit.level - 1, variant=self.unit.variant)
+        weights = self.run.ticket(unit, self.setup.shapes).weights[moment]
+        if moment == "final" and self.setup.config.prune.rewind != "none":
+            return {"weights": weights}
+        return {"weights": weights, "optimizer": self.run.optimizer(unit, moment, self.setup.shapes)}
+
+    def _new_weights(self) -> Arrays:
+        return self.setup.initial_weights(self.seeds["initialisation"], self.seeds["dropout"])
+
+    def _measure_line(self, progress: Progress, at_end: Ticket, keeper: Keeper) -> None:
+        """Measure the line from the end of the first shuffle seed to this one, and add it to `progress`."""
+        stability = self.setup.config.stability
+        points = self.setup.connectivity.along(
+            self.ticket(shuffle_seed=0).weights["final"],
+            at_end.weights["weights"],
+            points=stability.points,
+            fresh_statistics=stability.fresh_statistics,
+            seeds=(self.seeds["shuffle"], self.seeds["augmentation"]),
+            measured=len(progress.line),
+        )
+        for point in points:
+            progress.line.append(point)
+            if len(progress.line) < stability.points:
+                keeper.on_point(progress, at_end)
+
+
+def _metrics(masks: Arrays, from_step: int, trainer: Trainer, progress: Progress) -> dict[str, Any]:
+    """Return the record of a training run; leave the model with its early-stopping weights.
+
+    Accuracies are shares, 0-1; "early_stop" is the step of the lowest validation loss.
+    """
+    at_end = trainer.evaluate("test")
+    state.set_weights(progress.early_stop_weights, trainer.model)
+    at_early_stop = trainer.evaluate("test", averaged=False)  # with `use_ema` these weights are averages already
+    return {
+        "density": masks_lib.density(masks),
+        "kept": masks_lib.kept(masks),
+        "prunable": sum(mask.size for mask in masks.values()),
+        "density_by_weight": masks_lib.density_by_weight(masks),
+        "from_step": from_step,
+        "to_step": trainer.steps,
+        "evaluated_weights": "averages" if trainer.averages else "raw",
+        "validation_accuracy": progress.history[-1]["validation_accuracy"],
+        "test_accuracy": at_end["accuracy"],
+        "test_loss": at_end["loss"],
+        "early_stop_step": progress.early_stop_step,
+        "early_stop_validation_loss": progress.early_stop_loss,
+        "early_stop_test_accuracy": at_early_stop["accuracy"],
+    }
+
+
+def _origin(setup: Setup, unit: Unit) -> dict[str, Any]:
+    """Return where a ticket comes from, for a reader who has nothing but its file."""
+    names = {"model": setup.config.model.name, "data": setup.config.data.name}
+    return names | dataclasses.asdict(unit) | {"rewind_step": setup.lengths.rewind, "steps": setup.lengths.total}

@@ -1,0 +1,200 @@
+"""The transition from one level to the next: which weights are pruned, and where the next level starts to train.
+
+`callbacks.LotteryTicket` and the experiments of the command line both use these functions.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_lottery import keras_compat
+from tf_lottery.core import controls, pruning, schedules
+from tf_lottery.core.controls import CONTROLS
+from tf_lottery.core.criteria import Criterion
+from tf_lottery.core.masks import Arrays
+from tf_lottery.core.pruning import Share
+from tf_lottery.core.start_points import REWINDS, StartPoint
+from tf_lottery.errors import PruningError
+from tf_lottery.keras_compat import Model, Optimizer, keras
+from tf_lottery.masking import state
+from tf_lottery.masking.state import State
+
+
+@dataclass(frozen=True)
+class Transition:
+    """How an experiment gets from one level to the next.
+
+    Attributes:
+        fraction_at: The share of the kept weights that each level removes; see `fraction_schedule`.
+        criterion: The name of a criterion, or a function like those of `core.criteria`.
+        scope, min_density: See `core.pruning.prune`.
+        rewind: One of `core.start_points.REWINDS`.
+        reset_optimizer: Whether a level that rewinds starts with a new optimizer.
+    """
+
+    fraction_at: schedules.Schedule
+    criterion: str | Criterion = "magnitude"
+    scope: str = "global"
+    min_density: Share = 0
+    rewind: str = "weights"
+    reset_optimizer: bool = False
+
+    def next_masks(
+        self, level: int, *, initial: Arrays, trained: Arrays, masks: Arrays, seed: int
+    ) -> dict[str, np.ndarray]:
+        """Return the masks of a level.
+
+        Args:
+            level: Its number, from 1.
+            initial, trained: The weights that the level before started and ended with, by name.
+            masks: The masks of the level before.
+            seed: For criteria that draw.
+
+        Raises:
+            PruningError: a weight is NaN or infinite, or the criterion scores other weights than it got.
+            ExhaustedError: nothing would be left of a layer.
+        """
+        return pruning.next_masks(
+            initial,
+            trained,
+            masks,
+            criterion=self.criterion,
+            fraction=self.fraction_at(level),
+            scope=self.scope,
+            rng=np.random.default_rng(seed),
+            min_density=self.min_density,
+        )
+
+    def start_point(self, level: int, control: str = "") -> StartPoint:
+        """Return where a level, or a control of it, starts; level 0 starts at step k here, to be trained once more."""
+        start = CONTROLS[control] if control else REWINDS[self.rewind if level else "weights"]
+        is_reset = self.reset_optimizer and start.optimizer == "rewind"
+        return replace(start, optimizer="new") if is_reset else start
+
+
+def fraction_schedule(
+    fraction: Share, *, rates: Sequence[str], scope: str, levels: int, masks: Arrays
+) -> schedules.Schedule:
+    """Return the share of the kept weights that each level removes.
+
+    Args:
+        fraction: The share for all weights that no rate names.
+        rates: `"regex=share"` for other weights; see `schedules.with_rates`.
+        scope: `"global"` or `"layerwise"`.
+        levels: The number of prunings.
+        masks: The masks of the dense network.
+
+    Raises:
+        PruningError: a rate names no weight, or layerwise pruning would leave nothing of a layer.
+    """
+    if scope == "global":
+        return schedules.constant(fraction)
+    fraction_at = schedules.with_rates(fraction, rates, masks) if rates else schedules.constant(fraction)
+    check_layerwise(fraction_at, levels=levels, masks=masks)
+    return fraction_at
+
+
+def check_layerwise(fraction_at: schedules.Schedule, *, levels: int, masks: Arrays) -> None:
+    """Raise PruningError if layerwise pruning by a schedule would leave nothing of a layer."""
+    if emptied := pruning.first_emptied(masks, fraction_at, levels):
+        raise PruningError(
+            f"Level {emptied[0]} would remove all of {emptied[1]!r}: ask for fewer levels, a smaller fraction, "
+            'another rate for it, or scope="global".'
+        )
+
+
+def begin(
+    model: Model,
+    optimizer: Optimizer,
+    masks: Arrays,
+    start: StartPoint,
+    *,
+    read: Callable[[str], State],
+    new: Arrays | None = None,
+    control: str = "",
+    seed: int = 0,
+) -> Arrays:
+    """Put a model and its optimizer where a level or a control starts to train.
+
+    Args:
+        model: A prunable model.
+        optimizer: Its built optimizer.
+        masks: The masks of the level; what they prune becomes +0.0.
+        start: From `Transition.start_point`.
+        read: Returns a stored state, `{"weights": …, "optimizer": …}`: `"rewind"`, that of the dense network at step k,
+            or `"final"`, that at the end of the level before. Only what `start` asks for is read.
+        new: All variables of a newly initialised network; for start points that ask for them.
+        control: One of `core.controls.CONTROLS`, or `""` for the level itself.
+        seed: For the weights of controls that draw.
+
+    Returns:
+        The weights that the model starts with, by name.
+    """
+    read = functools.cache(read)
+    weights: Arrays
+    if control:
+        weights = controls.start_weights(control, read("rewind")["weights"], masks, seed=seed, new=new)
+    else:
+        weights = (new or {}) if start.weights == "new" else read(start.weights)["weights"]
+    if start.optimizer != "new":
+        full = {"weights": weights, "optimizer": read(start.optimizer)["optimizer"]}
+        return state.restore(full, model, optimizer, masks)
+    written = state.set_weights(weights, model, masks)
+    clock = None if start.at_zero else read("rewind")["optimizer"]
+    state.restore_optimizer(state.new_optimizer_state(model, optimizer, clock), optimizer)
+    return written
+
+
+@keras.saving.register_keras_serializable(package="tf_lottery")
+class HeldRate(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate schedule that stops where training stopped, for fine-tuning.
+
+    It follows another schedule up to a step and from then on keeps its value at that step.
+
+    Args:
+        schedule: The schedule to follow.
+        last_step: The step whose rate is held. Defaults to None: none, until `hold` is called.
+    """
+
+    def __init__(self, schedule: Any, last_step: int | None = None):
+        self.schedule = schedule
+        self._last_step = tf.Variable(tf.int64.max if last_step is None else last_step, dtype=tf.int64, trainable=False)
+
+    def hold(self, last_step: int) -> None:
+        """Hold the rate of `last_step` from now on, unless an earlier one is held already."""
+        self._last_step.assign(min(last_step, int(self._last_step.numpy())))
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(tf.minimum(tf.cast(step, tf.int64), self._last_step))
+
+    def get_config(self) -> dict[str, Any]:
+        last_step = int(self._last_step.numpy())
+        held = None if last_step == tf.int64.max else last_step
+        return {"schedule": keras.optimizers.schedules.serialize(self.schedule), "last_step": held}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "HeldRate":
+        return cls(keras.optimizers.schedules.deserialize(config["schedule"]), config["last_step"])
+
+
+def make_holdable(model: Model) -> HeldRate | None:
+    """Replace the learning rate schedule of a model's optimizer by a HeldRate that follows it.
+
+    Call it from a running `fit`, before its first step.
+
+    Returns:
+        The HeldRate, or None if the learning rate is no schedule: then it stays where it is by itself.
+    """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    schedule = keras_compat.learning_rate(optimizer)
+    if isinstance(schedule, HeldRate):
+        return schedule
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return None
+    optimizer.learning_rate = held = HeldRate(schedule)
+    keras_compat.retrace_training(model)
+    return held
