@@ -13,7 +13,7 @@ from tf_lottery.experiment.find_tickets import find_tickets
 from tf_lottery.experiment.smoke import smoke
 from tf_lottery.report import json_output, page, terminal
 from tf_lottery.report.progress_display import Progress
-from tf_lottery.training.topology import Topology
+from tf_lottery.training.topology import STRATEGIES, Topology
 
 _CONFIG = cli.define_experiment()
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Where everything is stored; an existing run goes on.")
@@ -21,7 +21,7 @@ _JOBS = flags.DEFINE_integer(
     "jobs", None, "Trainings side by side; results are the same for any number. Default: one a core, or 1 on devices."
 )
 _STRATEGY = flags.DEFINE_string(
-    "strategy", "default", "default, mirrored (devices of this machine), multi_worker (see TF_CONFIG) or tpu."
+    "strategy", "default", "; ".join(f"{name}: {devices}" for name, devices in STRATEGIES.items()) + "."
 )
 _DEVICES = flags.DEFINE_integer("devices", 0, "Of strategy mirrored: how many; 0 for all GPUs.")
 _CHECKPOINT_EVERY = flags.DEFINE_string(

@@ -7,7 +7,7 @@ from tf_lottery.feeds.resident import Resident
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks
 from tf_lottery.training import process
-from tf_lottery.training.optimizers import LearningRate
+from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.trainer import Trainer
 
 process.configure(threads=1, deterministic_ops=False)  # op determinism would forbid jit_compile in these tests

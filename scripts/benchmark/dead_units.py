@@ -71,7 +71,7 @@ def steps_of(model: object) -> object:
     from tf_lottery.data.dataset import Dataset, Split
     from tf_lottery.feeds.resident import Resident
     from tf_lottery.keras_compat import keras
-    from tf_lottery.training.optimizers import LearningRate
+    from tf_lottery.training.learning_rate import LearningRate
     from tf_lottery.training.trainer import Trainer
 
     rng = np.random.default_rng(0)

@@ -65,7 +65,7 @@ def measure(network: str, threads: int, compiled: bool) -> None:
     from tf_lottery.keras_compat import keras
     from tf_lottery.masking import conversion
     from tf_lottery.training import process
-    from tf_lottery.training.optimizers import LearningRate
+    from tf_lottery.training.learning_rate import LearningRate
     from tf_lottery.training.pauses import Pauses
     from tf_lottery.training.trainer import Trainer
 

@@ -95,7 +95,7 @@ def own_steps(model: object, steps: int, compiled: bool) -> Step:
     from tf_lottery.data.dataset import Dataset, Split
     from tf_lottery.feeds.resident import Resident
     from tf_lottery.keras_compat import keras
-    from tf_lottery.training.optimizers import LearningRate
+    from tf_lottery.training.learning_rate import LearningRate
     from tf_lottery.training.trainer import Trainer
 
     held_out = Split(*batches(1))

@@ -100,7 +100,7 @@ def test_a_barrier_is_how_much_worse_the_worst_point_of_a_line_is_than_its_ends(
     points = run_stability.lines(made(tmp_path / "run", config()))
     assert len(points) == 6 * len(LINE)
     found = run_stability.barriers(points)
-    assert found[["level", "control", "order"]].drop_duplicates().shape[0] == len(found) == 6
+    assert found[["level", "control", "shuffle_seed"]].drop_duplicates().shape[0] == len(found) == 6
     assert found.error_barrier.to_numpy() == pytest.approx(0.25)
     assert found.loss_barrier.to_numpy() == pytest.approx(2.5)
 

@@ -140,7 +140,8 @@ def test_a_config_whose_generations_are_both_damaged_is_named(run, content):
     ],
 )
 def test_a_config_of_what_is_not_known_here_is_named(run, change, message):
-    content = json.dumps(config_lib.fields(run.config) | change, indent=2).replace("Infinity", "1e400").encode() + b"\n"
+    content = {"format": storage.FORMAT} | config_lib.fields(run.config) | change
+    content = json.dumps(content, indent=2).replace("Infinity", "1e400").encode() + b"\n"
     checksum = hashlib.sha256(content).hexdigest()
     sealed_by_hand = content[:-3] + b',\n  "sha256": "%s"\n}\n' % checksum.encode()
     (run.path / "config.json").write_bytes(sealed_by_hand)
@@ -383,3 +384,13 @@ def test_a_worker_sees_the_run_of_the_chief_or_says_why_not(tmp_path):
     assert open_run.opened_by_chief(tmp_path / "run", fakes.experiment()).config == fakes.experiment()
     with pytest.raises(RunError, match=r"The chief was asked for less than this worker .*Give all the same command"):
         open_run.opened_by_chief(tmp_path / "run", fakes.experiment(replicates=4))
+
+
+@pytest.mark.parametrize("changes", [{"format": 3}, {"format": None}, {}])
+def test_a_run_in_another_format_is_refused(run, changes):
+    content = files.unseal((run.path / "config.json").read_bytes())
+    del content["format"]
+    (run.path / "config.json").write_bytes(files.seal({**changes, **content}))
+    found = changes.get("format", 1)
+    with pytest.raises(RunError, match=f"is in run format {found}, of another version of tf_lottery; this version reads"):
+        Run.load(run.path)

@@ -1,4 +1,4 @@
-"""Each rule of compaction on a model small enough to check by eye: two or three units, one of which can go."""
+"""Each rule of compaction, on a model small enough to check by eye: two or three units, one of which can go."""
 
 import re
 
@@ -16,7 +16,7 @@ SPARE = "1 idle unit stays: every layer keeps at least one"
 
 
 def two_layers(first, second, bias=(0, 0, 0), activation="relu"):
-    """3 inputs, 3 units with these weights (inputs, units) and biases, and an output of 1 or more."""
+    """Build a model of 3 inputs, 3 units with these weights (inputs, units) and biases, and 1 or more outputs."""
     model = chain(dense(3, activation=activation), dense(np.shape(second)[1], name="output"), shape=(3,))
     values(model.layers[0], kernel=first, bias=bias)
     values(model.layers[1], kernel=second, bias=[5])
@@ -31,7 +31,7 @@ def biases(model, name="output"):
     return np.asarray(model.get_layer(name).bias).tolist()
 
 
-def test_a_unit_that_nobody_reads_goes_whatever_it_computes():
+def test_a_unit_that_nothing_reads_goes_whatever_it_computes():
     model = two_layers(ONES, [[1], [0], [2]], bias=[1, 2, 3])
     assert kept(model) == {"dense": 2, "output": 1}
     assert analyse(model) == {"dense": Finding(3, 2, None), "output": Finding(1, 1, None)}
@@ -41,7 +41,7 @@ def test_a_unit_of_value_zero_goes_although_it_is_read():
     assert kept(two_layers(LAST_DEAD, [[1], [1], [7]], bias=[1, 1, -1])) == {"dense": 2, "output": 1}
 
 
-def test_what_a_constant_unit_adds_goes_into_the_bias_of_those_who_read_it():
+def test_what_a_constant_unit_adds_goes_into_the_biases_of_its_readers():
     model = two_layers(LAST_DEAD, [[1, 1], [1, 1], [7, -2]], bias=[1, 1, 3])
     assert kept(model) == {"dense": 2, "output": 2}
     assert biases(compact(model)) == [5 + 3 * 7, 5 - 3 * 2]
@@ -66,7 +66,7 @@ def test_constants_are_carried_through_layers_and_what_they_need_goes_too():
     assert biases(compact(model)) == [70]
 
 
-def test_removal_goes_on_upstream_until_nothing_more_goes():
+def test_removal_continues_upstream_until_nothing_more_goes():
     model = chain(*(dense(3, activation="relu") for _ in range(3)), dense(1, name="output"), shape=(3,))
     for layer in model.layers[:3]:
         values(layer, kernel=np.eye(3))
@@ -95,7 +95,7 @@ def test_a_spare_unit_keeps_nothing_before_it():
 
 
 def convolutions(padding, bias, first_activation="relu", size=3, **settings):
-    """A unit of value relu(bias) beside one that lives, and a convolution that reads both."""
+    """Build a convolution that reads a unit of value relu(bias) and one that depends on the input."""
     model = chain(
         keras.layers.Conv2D(2, 1, activation=first_activation, name="first"),
         keras.layers.Conv2D(1, size, padding=padding, name="second", **settings),
@@ -275,7 +275,7 @@ def test_softmax_reads_all_units_and_outputs_stay():
 
 
 @pytest.mark.parametrize("layer", ["LayerNormalization", "Multiply", "custom"])
-def test_what_nobody_knows_keeps_everything_before_it(layer):
+def test_unknown_layers_keep_everything_before_them(layer):
     x = keras.Input((2,))
     y = dense(2)(x)
     blocks = {"Multiply": lambda: keras.layers.Multiply()([y, y]), "custom": lambda: tiny.Block(2)(y)}
@@ -372,7 +372,7 @@ def test_several_inputs_and_outputs_keep_their_order():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_weights_that_are_no_numbers_are_refused_by_name(bad):
+def test_nan_and_infinite_weights_are_refused_by_name(bad):
     model = two_layers(ONES * bad, [[1], [1], [1]])
     for function in (compact, analyse):
         with pytest.raises(ExportError, match=re.escape("Weight 'dense/kernel' has values that are NaN or infinite")):
@@ -387,7 +387,7 @@ def test_a_bias_that_its_dtype_cannot_hold_is_refused():
         compact(model)
 
 
-def test_models_that_are_not_built_or_none_are_refused():
+def test_models_that_are_not_built_and_other_objects_are_refused():
     with pytest.raises(ModelError, match="is not built"):
         compact(keras.Sequential([dense(1)]))
     with pytest.raises(ModelError, match="Received"):

@@ -1,4 +1,4 @@
-"""Compaction of random graphs of layers: bit for bit with whole numbers, and closely with any."""
+"""Compaction of random graphs of layers: bit for bit with whole numbers, and closely with other numbers."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def resized(draw, x, tensors):
 
 
 def joined(draw, x, tensors):
-    """With an earlier tensor, which is made to fit where it does not."""
+    """Join `x` with an earlier tensor, which is made to fit where it does not."""
     other = draw(st.sampled_from(tensors))
     if other.shape[1:3] != x.shape[1:3]:
         other = L.Conv2D(draw(st.integers(1, 3)), 1)(x)
@@ -54,7 +54,7 @@ def joined(draw, x, tensors):
 
 
 def shared(draw, x, tensors):
-    """By one layer that is called twice, the second time on what comes out of another one."""
+    """Apply one layer twice, the second time to the output of another layer."""
     layer = L.Conv2D(draw(st.integers(1, 3)), draw(st.integers(1, 2)), padding="same")
     other = L.Conv2D(x.shape[-1], 1, activation="relu")(draw(st.sampled_from(tensors)))
     first, second = layer(x), layer(other)
@@ -65,7 +65,7 @@ STEPS = [convolved, convolved, passed, passed, depthwise, pooled, resized, joine
 
 
 def graph(draw):
-    """A functional model of up to eight layers on images, and a head of up to two more; often two outputs."""
+    """Draw a functional model of up to eight layers on images with a head of up to two more, often with two outputs."""
     image = keras.Input((draw(st.integers(3, 5)), draw(st.integers(3, 5)), draw(st.integers(1, 3))))
     tensors = [L.Conv2D(draw(st.integers(2, 4)), 1)(image)]
     for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=6)):
@@ -80,7 +80,7 @@ def graph(draw):
 
 @pytest.fixture(autouse=True)
 def doubles():
-    """So that whole numbers stay exact through all these layers."""
+    """Compute in float64, so that whole numbers stay exact through all layers."""
     before, policy = keras.backend.floatx(), keras.mixed_precision.global_policy()
     keras.backend.set_floatx("float64")
     keras.mixed_precision.set_global_policy("float64")  # what other tests have set would count more

@@ -1,4 +1,4 @@
-"""Every layer that compaction knows, and some that it does not: with channels that live, and with constants."""
+"""Every layer that compaction knows, and some that it does not: with channels that the input decides, and constants."""
 
 import itertools
 
@@ -15,11 +15,11 @@ from tf_lottery.export.compaction.roles import UNITWISE, activated
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion
 
-CHANNELS = 4  # the first lives; the second is 0; the third is 3; the fourth lives, and nobody reads it
+CHANNELS = 4  # the first depends on the input; the second is 0; the third is 3; nothing reads the fourth
 
 
 def model_around(parts, shape):
-    """Layers between a layer of four channels and one that reads three of them."""
+    """Build a model with these layers between a layer of four channels and one that reads three of them."""
     axes = len(shape) - 1
     convolution = getattr(keras.layers, f"Conv{axes}D") if axes else None
     first = convolution(CHANNELS, 1, name="first") if axes else dense(CHANNELS, name="first")
@@ -193,7 +193,7 @@ def test_depthwise_convolutions_stop_constants_at_the_border(rank, padding):
         (lambda: L.Permute((2, 1, 3)), "is of a class that compaction does not know (Permute)"),
     ],
 )
-def test_what_is_not_known_says_why(make, why):
+def test_unknown_layers_and_settings_say_why_all_stays(make, why):
     model = chain(L.Conv2D(2, 1, name="first"), make(), L.Conv2D(1, 1, name="last"), shape=(2, 2, 1))
     values(model.layers[0], kernel=0)
     found = analyse(model)["first"]
@@ -204,7 +204,7 @@ def test_what_is_not_known_says_why(make, why):
 
 
 def unknown_weights():
-    """A layer that is known, with weights that are not."""
+    """Return a known layer with unknown weights."""
     return L.BatchNormalization(renorm=True) if keras_compat.LEGACY else L.Dense(2, lora_rank=1)
 
 
@@ -216,7 +216,7 @@ def unknown_weights():
         (lambda: L.MaxPooling2D(1, data_format="channels_first"), "has the channels first"),
     ],
 )
-def test_what_is_not_as_usual_says_why(make, why):
+def test_unusual_weights_and_settings_say_why_all_stays(make, why):
     x = keras.Input((2, 2, 2))
     y = L.Conv2D(2, 1, name="first")(x)
     model = keras.Model(x, L.Conv2D(1, 1, name="last")((layer := make())(y)))
@@ -226,7 +226,7 @@ def test_what_is_not_as_usual_says_why(make, why):
     assert why in analyse(model)["first"].why
 
 
-def test_what_is_stretched_stays():
+def test_channels_that_are_broadcast_stay():
     x = keras.Input((2,))
     total = L.Add()([dense(2, name="two")(x), dense(1, name="one")(x)])
     model = keras.Model(x, dense(1, name="output")(total))
@@ -234,7 +234,7 @@ def test_what_is_stretched_stays():
     assert analyse(model)["two"].why == "2 idle units stay: 'add' stretches what has fewer channels or axes"
 
 
-def test_channels_of_any_number_stay():
+def test_channels_of_unknown_number_stay():
     x, y = keras.Input((4, None)), keras.Input((2,))
     model = keras.Model([x, y], [L.GlobalMaxPooling1D()(x), dense(1, name="output")(dense(2)(y))])
     values(model.get_layer("output"), kernel=[[1], [0]])
@@ -325,7 +325,7 @@ def test_unitwise_activations_make_of_each_unit_the_same_alone_and_among_others(
     assert np.isnan(constants[5])
 
 
-def test_every_known_layer_is_tried_here_or_beside():
+def test_every_known_layer_is_tested():
     tried = {name for name, _ in CASES} | {"Dense", "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose"}
     tried |= {"Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D", "BatchNormalization", "PReLU", "Activation"}
     tried |= {"ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Rescaling", "Reshape", "InputLayer", "Concatenate"}

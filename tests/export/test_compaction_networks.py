@@ -15,7 +15,7 @@ SHAPES = {"lenet_300_100": (28, 28, 1)}
 
 
 def trained_a_little(model, seed=0):
-    """Biases and statistics like those of trained networks: zeros everywhere would hide what is not folded."""
+    """Set biases and statistics like those of trained networks: zeros would hide what is not folded."""
     rng = np.random.default_rng(seed)
     for layer in keras_compat.all_layers(model):
         variables = keras_compat.own_variables(layer)
@@ -24,7 +24,7 @@ def trained_a_little(model, seed=0):
                 variable.assign(rng.uniform(0.5, 1.5, variable.shape))
             elif name in ("bias", "beta", "moving_mean"):
                 variable.assign(rng.normal(0, 0.2, variable.shape))
-            elif isinstance(layer, keras.layers.DepthwiseConv2D):  # begun too small for what comes in to come through
+            elif isinstance(layer, keras.layers.DepthwiseConv2D):  # initialised so small that the input would vanish
                 variable.assign(rng.normal(0, 0.5, variable.shape))
     return model
 
@@ -48,7 +48,7 @@ def predicts_the_same(model, smaller, number=32):
 
 
 def parameters_left(model):
-    """Share of the parameters that is left, 0-1."""
+    """Return the share of the parameters that is left, 0-1."""
     smaller = compact(model)
     predicts_the_same(model, smaller)
     sizes = {name: finding.kept for name, finding in analyse(model).items()}

@@ -11,7 +11,7 @@ from tf_lottery.keras_compat import keras
 
 
 def sparse_model():
-    """100 inputs, 300 units of which most see nothing or reach nothing, 3 outputs."""
+    """Build a model of 100 inputs, 300 units of which most have no inputs or no readers, and 3 outputs."""
     inside = [keras.layers.Dense(300, "relu"), keras.layers.Dense(3)]
     model = tfl.make_prunable(keras.Sequential([keras.Input((100,)), *inside]))
     rng = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_unknown_figures_are_nan():
     model = keras.Sequential([keras.Input((5, 2)), keras.layers.LSTM(3)])
     table = comparison.compare(model, batch_sizes=(1,), rounds=1).set_index("format")
     assert table.loc[["LiteRT", "LiteRT, sparse"], ["bytes", "share", "parameters", "latency_1"]].isna().all(axis=None)
-    assert table.multiply_adds.isna().all()  # of a loop
+    assert table.multiply_adds.isna().all()  # loops are not counted
     assert (table.bytes[["dense", "sparse", "compact"]] > 0).all()
 
 

@@ -37,7 +37,7 @@ def made(shape, *made_of):
 
 
 def pruned(model, density):
-    """Weights, biases and statistics drawn anew, and a share of `density` kept."""
+    """Draw weights, biases and statistics, and prune to `density`."""
     for number, variable in enumerate(model.weights):
         values = normal(*variable.shape, seed=number)
         variable.assign(np.abs(values) + 0.5 if keras_compat.own_name(variable) == "moving_variance" else values)
@@ -112,7 +112,7 @@ def test_a_model_that_tfmot_wrapped_is_taken_without_its_wrappers():
 
 
 def two_inputs():
-    """Its inputs in another order than that of their names."""
+    """Build a model whose inputs are in another order than their names."""
     image, features = keras.Input((6, 6, 1), name="image"), keras.Input((4,), name="features")
     both = L.Concatenate()([L.Flatten()(L.Conv2D(4, 3)(image)), features])
     return keras.Model([image, features], [L.Dense(3, name="classes")(both), L.Dense(2, name="angle")(both)])
@@ -232,7 +232,7 @@ def test_a_sparse_file_has_these_bytes():
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
-def test_weights_that_are_no_numbers_are_refused_by_name_and_nothing_is_written(tmp_path, value):
+def test_nan_and_infinite_weights_are_refused_by_name_and_nothing_is_written(tmp_path, value):
     model = tiny.convolutional()
     model.layers[-1].kernel.assign(np.full((72, 3), value))
     with pytest.raises(ExportError, match="Weight 'output/kernel' has values that are NaN or infinite"):
@@ -253,9 +253,9 @@ class Inverse(L.Layer):
         (lambda: made((3,), L.Dense(2, dtype="mixed_bfloat16")), "'tf.MatMul' op is neither a custom op"),
     ],
 )
-def test_what_litert_lacks_is_told_in_one_line_with_the_way_out(tmp_path, build, reason, capfd):
+def test_an_operation_that_litert_lacks_is_one_line_with_the_way_out(tmp_path, build, reason, capfd):
     model = build()
-    tf.config.list_logical_devices()  # TensorFlow talks as it starts
+    tf.config.list_logical_devices()  # TensorFlow prints as it starts
     capfd.readouterr()
     with pytest.raises(ExportError, match=reason) as raised:
         tflite(model, tmp_path / "model.tflite")
@@ -299,7 +299,7 @@ print(list(interpreter(convert(model)).get_signature_runner()(x=np.ones((2, 3), 
 
 
 @pytest.mark.slow
-def test_nothing_is_said_on_the_way():
+def test_nothing_is_printed_meanwhile():
     done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("['dense']\n", "")
 

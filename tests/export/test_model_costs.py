@@ -1,4 +1,4 @@
-"""Counts against sums done by hand and against published ones."""
+"""Costs against counts done by hand and against published ones."""
 
 import pytest
 import tensorflow as tf
@@ -45,7 +45,7 @@ def multiply_adds(shape, *made):
         ((6,), lambda: L.Embedding(9, 4), 0),
     ],
 )
-def test_a_layer_takes_what_a_hand_counts(shape, layer, expected):
+def test_multiply_adds_of_a_layer_are_those_counted_by_hand(shape, layer, expected):
     assert multiply_adds(shape, layer()) == expected
 
 
@@ -56,7 +56,7 @@ def test_attention_is_its_projections_and_both_products():
 
 
 class Product(L.Layer):
-    """Its first input, transposed, times the second."""
+    """A layer that multiplies its first input, transposed, by the second."""
 
     def call(self, pair):
         return tf.matmul(*pair, transpose_a=True)
@@ -79,14 +79,14 @@ def test_layers_count_each_time_they_are_called_and_those_of_all_kinds_of_models
 
 
 @pytest.mark.parametrize("layer", [lambda: L.LSTM(4), lambda: L.GRU(4), lambda: L.SimpleRNN(4)])
-def test_what_is_in_a_loop_is_named_and_not_counted(layer):
+def test_loops_are_named_and_not_counted(layer):
     result = costs(keras.Sequential([keras.Input((5, 3)), layer(), L.Dense(2)]))
     assert result.multiply_adds == 4 * 2
     (name,) = result.uncounted
     assert name.endswith("while")
 
 
-def test_what_has_no_size_is_named_and_not_counted():
+def test_operations_of_unknown_size_are_named_and_not_counted():
     result = costs(keras.Sequential([keras.Input((None, None, 3)), L.Conv2D(4, 3), L.GlobalMaxPool2D(), L.Dense(2)]))
     assert result.multiply_adds == 4 * 2
     assert len(result.uncounted) == 1
@@ -101,7 +101,7 @@ def test_parameters_are_all_values_of_all_weights_but_not_masks_and_random_state
 
 
 @pytest.mark.parametrize("build", [tiny.dense, tiny.subclassed])
-def test_zeros_are_told_apart_and_take_the_same_multiplications(build):
+def test_zeros_are_counted_apart_and_take_the_same_multiplications(build):
     model = build()
     for variable in model.trainable_variables:
         variable.assign(tf.ones(variable.shape))
@@ -124,7 +124,7 @@ def test_an_unbuilt_model_is_refused():
 
 
 @pytest.mark.slow
-def test_networks_cost_what_is_known_of_them():
+def test_networks_cost_what_is_published():
     assert costs(models.build("lenet_300_100", (28, 28, 1), 10)).multiply_adds == 784 * 300 + 300 * 100 + 100 * 10
     mobile = costs(keras.applications.MobileNetV2(weights=None))
     assert mobile.parameters == 3_538_984  # both figures as its authors have them: 3.5 M, 300 M
@@ -132,7 +132,7 @@ def test_networks_cost_what_is_known_of_them():
 
 
 @pytest.mark.nightly
-def test_large_networks_cost_what_is_known_of_them():
+def test_large_networks_cost_what_is_published():
     assert costs(models.build("resnet_50", (224, 224, 3), 1000)).multiply_adds == 4_089_184_256  # 4.1e9, strides in 3x3
     for name, parameters, expected in [
         ("ResNet50", 25_636_712, 3_857_973_248),  # 3.8e9 in the paper, strides in 1x1
@@ -151,7 +151,7 @@ def test_a_model_that_tfmot_wrapped_costs_what_it_costs_plain():
     assert costs(import_tfmot().prune_low_magnitude(plain := tiny.convolutional())) == costs(plain)
 
 
-def test_the_density_of_an_export_is_that_of_the_masks_or_of_what_is_not_zero():
+def test_the_density_of_an_export_is_that_of_the_masks_or_of_the_nonzero_weights():
     model = tiny.half_masked()
     share = tfl.density(model)
     assert 0 < share < 1
@@ -161,7 +161,7 @@ def test_the_density_of_an_export_is_that_of_the_masks_or_of_what_is_not_zero():
 
 
 @pytest.mark.parametrize(("export", "name"), [(tfl.export.saved_model, "model"), (tfl.export.tflite, "model.tflite")])
-def test_an_export_says_how_dense_it_is(tmp_path, export, name):
+def test_an_export_returns_its_density(tmp_path, export, name):
     model = tiny.half_masked()
     assert export(model, tmp_path / name) == tfl.density(model)
     assert export(tiny.dense(), tmp_path / name, overwrite=True) == 1

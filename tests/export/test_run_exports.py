@@ -61,7 +61,7 @@ def test_a_keras_file_is_a_plain_model(run, expected, tmp_path):
     assert model.count_params() == 50_610
 
 
-def test_a_compact_one_is_smaller_and_predicts_the_same(run, expected, tmp_path):
+def test_a_compact_network_is_smaller_and_predicts_the_same(run, expected, tmp_path):
     path = run_exports.export(run, TICKET, "compact", tmp_path / "model.keras")
     model = keras.models.load_model(path)
     assert model.count_params() < 50_610
@@ -97,7 +97,7 @@ def test_the_default_path_tells_unit_and_format(run, unit, ending, name):
     assert run_exports.default_path(run, unit, ending) == run.path / "exports" / name
 
 
-def test_what_is_there_is_replaced_only_on_demand(run, tmp_path):
+def test_an_export_is_replaced_only_on_demand(run, tmp_path):
     path = tmp_path / "ticket.tfl"
     path.write_bytes(b"mine")
     with pytest.raises(ExportError, match=r"ticket\.tfl exists"):
@@ -120,7 +120,7 @@ def test_unknown_formats_and_units_are_refused_and_nothing_is_written(run, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_keras_files_are_named_as_keras_wants_them(run, tmp_path):
+def test_keras_files_must_be_named_as_keras_demands(run, tmp_path):
     for format in ("keras", "compact"):
         with pytest.raises(ExportError, match=r"whose names end with \.keras\. Received: .*model\.h5"):
             run_exports.export(run, TICKET, format, tmp_path / "model.h5")

@@ -52,7 +52,7 @@ def normal(*shape):
 
 
 def masked(model, density=0.5, seed=0):
-    """With random masks, and no weight at its initial value."""
+    """Return the model with random masks, and no weight at its initial value."""
     rng = np.random.default_rng(seed)
     for name, variable in naming.named_variables(model).items():
         if not keras_compat.is_random_state(variable):
@@ -85,7 +85,7 @@ def two_inputs(structure):
 
 @keras.saving.register_keras_serializable(package="saved_models")
 class Scaled(L.Layer):
-    """With a scalar, a weight without entries, and a whole number that nobody prunes."""
+    """A layer with a scalar, a weight without entries, and an integer that is never pruned."""
 
     def build(self, shape):
         self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
@@ -100,7 +100,7 @@ class Scaled(L.Layer):
 IMAGES = {"input": tiny.X}
 PAIR = {"first": normal(5, 4), "second": normal(5, 3)}
 TOKENS = {"input": np.arange(15, dtype=np.int32).reshape(3, 5) % 7}
-# A model, and what it is fed: by name, or as "input" where there is one.
+# A model and its inputs: by name, or as "input" if there is one.
 CASES = {
     "dense": (tiny.dense, IMAGES),
     "convolutional": (tiny.convolutional, IMAGES),
@@ -130,7 +130,7 @@ def random_at_inference():
 
 
 def take(model, inputs):
-    """Inputs as `model` wants them."""
+    """Return inputs in the structure that `model` takes."""
     if len(inputs) == 1:
         return inputs["input"]
     return inputs if isinstance(model.input, dict) else list(inputs.values())
@@ -141,7 +141,7 @@ def predicted(model, inputs):
 
 
 def by_name(path, inputs):
-    """Inputs under the names of the signature."""
+    """Return inputs by the names of the signature."""
     loaded = tf.saved_model.load(path)
     (_, specs) = loaded.signatures["serving_default"].structured_input_signature
     return inputs if len(inputs) > 1 else dict.fromkeys(specs, inputs["input"])
@@ -153,7 +153,7 @@ def read(*paths):
 
 
 def export(model, path, inputs):
-    """Of `model`, to be read by another process from `path`; and of the same, stored densely."""
+    """Export `model`, sparse and dense, with its inputs, to be read by another process from `path`."""
     plain = conversion.plain(model)
     saved_model(model, path / "model")
     function = tracing.trace(plain)
@@ -163,7 +163,7 @@ def export(model, path, inputs):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Where each of the cases lies and was read by another process, and what its model predicts, plain."""
+    """Return for each case the path where another process has read it, and the predictions of its plain model."""
     folder = tmp_path_factory.mktemp("exported")
     found = {}
     for name, (make, inputs) in CASES.items():
@@ -272,7 +272,7 @@ def size(path):
 
 
 def bound(model):
-    """What a SavedModel may take: 5% more than entropy, 20 KB for itself and 4 KB for each layer."""
+    """Return the most bytes that a SavedModel may take: 5% more than the entropy, 20 KB, and 4 KB for each layer."""
     total = 0.0
     masks = {name: mask for name, (_, mask) in model_masks.masked_variables(model).items()}
     for name, variable in naming.named_variables(model).items():
@@ -288,7 +288,7 @@ ALWAYS = [*(("float32", density) for density in (1, 0.1, 0.01, 0)), ("float16", 
 
 
 @pytest.mark.parametrize(("dtype", "density"), always(*ALWAYS, among=EVERY))
-def test_it_takes_little_more_than_the_entropy_of_masks_and_kept_weights(tmp_path, dtype, density):
+def test_a_saved_model_takes_little_more_than_the_entropy_of_masks_and_kept_weights(tmp_path, dtype, density):
     with keras_compat.precision(dtype):
         model = masked(made((300,), L.Dense(400, use_bias=False), L.Dense(100)), density)
     saved_model(model, tmp_path / "model")
@@ -305,7 +305,7 @@ def test_small_networks_keep_the_bound_too(tmp_path, build):
 
 
 def test_no_weight_is_in_the_graph_and_none_is_stored_twice(tmp_path):
-    """Goes red if TensorFlow stores the values of the variables that have none."""
+    """Fails if TensorFlow stores values for the variables that have none."""
     model = masked(made((300,), L.Dense(400), L.Dense(400)), density=1)
     saved_model(model, tmp_path / "model")
     assert (tmp_path / "model/saved_model.pb").stat().st_size < 50_000
@@ -341,7 +341,7 @@ def test_two_exports_of_a_model_hold_the_same_weights(tmp_path):
 
 
 @pytest.mark.parametrize("build", [tiny.dense, tiny.subclassed])
-def test_exporting_changes_neither_the_model_nor_what_becomes_of_it(tmp_path, build):
+def test_exporting_changes_neither_the_model_nor_its_further_training(tmp_path, build):
     def trained(*, is_exported):
         keras.utils.set_random_seed(1)
         model = masked(build())
@@ -381,7 +381,7 @@ def test_lookup_tables_and_variables_that_keras_does_not_know_come_along(tmp_pat
 
 
 class Pair(keras.Model):
-    """Nothing says what shapes it takes."""
+    """A model of which nothing says what shapes it takes."""
 
     def __init__(self):
         super().__init__()
@@ -391,7 +391,7 @@ class Pair(keras.Model):
         return self.dense(inputs[0]) + inputs[1]
 
 
-def test_the_inputs_of_a_model_that_does_not_tell_are_given(tmp_path):
+def test_inputs_are_given_for_a_model_whose_inputs_are_unknown(tmp_path):
     model = Pair()
     inputs = [normal(4, 3), normal(4, 2)]
     expected = model(inputs)
@@ -429,7 +429,7 @@ def test_inputs_that_do_not_fit_are_refused(tmp_path, inputs, message):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_weight_that_is_no_number_is_refused_by_its_name(tmp_path, value):
+def test_nan_and_infinite_weights_are_refused_by_name(tmp_path, value):
     model = tiny.convolutional()
     bias = naming.named_variables(model)["conv2d_1/bias"]
     bias.assign([0.0, value])
@@ -456,7 +456,7 @@ def test_a_saved_model_is_replaced_only_on_demand(tmp_path):
     assert [other.name for other in path.parent.iterdir()] == ["model"]
 
 
-def test_what_is_no_saved_model_is_never_replaced(tmp_path):
+def test_only_saved_models_are_replaced(tmp_path):
     (tmp_path / "file").write_bytes(b"mine")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/file").write_bytes(b"mine")
@@ -478,7 +478,7 @@ def test_an_empty_folder_may_be_replaced(tmp_path, monkeypatch):
     assert tf.saved_model.contains_saved_model(str(tmp_path))
 
 
-def test_where_nothing_can_be_written_is_one_error(tmp_path):
+def test_a_path_that_cannot_be_written_is_one_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be written: Not a directory"):
         saved_model(tiny.dense(), tmp_path / "file/model")

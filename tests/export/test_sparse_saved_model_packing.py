@@ -55,14 +55,14 @@ def test_a_gap_that_a_byte_cannot_hold_takes_more():
 
 @given(st.data(), st.sampled_from(DTYPES), st.sampled_from(DENSITIES))
 def test_any_bits_come_back(data, dtype, density):
-    """NaN, infinite and denormal numbers and -0.0 among them."""
+    """The bits include NaN, infinite and denormal numbers and -0.0."""
     bits = data.draw(arrays.arrays(f"u{dtype.itemsize}", st.integers(0, 2000)))
     kept = np.random.default_rng(data.draw(st.integers(0, 9))).random(bits.size) < density
     check((bits * kept.astype(bits.dtype)).view(dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_the_zeros_that_are_kept_as_minus_zero_stay_so(dtype):
+def test_minus_zeros_keep_their_sign(dtype):
     check(np.array([-0.0, 0.0, -0.0, 1.0], dtype))
     assert len(zlib.decompress(pack(np.array([-0.0, 0.0], dtype))[0])) == 1
 

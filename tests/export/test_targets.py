@@ -13,7 +13,7 @@ def test_a_file_is_written_with_the_folders_it_needs(tmp_path):
     assert (tmp_path / "a/b.tfl").read_bytes() == b"content"
 
 
-def test_what_is_there_is_replaced_only_on_demand(tmp_path):
+def test_a_file_is_replaced_only_on_demand(tmp_path):
     path = tmp_path / "a.tfl"
     path.write_bytes(b"old")
     with pytest.raises(ExportError, match=r"a\.tfl exists\. Choose another name, or have it replaced: overwrite=True"):

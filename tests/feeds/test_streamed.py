@@ -16,7 +16,7 @@ from tf_lottery.feeds.resident import NO_EXAMPLE
 from tf_lottery.feeds.streamed import Streamed
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, state
-from tf_lottery.training.optimizers import LearningRate
+from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.trainer import Trainer
 
 SYNTHETIC = data.load(

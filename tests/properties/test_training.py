@@ -9,7 +9,7 @@ from tiers import always, nightly, slow
 from tf_lottery import keras_compat
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, naming, state
-from tf_lottery.training.optimizers import LearningRate
+from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.pauses import Pauses
 
 OPTIMIZERS = {

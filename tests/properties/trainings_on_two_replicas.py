@@ -23,8 +23,8 @@ from tf_lottery.masking import conversion, model_masks, state, ticket
 from tf_lottery.training import distribution
 from tf_lottery.training.connectivity import Connectivity
 from tf_lottery.training.distribution import Replicas
+from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.objective import Objective
-from tf_lottery.training.optimizers import LearningRate
 from tf_lottery.training.pauses import NO_PAUSES, Pauses
 from tf_lottery.training.topology import Topology
 from tf_lottery.training.trainer import Trainer

@@ -189,7 +189,7 @@ def test_equal_networks_have_no_ratio_and_show_nothing(sweep):
 
 def barriers(sweep, *values):
     """Return the claim about the error barriers of the tickets of level 2 of k=0, given one per replicate."""
-    place = {"variant": "k=0", "level": 2, "control": "", "order": 1}
+    place = {"variant": "k=0", "level": 2, "control": "", "shuffle_seed": 1}
     rows = pd.DataFrame(
         [place | {"replicate": number, "error_barrier": value} for number, value in enumerate(values, 1)]
     )

@@ -5,8 +5,8 @@ import tiny
 
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, prunable, state
+from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.objective import CROSS_ENTROPY, Objective, cross_entropy
-from tf_lottery.training.optimizers import LearningRate
 
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, 1.0]])
 MORE = np.array([[1.0, 1.0, 0.0], [0.5, 0.0, 2.0]])

@@ -7,7 +7,8 @@ from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, state
 from tf_lottery.rewinding import HeldRate
 from tf_lottery.training import optimizers
-from tf_lottery.training.optimizers import OPTIMIZERS, LearningRate, Settings
+from tf_lottery.training.learning_rate import LearningRate
+from tf_lottery.training.optimizers import OPTIMIZERS, Settings
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from tf_lottery.core import shuffling
 from tf_lottery.feeds import resident
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, state
-from tf_lottery.training.optimizers import LearningRate
+from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.pauses import Pauses
 from tf_lottery.training.trainer import stops
 

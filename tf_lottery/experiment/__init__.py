@@ -1,1 +1,1 @@
-"""Whole experiments: config, run directory, the method, its controls, several processes."""
+"""Whole experiments: configs, run directories, the pruning method and its controls, and worker processes."""

@@ -1,4 +1,4 @@
-"""Small files that do change, such as a run's config: sealed, and each with a backup that is written after it."""
+"""Small files that may change, such as a run's config: each has a checksum and a backup, which is written after it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,20 +9,20 @@ from tf_lottery.errors import DamageError
 
 
 def paths(folder: Path, name: str) -> list[Path]:
-    """Both generations of a file, the one that counts first."""
+    """Return the paths of a file and of its backup, in the order in which they are read."""
     return [folder / f"{name}.json", folder / f"{name}.backup.json"]
 
 
 def exists(folder: Path, name: str) -> bool:
-    """Return whether there is at least one of them; raises OSError where that cannot be found out."""
+    """Return whether the file or its backup exists; raise OSError if the folder cannot be read."""
     return any(path.exists() for path in paths(folder, name))
 
 
 def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
-    """Write both, one after the other, so that one is whole at any moment; leaves alone what is right already.
+    """Write the file and then its backup, so that one of them is whole at any moment; skip one that is up to date.
 
     Raises:
-        RunError: one cannot be written; the other is as it was.
+        RunError: one of them cannot be written; the other is unchanged.
     """
     data = files.seal(content)
     for path in paths(folder, name):
@@ -31,10 +31,10 @@ def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
-    """Return the content of the first that is whole.
+    """Return the content of the file, or of its backup if the file is damaged.
 
     Raises:
-        DamageError: none is; the message says what is wrong with the first.
+        DamageError: both are damaged; the message says what is wrong with the file.
     """
     faults = {}
     for path in paths(folder, name):
@@ -47,7 +47,7 @@ def read(folder: Path, name: str) -> dict[str, Any]:
 
 
 def fault(path: Path) -> str:
-    """What is wrong with a sealed file, `""` if nothing is."""
+    """Return what is wrong with a sealed file; `""` if it is intact."""
     try:
         _content(path)
     except DamageError as error:

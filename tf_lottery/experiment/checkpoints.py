@@ -10,7 +10,7 @@ from tf_lottery.errors import ConfigError, DamageError, ModelError, StoppedError
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.masking.ticket import Ticket
 from tf_lottery.training.pauses import Pauses
-from tf_lottery.training.progress import Progress, brought_up_to_date
+from tf_lottery.training.progress import Progress, with_progress
 
 _WRITTEN = re.compile(r"([0-9]{1,9})(it|min)")
 
@@ -21,7 +21,7 @@ class CheckpointInterval:
 
     Attributes:
         steps: At the multiples of this number of optimizer steps. Defaults to 0: not by steps.
-        seconds: After this number of seconds. Defaults to never.
+        seconds: After this number of seconds. Defaults to infinity: not by time.
     """
 
     steps: int = 0
@@ -32,7 +32,7 @@ class CheckpointInterval:
         """Read an interval such as `"500it"` (optimizer steps) or `"10min"` (minutes).
 
         Raises:
-            ConfigError: it is not written like that, or is 0.
+            ConfigError: it is written in another way, or is 0.
         """
         written = _WRITTEN.fullmatch(every) if isinstance(every, str) else None
         if written is None or not int(written[1]):
@@ -49,7 +49,7 @@ EVERY_TEN_MINUTES = CheckpointInterval(seconds=600.0)
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the process around a training run asks of it and wants to be told.
+    """What the process around a training run asks for and is told.
 
     Attributes:
         interval: How often to save a checkpoint.
@@ -71,16 +71,16 @@ class Hooks:
 NO_HOOKS = Hooks()
 
 
-class Keeper(Pauses):
-    """Saves checkpoints of one training run while it trains, and stops it when told to.
+class Checkpointer(Pauses):
+    """Saves checkpoints of one training run, and stops it when told to.
 
     Args:
-        run: Where the checkpoints are saved.
+        run: The run directory, where the checkpoints are saved.
         unit: The unit that is trained.
         trainer: Its trainer.
-        hooks: What the process around it asks of it.
+        hooks: What the process around the training run asks for.
         from_step: The step at which the training run starts.
-        snapshots_at: Steps whose states the training run keeps.
+        snapshots_at: Steps whose states later units start from.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Keeper(Pauses):
 
     @property
     def seconds(self) -> float:
-        """How long training has taken: in this process, and in earlier ones until their last checkpoint."""
+        """How long training has taken, including earlier processes until their last checkpoint."""
         return self._seconds_before + time.monotonic() - self._started
 
     def most_steps(self, step: int) -> int:
@@ -133,17 +133,17 @@ class Keeper(Pauses):
             self._save(progress, lambda: self._trainer.checkpoint(progress))
 
     def on_point(self, progress: Progress, at_end: Ticket) -> None:
-        """Save a checkpoint if that is due, after each point of a line but the last.
+        """Save a checkpoint if one is due; called after each point of a line but the last.
 
         Args:
             progress: With the points measured so far.
             at_end: The checkpoint at the end of training.
         """
-        self._save(progress, lambda: brought_up_to_date(at_end, progress))
+        self._save(progress, lambda: with_progress(at_end, progress))
 
     def _save(self, progress: Progress, checkpoint: Callable[[], Ticket]) -> None:
-        """Save a checkpoint if that is due or if training is to stop; then stop it."""
-        # All workers must do the same: each does what any of them is asked to do.
+        """Save a checkpoint if one is due or training is told to stop; raise StoppedError in the latter case."""
+        # All workers must do the same: each does what any of them is told to do.
         asked = self._trainer.replicas.mean([self._hooks.is_told_to_stop(), self._is_due(progress.step)])
         is_stopped, is_due = (share > 0 for share in asked)
         if not (is_stopped or is_due):
@@ -158,10 +158,10 @@ class Keeper(Pauses):
             raise StoppedError(f"{place} with a checkpoint saved; the same command resumes from there.")
 
     def _check_snapshots(self, progress: Progress) -> None:
-        """Refuse a checkpoint that passed a step which a variant, added to the sweep since, asks for."""
+        """Raise TicketError if the checkpoint is past a step whose state it lacks: a variant may have been added since."""
         passed = {step for step in self._snapshots_at if step <= progress.step}
         if missing := sorted(passed - set(progress.snapshots)):
-            raise TicketError(f"it does not hold step {missing[0]}, which was asked for since")
+            raise TicketError(f"it lacks the state at step {missing[0]}, which a variant added since needs")
 
     def _is_due(self, step: int) -> bool:
         interval = self._hooks.interval

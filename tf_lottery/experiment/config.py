@@ -1,4 +1,4 @@
-"""What an experiment is: typed fields with their defaults.
+"""The config of an experiment: typed fields with their defaults.
 
 Config files return an `Experiment`; `--config.prune.fraction=0.3` overrides a field. Lengths are written `"500it"`
 (optimizer steps) or `"2ep"` (passes over the training data).
@@ -12,16 +12,16 @@ from typing import Any
 
 from tf_lottery.errors import ConfigError
 
-# What can be added to a run.
+# The fields that can grow when a run is extended.
 EXTENDABLE = ("replicates", "prune.levels", "controls", "variants", "stability.levels", "stability.shuffle_seeds")
 
 
 @dataclass(slots=True)
 class Model:
-    """Which network.
+    """The network.
 
     Attributes:
-        name: One that `tfl.models.build` knows.
+        name: A name that `tfl.models.build` knows. Defaults to `"lenet_300_100"`.
 
     Examples:
         >>> Model("resnet_20").name
@@ -33,13 +33,15 @@ class Model:
 
 @dataclass(slots=True)
 class Data:
-    """Which dataset, and what becomes of its training examples.
+    """The dataset and its augmentation.
 
     Attributes:
-        name: One of `tfl.data.SOURCES`.
-        augment: `"none"`, `"flip_and_crop"` (of images in memory) or `"inception"` (of ImageNet).
-        image_size: Pixels a side that ImageNet is cropped to; other images keep their size.
-        synthetic: Noise instead of the data, for trying things out.
+        name: One of `tfl.data.SOURCES`. Defaults to `"digits"`.
+        augment: `"none"`, `"flip_and_crop"` (for images in memory) or `"inception"` (for ImageNet). Defaults to
+            `"none"`.
+        image_size: Side length, in pixels, to which ImageNet images are cropped; other images keep their size. Defaults
+            to 224.
+        synthetic: Whether to use noise instead of the data, for trying things out. Defaults to False.
 
     Examples:
         >>> Data("cifar10", augment="flip_and_crop").image_size
@@ -54,32 +56,33 @@ class Data:
 
 @dataclass(slots=True)
 class Train:
-    """How every training goes.
+    """The hyperparameters of every training run.
 
     Attributes:
         optimizer: `"adam"`, `"sgd"` or `"rmsprop"`.
-        learning_rate: At step 0, or after the warmup.
-        momentum: Of `"sgd"` and `"rmsprop"`.
-        nesterov: Of `"sgd"`.
-        epsilon: Of `"adam"` and `"rmsprop"`.
+        learning_rate: Learning rate at step 0, or after the warmup.
+        momentum: Momentum of `"sgd"` and `"rmsprop"`.
+        nesterov: Whether `"sgd"` uses Nesterov momentum.
+        epsilon: Epsilon of `"adam"` and `"rmsprop"`.
         decay: `"drops"`, or `"linear"`: from `learning_rate` to `final_learning_rate` at the end of training.
-        drops: When the rate is multiplied by `drop_factor`: `("20000it", "25000it")`, `("every 3ep",)`.
+        drops: When the rate is multiplied by `drop_factor`, as in `("20000it", "25000it")` or `("every 3ep",)`.
         drop_factor: See `drops`.
         final_learning_rate: Drops do not go below it.
         warmup: How long the rate rises, linearly, from 0.
-        weight_decay: L2 in the gradient of the kernels of layers, those never pruned included.
+        weight_decay: L2 in the gradient of the kernels of layers, including those that are never pruned.
         label_smoothing: Share of the target that is spread over all classes, 0-1.
-        auxiliary_weight: Of the loss of a network's auxiliary head.
-        average: Momentum of averages of the weights that evaluations then use; 0 for none. Pruning ranks, and tickets
-            hold, the weights themselves.
+        auxiliary_weight: Factor of the loss of a network's auxiliary head.
+        average: Momentum of moving averages of the weights, which evaluations then use; 0 for no averages. Pruning
+            ranks the weights themselves, and tickets hold them.
         precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`.
-        batch_size: Examples, of all replicas together.
-        steps: T, the length of the dense training.
+        batch_size: Examples in a batch, of all replicas together.
+        steps: T, the length of the dense training run.
         evaluate_every: How often losses and accuracies are measured.
-        threads: Of one training; results differ with it in the last bits. None: chosen by device, strategy and layers
-            when a run is begun (execution.py), and kept; so are the next two.
-        jit_compile: XLA for op determinism, on one replica; here too, results differ in the last bits.
-        steps_per_execution: At most, between looks at a stop or a due checkpoint; changes no result.
+        threads: Threads of one training run; results depend on it in the last bits. None: chosen by device, strategy
+            and layers when a run is begun (execution.py), and recorded in the run. The same holds for the next two.
+        jit_compile: Whether XLA compiles the steps, on one replica and in place of TensorFlow's op determinism. Results
+            depend on it in the last bits, too.
+        steps_per_execution: The most steps between two checks for a stop or a due checkpoint; changes no result.
 
     Examples:
         >>> Train(optimizer="sgd", learning_rate=0.1, drops=("20ep", "30ep"), steps="40ep").drop_factor
@@ -111,18 +114,18 @@ class Train:
 
 @dataclass(slots=True)
 class Prune:
-    """What a level removes and where it restarts.
+    """What a level removes and where it starts.
 
     Attributes:
         levels: Number of prunings; level 0 is the dense network.
         fraction: Share of the kept weights that a level removes, in [0, 1).
-        rates: Other shares for some weights, `"regex=share"`; needs scope `"layerwise"`.
+        rates: Other shares for some weights, as `"regex=share"`; needs scope `"layerwise"`.
         scope: `"global"` ranks all weights together, `"layerwise"` each array by itself.
         criterion: One of `tfl.criteria.CRITERIA`.
         exclude: Regexes of weights never to prune.
         rewind: `"weights"` (the paper), `"learning_rate"` or `"none"` (fine-tuning); see `LotteryTicket`.
-        rewind_to: Step k, whose state a level restarts from.
-        reset_optimizer: Whether a rewound level starts with the slots of a new optimizer.
+        rewind_to: Step k, whose state a level starts from.
+        reset_optimizer: Whether a rewound level starts with a new optimizer.
 
     Examples:
         >>> Prune(levels=15, rewind_to="500it").fraction
@@ -142,12 +145,13 @@ class Prune:
 
 @dataclass(slots=True)
 class Stability:
-    """Which networks are trained again in other data orders, to see how far apart they end (see stability.py).
+    """The networks that are trained again with other shuffle seeds, to see how far apart they end; see run_stability.py.
 
     Attributes:
-        levels: Tickets and random masks of these, and the dense network from step k; `()` for none.
-        shuffle_seeds: How many further data orders.
-        points: At which error and loss are measured on the line between two ends; 0 for none.
+        levels: Levels whose tickets and random masks are trained again, with the dense network from step k; `()` for
+            none.
+        shuffle_seeds: Number of further shuffle seeds.
+        points: Number of points on the line between two networks at which error and loss are measured; 0 for none.
         fresh_statistics: Whether BatchNorm statistics are recomputed at each point of the line.
 
     Source:
@@ -170,17 +174,18 @@ class Experiment:
     """The whole experiment.
 
     Attributes:
-        seed: What all randomness is derived from.
-        replicates: How often all is done, each time with another initialisation and data order.
-        model: Which network.
-        data: Which dataset.
-        train: How every training goes.
-        prune: What a level removes and where it restarts.
-        controls: What each ticket is compared with: `"random_mask"`, `"reinit"`, and those of Zhou et al. 2019 in
-            controls.py.
-        shuffle: `"replay"`: every level sees the batches of the dense training; or `"fresh"`.
-        stability: Which networks are trained again in other data orders.
-        variants: What a sweep compares, by label, as values for some of the fields:
+        seed: The seed that all other seeds are derived from.
+        replicates: How often everything is repeated, each time with another initialisation and data order.
+        model: The network.
+        data: The dataset and its augmentation.
+        train: The hyperparameters of every training run.
+        prune: What a level removes and where it starts.
+        controls: What each ticket is compared with: `"random_mask"`, `"reinit"`, and those of Zhou et al. 2019; see
+            core/controls.py.
+        shuffle: `"replay"`: every level sees the batches of the dense training run. `"fresh"`: each level has a data
+            order of its own.
+        stability: The networks that are trained again with other shuffle seeds.
+        variants: The variants that a sweep compares: values for some of the fields, by label, as in
             `{"k=0": {"prune.rewind_to": "0it"}, "k=60": {"prune.rewind_to": "60it"}}`.
 
     Examples:
@@ -214,16 +219,16 @@ def fields(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def fingerprint(config: Experiment) -> str:
-    """Return a checksum of all that decides a result: the same for a run and for its extensions."""
+    """Return a checksum of all fields that decide a result; a run and its extensions have the same."""
     without = {*EXTENDABLE, "train.steps_per_execution"}
     deciding = {name: value for name, value in fields(config).items() if name not in without}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def from_fields(flat: dict[str, Any]) -> Experiment:
-    """Return the experiment that `fields` described; raises ConfigError where a field is unknown or missing.
+    """Return the experiment with these fields; raise ConfigError if a field is unknown or missing.
 
-    Fields that need no value may be missing: there are older runs.
+    Fields whose default is None may be missing, as in runs from before they existed.
     """
     config = Experiment()
     needed = {name for name, value in fields(config).items() if value is not None}
@@ -239,7 +244,7 @@ def from_fields(flat: dict[str, Any]) -> Experiment:
 
 
 def _replace(value: Any, kind: type, other: type) -> Any:
-    """Return `value` with sequences of one kind, also inside dicts, made into another kind."""
+    """Return `value` with sequences of one kind converted to another, inside dicts too."""
     if isinstance(value, dict):
         return {name: _replace(part, kind, other) for name, part in value.items()}
     return other(value) if isinstance(value, kind) else value

@@ -1,4 +1,4 @@
-"""The environment of a run: what can change its results besides the config, described and compared."""
+"""The environment of a run: everything besides the config that can change its results."""
 
 import importlib.metadata
 import os
@@ -15,11 +15,11 @@ _EXTENSIONS = ("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "a
 
 
 def describe(strategy: str) -> dict[str, Any]:
-    """Versions, kinds of devices, switches of TensorFlow, the Keras in use; nothing that names a person or a machine.
+    """Return a description of this process: versions, kinds of devices, switches of TensorFlow, the Keras in use.
 
-    What is described in the same words is taken for the same.
+    Environments with equal descriptions count as the same. Nothing in a description names a person or a machine.
     """
-    import tensorflow as tf  # here, because environments are also compared where TensorFlow is not imported
+    import tensorflow as tf  # here, because code that only compares environments does without TensorFlow
 
     from tf_lottery import keras_compat
 
@@ -38,13 +38,13 @@ def describe(strategy: str) -> dict[str, Any]:
 
 
 def _kind(device: Any, tf: Any) -> str:
-    """`"CPU"`, or a GPU with its model."""
+    """Return `"CPU"`, or `"GPU"` with the name of the model."""
     details = tf.config.experimental.get_device_details(device) if device.device_type == "GPU" else {}
     return f"{device.device_type} {details.get('device_name', '')}".strip()
 
 
 def _vector_extensions() -> str:
-    """Those of the CPU that numerical libraries choose their code by; `""` where the system does not tell."""
+    """Return the vector extensions of the CPU that numerical libraries look at; `""` if the system does not list them."""
     try:
         flags = set(Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split())
     except OSError:
@@ -52,7 +52,7 @@ def _vector_extensions() -> str:
     return " ".join(name for name in _EXTENSIONS if name in flags)
 
 
-DAMAGED = {"record": "damaged"}  # stands for an environment that is not known any more
+DAMAGED = {"record": "damaged"}  # in place of an environment whose record is damaged
 _MISSING = "not set"
 
 
@@ -69,7 +69,7 @@ def flat(environment: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(environments: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the fields in which environments differ, each with its value in all of them, in their order.
+    """Return the fields in which environments differ, each with its values in the order of the environments.
 
     >>> differences([{"python": "3.12", "strategy": "default"}, {"python": "3.13", "strategy": "default"}])
     {'python': ['3.12', '3.13']}

@@ -1,4 +1,4 @@
-"""How trainings are executed: threads, XLA and steps an execution, from a table that was measured."""
+"""How training runs are executed: threads, XLA and steps per execution, from a table of measurements."""
 
 import dataclasses
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from tf_lottery.models import names
 
 @dataclass(frozen=True)
 class Execution:
-    """What decides how fast a training is, and hardly what it results in; see the fields of `Train`."""
+    """Settings for the speed of a training run, which change results in the last bits at most; see `config.Train`."""
 
     threads: int
     jit_compile: bool
@@ -20,18 +20,18 @@ class Execution:
 
 _DENSE = frozenset({"dense"})
 _DEFAULT = Execution(1, False, 100)
-# Device kind, strategy and layer kinds -> what was fastest there (docs/benchmarks.md, by
-# scripts/benchmark/execution_settings.py). Not measured: GPUs, TPUs, several devices.
+# Device kind, strategy and layer kinds -> the fastest settings (docs/benchmarks.md, measured by
+# scripts/benchmark/execution_settings.py). GPUs, TPUs and several devices have not been measured.
 _MEASURED = {("CPU", "default", _DENSE): Execution(1, True, 500)}
 
 
 def chosen(device: str, strategy: str, kinds: Collection[str]) -> Execution:
-    """Return how to execute trainings; nothing is timed.
+    """Return the settings from the table; nothing is timed here.
 
     Args:
         device: Kind of the device that trains: `"CPU"`, `"GPU"` or `"TPU"`.
         strategy: One of `topology.STRATEGIES`.
-        kinds: Of the layers of all networks, from `layer_kinds`.
+        kinds: The kinds of layers in all networks, from `layer_kinds`.
 
     >>> chosen("CPU", "default", {"dense"}).jit_compile, chosen("CPU", "default", {"convolution", "dense"}).jit_compile
     (True, False)
@@ -40,12 +40,12 @@ def chosen(device: str, strategy: str, kinds: Collection[str]) -> Execution:
 
 
 def layer_kinds(config: Experiment) -> set[str]:
-    """Of the networks of all variants: `"dense"`, `"convolution"`."""
+    """Return the kinds of layers, `"dense"` and `"convolution"`, in the networks of all variants."""
     return {kind for member in variants.members(config).values() for kind in names.layer_kinds(member.model.name)}
 
 
 def settled(config: Experiment, execution: Execution) -> Experiment:
-    """Return the experiment with `execution` wherever it leaves the choice."""
+    """Return the experiment with the fields that are None set to those of `execution`."""
     open_fields = {
         name: value for name, value in dataclasses.asdict(execution).items() if getattr(config.train, name) is None
     }

@@ -17,25 +17,26 @@ def iterative_magnitude_pruning(network_of: Callable[[int], UnitTraining], level
     """Find the lottery tickets of one replicate, level by level.
 
     1. Initialise a network with weights W_0, and masks of ones.
-    2. Train it to step k and keep its state there, with the weights W_k; train it on to step T, to W_T.
+    2. Train it to step k and store its state there, with the weights W_k; continue to step T, with the weights W_T.
     3. Prune the smallest weights of W_T: remove them from the masks.
-    4. Rewind: set the weights that are left, and the optimizer, back to step k. The masks and W_k are the ticket.
+    4. Rewind: set the remaining weights, and the optimizer, back to step k. The masks and W_k are the ticket.
     5. Train the ticket to step T. Repeat from 3.
 
     Args:
         network_of: Returns the network of a level, with its data, its seeds, and access to the results of other levels.
-        levels: The levels to train, in ascending order, from 0 (the dense network). All before the first are stored.
+        levels: The levels to train, in ascending order; 0 is the dense network. All levels below the first one must be
+            stored.
     """
     for level in levels:
         network = network_of(level)
         masks = network.ones() if level == 0 else network.prune(network.ticket(level=level - 1))
         start = network.begin(masks)  # level 0 starts newly initialised; all other levels are set back to step k
-        trained = network.train(masks)  # to step T; level 0 keeps its state at step k on the way
+        trained = network.train(masks)  # to step T; level 0 records its state at step k on the way
         network.save(masks, start, trained)
 
 
 def train_control(network: UnitTraining) -> None:
-    """Train a control of a level: what its ticket is compared with."""
+    """Train a control of a level, which its ticket is compared with."""
     masks = network.prune(network.ticket(level=network.unit.level - 1, control=""))
     if network.unit.control == "random_mask":
         masks = controls.random_mask(masks, network.seeds["random_mask"])
@@ -44,7 +45,7 @@ def train_control(network: UnitTraining) -> None:
 
 
 def train_with_another_shuffle_seed(network: UnitTraining) -> None:
-    """Train a network once more, from the same start, on data in another order: to see how stable it is."""
+    """Train a network once more, from the same start point but on shuffled data, to measure its stability."""
     masks = network.ones() if network.unit.level == 0 else network.ticket(shuffle_seed=0).masks
     start = network.begin(masks)
     network.save(masks, start, network.train(masks))
@@ -57,7 +58,7 @@ def train_unit(run: Run, setups: Setups, unit: Unit, hooks: Hooks = NO_HOOKS) ->
     them calls this, and only the chief stores. A dense network is stored for all variants that share it.
 
     Raises:
-        StoppedError: `hooks` has told it to stop; a checkpoint is saved.
+        StoppedError: `hooks` told it to stop; a checkpoint is saved.
     """
     if run.is_done(unit):
         return

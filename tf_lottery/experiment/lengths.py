@@ -24,10 +24,14 @@ class Lengths:
 
 
 def lengths(config: Experiment, examples: int) -> Lengths:
-    """Resolve `"2ep"` and the like, now that the number of training examples is known.
+    """Convert lengths such as `"2ep"` to steps.
+
+    Args:
+        config: The experiment.
+        examples: The number of training examples.
 
     Raises:
-        ConfigError: a length that cannot be read, or a rewind step after the end.
+        ConfigError: a length cannot be read, or the rewind step is after the end of training.
     """
     epoch = Fraction(examples, config.train.batch_size)
     if config.train.batch_size > examples:
@@ -54,13 +58,13 @@ def lengths(config: Experiment, examples: int) -> Lengths:
 
 
 def drop_steps(drop: str, epoch: Fraction | int, total: int) -> list[int]:
-    """Return the steps that `"20000it"` or `"every 3ep"` names, the latter as far as training goes."""
+    """Return the steps of a drop such as `"20000it"`, or of a repeated one such as `"every 3ep"` until step `total`."""
     if not drop.startswith(EVERY):
         return [steps.to_steps(drop, epoch)]
     number, unit = steps.parse(drop.removeprefix(EVERY))
     if number < 1:
-        raise ConfigError(f"A drop that repeats needs some steps between. Received: {drop!r}")
+        raise ConfigError(f"A repeated drop needs at least one step between drops. Received: {drop!r}")
     length = number * (epoch if unit == "ep" else 1)
     if total > _MOST_DROPS * length:
-        raise ConfigError(f"A drop may repeat up to {_MOST_DROPS} times. Received: {drop!r} in {total} steps")
+        raise ConfigError(f"A drop can repeat up to {_MOST_DROPS} times. Received: {drop!r} in {total} steps")
     return [math.ceil(times * length) for times in range(1, math.ceil(total / length))]

@@ -1,4 +1,4 @@
-"""A folder of files that are final: its manifest, written last, has the size and the SHA-256 of each."""
+"""The folder of a finished unit: its manifest, which is written last, holds the size and SHA-256 of each file."""
 
 import contextlib
 import hashlib
@@ -14,11 +14,11 @@ from tf_lottery.errors import DamageError, RunError
 
 @dataclass(frozen=True)
 class Folder:
-    """One finished training's folder, or one that is to be.
+    """The folder of a unit, finished or not.
 
     Attributes:
-        path: Where it is.
-        identity: What its manifest says that belongs to this training and no other.
+        path: The path of the folder.
+        identity: The entries of the manifest that name the unit and its experiment.
     """
 
     path: Path
@@ -32,75 +32,75 @@ class Folder:
         return self.manifest_path.exists()
 
     def finish(self, contents: Mapping[str, bytes]) -> None:
-        """Write the manifest of files that are there; afterwards `is_final()`."""
+        """Write the manifest of files that are written already; this makes the folder final."""
         manifest = {**self.identity, "files": {name: _entry(content) for name, content in contents.items()}}
         files.write(self.manifest_path, files.seal(manifest), "manifest")
 
     def read(self, name: str, parse: Callable[[bytes], Any] = bytes) -> Any:
-        """Return a file's content, parsed, if it is what the manifest says.
+        """Return the parsed content of a file, after comparing it with the manifest.
 
         Raises:
-            DamageError: it or the manifest is damaged.
-            RunError: the folder is not final, or it cannot be read for now.
+            DamageError: the file or the manifest is damaged.
+            RunError: the folder is not final, or the storage cannot be read.
         """
         if not self.is_final():
-            raise RunError(f"{self.path} is not done: {self.manifest_path} is not there.")
+            raise RunError(f"{self.path} is not finished: there is no {self.manifest_path}.")
         entry = self.entries().get(name)
-        with reading(path := self.path / name, self._way_out):
+        with reading(path := self.path / name, self._advice):
             if entry is None:
-                raise ValueError("the manifest does not know it")
+                raise ValueError("the manifest does not list it")
             content = files.read(path, entry["bytes"])
             if _entry(content) != entry:
                 raise ValueError("its checksum does not match")
             return parse(content)
 
     def entries(self) -> dict[str, dict[str, Any]]:
-        """What the manifest says of each file: bytes, sha256.
+        """Return the size (`bytes`) and checksum (`sha256`) of each file from the manifest.
 
         Raises:
-            DamageError: it is damaged.
+            DamageError: the manifest is damaged.
         """
-        with reading(self.manifest_path, self._way_out):
+        with reading(self.manifest_path, self._advice):
             content = files.unseal(files.read(self.manifest_path, files.MAX_BYTES))
             check_identity(self.identity, content)
             for name, entry in content["files"].items():
                 if set(entry) != {"bytes", "sha256"} or Path(name).name != name:
-                    raise ValueError("it is no manifest")
+                    raise ValueError("it is not a manifest")
         return content["files"]
 
     def verify(self) -> Iterator[tuple[Path, str]]:
-        """Every file with what is wrong with it, `""` if nothing is."""
+        """Yield the path of every file with what is wrong with it; `""` if it is intact."""
         fault = fault_of(self.entries)
         yield self.manifest_path, fault
         for name in {} if fault else self.entries():
             yield self.path / name, fault_of(partial(self.read, name))
 
     @property
-    def _way_out(self) -> str:
+    def _advice(self) -> str:
         return f"Delete {self.path} to have it redone."
 
 
 def check_identity(identity: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    """Raise ValueError where a file says that it belongs to another training."""
+    """Raise ValueError if a file belongs to another unit."""
     if any(content.get(name) != value for name, value in identity.items()):
-        raise ValueError("it belongs to another training")
+        raise ValueError("it belongs to another unit")
 
 
 @contextlib.contextmanager
-def reading(path: Path, way_out: str = "") -> Iterator[None]:
-    """Raise DamageError in the place of what reading a damaged file gives, RunError where it cannot be read."""
+def reading(path: Path, advice: str = "") -> Iterator[None]:
+    """Turn the errors of reading a damaged file into DamageError, and those of the storage into RunError."""
     try:
         yield
     except FileNotFoundError as error:
-        raise DamageError(f"{path} cannot be read: {error.strerror}. {way_out}".strip()) from error
-    except OSError as error:  # of the storage, not of the file
-        raise RunError(f"{path} cannot be read: {error.strerror}. Once it can, the same command goes on.") from error
+        raise DamageError(f"{path} cannot be read: {error.strerror}. {advice}".strip()) from error
+    except OSError as error:  # a fault of the storage, not of the file
+        raise RunError(f"{path} cannot be read: {error.strerror}. Once it can, run the same command again.") from error
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # a TicketError is a ValueError
-        raise DamageError(f"{path} is damaged: {str(error).rstrip('.')}. {way_out}".strip()) from error
+        raise DamageError(f"{path} is damaged: {str(error).rstrip('.')}. {advice}".strip()) from error
 
 
 def fault_of(read: Callable[[], Any]) -> str:
-    """What reading found wrong, `""` if nothing."""
+    """Call `read` and return the message of its RunError; `""` if it raises none."""
     try:
         read()
     except RunError as error:

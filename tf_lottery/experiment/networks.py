@@ -1,4 +1,4 @@
-"""A training of a run, back as a Keras model."""
+"""The network of a finished unit as a Keras model."""
 
 import os
 from typing import Any
@@ -13,19 +13,20 @@ from tf_lottery.masking import conversion, model_tickets
 
 
 def load_network(run: Run | str | os.PathLike[str], unit: Unit, weights: str = "final") -> Any:
-    """Return the network of a finished training, with its masks and weights. Neither data nor optimizer are needed.
+    """Return the network of a finished unit, with its masks and weights. Neither data nor an optimizer is needed.
 
     Args:
         run: The run, or its directory.
-        unit: Which training.
-        weights: `"final"` for those at the end of training, `"rewind"` for those that it started with.
+        unit: The unit.
+        weights: `"final"` for the weights at the end of training, `"rewind"` for those at its start. Defaults to
+            `"final"`.
 
     Returns:
         A prunable, uncompiled Keras model that returns logits.
 
     Raises:
-        RunError: the run has no such training, or it is not done; the message says which are.
-        DamageError: its file is damaged.
+        RunError: the run has no such unit, or the unit is not finished; the message lists those that are.
+        DamageError: the file of the unit is damaged.
         TicketError: its ticket holds no such weights.
 
     Examples:
@@ -41,9 +42,9 @@ def load_network(run: Run | str | os.PathLike[str], unit: Unit, weights: str = "
 
 
 def check_done(run: Run, unit: Unit) -> None:
-    """Raise RunError, with what there is, where a training is not of the run or not done."""
+    """Raise RunError if a unit does not belong to the run or is not finished; the message lists what there is."""
     if not isinstance(unit, Unit):
-        raise RunError(f"A training is named by a Unit, as in Unit(replicate=1, level=5). Received: {unit!r}")
+        raise RunError(f"`unit` must be a Unit, such as Unit(replicate=1, level=5). Received: {unit!r}")
     units = plan.units(run.config)
     if unit in units and run.is_done(unit):
         return
@@ -52,17 +53,17 @@ def check_done(run: Run, unit: Unit) -> None:
         if getattr(unit, field) not in known:
             names = ", ".join(str(name) for name in known if name != "") or "none"
             raise RunError(f"{run.path} has these {kind}: {names}. Received: {getattr(unit, field)!r}")
-    like = [other for other in units if _but_for_level(other) == _but_for_level(unit)]
+    like = [other for other in units if _without_level(other) == _without_level(unit)]
     done = ", ".join(str(other.level) for other in like if run.is_done(other)) or "none"
-    raise RunError(f"{run.path} has no finished training {unit}. Finished levels of that kind: {done}.")
+    raise RunError(f"{run.path} has no finished unit {unit}. Finished levels of that kind: {done}.")
 
 
-def _but_for_level(unit: Unit) -> tuple[Any, ...]:
+def _without_level(unit: Unit) -> tuple[Any, ...]:
     return unit.replicate, unit.control, unit.variant, unit.shuffle_seed
 
 
 def _build(config: Experiment) -> Any:
-    """Return the prunable network that a training of `config` has, with new weights."""
+    """Build the prunable network of an experiment, with new weights."""
     with keras_compat.precision(config.train.precision):
         plain = models.build(config.model.name, *data.sizes(config.data.name, config.data.image_size))
         return conversion.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in config.prune.exclude])

@@ -1,4 +1,4 @@
-"""Run directories made, opened again and extended: only for the same experiment in the same environment."""
+"""Creating, opening and extending run directories; each is for one experiment in one environment."""
 
 import os
 from collections.abc import Mapping
@@ -17,20 +17,22 @@ _OPENING_SECONDS = 30.0
 
 
 def lock(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
-    """Hold a run directory, which need not be there yet, while it is opened; waits for others who open it.
+    """Hold the lock of a run directory while it is opened, after waiting for other processes that open it.
+
+    The directory is created if it does not exist.
 
     Raises:
-        RunError: the directory cannot be made, or another process does not let go.
+        RunError: the directory cannot be created, or another process does not release the lock.
     """
     return locks.hold(Path(path) / "run.lock", str(path), _OPENING_SECONDS)
 
 
 def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None:
-    """Return the run at `path` if there is one, with all that it has or `config` adds. Writes nothing.
+    """Return the run at `path`, extended by `config`, or None if there is none. Writes nothing.
 
     Raises:
-        RunError: the directory holds something else, or another experiment (with the difference), or what it has and
-            `config` exclude each other.
+        RunError: the directory holds other files, or the run of another experiment (the message names the differences),
+            or it cannot be extended by `config`.
     """
     path = Path(path)
     try:
@@ -42,7 +44,7 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
             raise RunError(f"{path} exists and is not a run directory. Choose a new or an empty one.")
         return None
     stored, asked = config_lib.fields(Run.load(path).config), config_lib.fields(config)
-    # What leaves a choice open asks for the one that was made when the run was begun.
+    # A field that is None means the value that was chosen when the run was begun.
     asked |= {name: value for name, value in stored.items() if asked[name] is None}
     different = [name for name in asked if stored[name] not in (None, asked[name]) and name not in EXTENDABLE]
     if _redefined(stored["variants"], asked["variants"]):
@@ -53,11 +55,11 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
             f"{path} belongs to another experiment: {changes}. Choose another --run_dir; only "
             f"{', '.join(EXTENDABLE)} can be added to a run."
         )
-    extended = config_lib.from_fields(asked | {name: _more(stored[name], asked[name]) for name in EXTENDABLE})
+    extended = config_lib.from_fields(asked | {name: _union(stored[name], asked[name]) for name in EXTENDABLE})
     try:
         validation.check(extended)
     except ConfigError as error:
-        raise RunError(f"{path} cannot be extended like this: what it has is kept, and then: {error}") from error
+        raise RunError(f"{path} cannot be extended like this. A run keeps what it has, and that leads to: {error}") from error
     return Run(path, extended)
 
 
@@ -68,58 +70,58 @@ def open_run(
     *,
     any_environment: bool = False,
 ) -> Run:
-    """Make a new run directory, or opens one of the same experiment to go on with it.
+    """Create a new run directory, or open one of the same experiment to resume it.
 
-    A run only grows: more of what is `EXTENDABLE` extends it, less leaves it as it is.
+    A run only grows: more levels, replicates and so on (`EXTENDABLE`) extend it, fewer leave it as it is.
 
     Args:
         path: The directory.
         config: The experiment.
-        environment: What trainings are going to run on; None if there are none to run.
-        any_environment: Whether that may be something else than what the run was begun on. It is recorded, and the
-            report says so.
+        environment: The environment in which units will be trained. Defaults to None: no unit will be trained.
+        any_environment: Whether the environment may differ from the one that the run was begun in. It is recorded, and
+            the report says so. Defaults to False.
 
     Raises:
-        RunError: the directory cannot be written, is no run, belongs to another experiment, or was begun in another
-            environment (with the difference).
+        RunError: the directory cannot be written, is not a run, belongs to another experiment, or was begun in another
+            environment (the message names the differences).
     """
     run = existing_run(path, config)
     environments = _environments(run, environment, any_environment)
     run = run or Run(Path(path), config)
     if environments is not None:
         backups.write(run.path, "environment", {"environments": environments})
-    backups.write(run.path, "config", config_lib.fields(run.config))  # makes it a run
+    run.write_config()
     return run
 
 
 def opened_by_chief(path: str | os.PathLike[str], config: Experiment) -> Run:
-    """Return the run that another worker has made or opened; writes nothing.
+    """Return the run that the chief has created or opened; write nothing.
 
     Raises:
-        RunError: it cannot be seen from here.
+        RunError: this worker cannot see the run, or the chief was asked for less.
     """
     run = existing_run(path, config)
     if run is None:
         raise RunError(
-            f"{path} is not there, yet the chief has made it. All workers need one run directory, on storage that all "
-            "can read."
+            f"{path} does not exist here, although the chief has created it. All workers need the same run directory, on "
+            "storage that all of them can read."
         )
     if config_lib.fields(run.config) != config_lib.fields(Run.load(path).config):
         raise RunError(
-            f"The chief was asked for less than this worker ({', '.join(EXTENDABLE)}). Give all the same command."
+            f"The chief was asked for less than this worker ({', '.join(EXTENDABLE)}). Give all workers the same command."
         )
     return run
 
 
 def _environments(run: Run | None, now: Mapping[str, Any] | None, any_environment: bool) -> list[dict[str, Any]] | None:
-    """Return all that the run is made on, `now` among them; None where the record stays as it is, damaged."""
+    """Return all environments of the run, including `now`; None if the record is damaged and is to stay as it is."""
     try:
         known = run.environments() if run else []
     except DamageError as error:
         if now is None and not any_environment:
             return None
         if not any_environment:
-            raise DamageError(f"{error} With --any_environment the run goes on, marked as not bit-exact.") from error
+            raise DamageError(f"{error} With --any_environment the run resumes, marked as not bit-exact.") from error
         known = [DAMAGED]
     if now is None or now in known:
         return known
@@ -133,24 +135,24 @@ def _other_environment(path: Path, before: Mapping[str, Any], now: Mapping[str, 
         f"{name}={run} (run), {name}={here} (now)" for name, (run, here) in differences([before, now]).items()
     )
     return (
-        f"{path} was made in another environment, which can change results: {changes}. Go on in that one, choose "
-        "another --run_dir, or accept it with --any_environment: the report then says that the run is not bit-exact."
+        f"{path} was made in another environment, which can change results: {changes}. Resume in that one, "
+        "choose another --run_dir, or accept it with --any_environment: the report then says that the run is not bit-exact."
     )
 
 
 def _redefined(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-    """Return whether a label means something else than before, or the variants are none, or were."""
+    """Return whether a label has changed its meaning, or only one of the two has variants."""
     return bool(stored) != bool(asked) or any(asked[label] != stored[label] for label in asked.keys() & stored.keys())
 
 
 def _is_foreign(path: Path) -> bool:
-    """Return whether something is there that no run has before its config.json."""
+    """Return whether a path holds anything that a run does not have before its config.json is written."""
     ours = {"run.lock", *(file.name for file in backups.paths(path, "environment"))}
     return not path.is_dir() or not all(file.name in ours or files.is_leftover(file) for file in path.iterdir())
 
 
-def _more(stored: Any, asked: Any) -> Any:
-    """Return all of both: in the order asked for, if that has all; else what is new comes last."""
+def _union(stored: Any, asked: Any) -> Any:
+    """Return the union of both: in the order of `asked` if it has all entries, else with the new ones last."""
     if not isinstance(stored, list | dict):
         return max(stored, asked)
     if set(stored) <= set(asked):

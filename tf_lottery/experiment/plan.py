@@ -1,4 +1,4 @@
-"""The trainings of an experiment, in the order in which they are best done, and how long they are."""
+"""The units of an experiment in the order in which they are trained, what each waits for, and their lengths."""
 
 import dataclasses
 from collections import Counter
@@ -18,14 +18,15 @@ Needs = Mapping[Unit, Unit | None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What was found out about an experiment.
+    """The lengths of the units of an experiment, and how they will be trained.
 
     Attributes:
         steps: T and k of each variant, by label.
-        environment: Versions and device, for the record.
-        execution: How trainings are executed where the config leaves the choice; None if that was not asked.
-        seconds_per_step: About how long an optimizer step takes with its share of evaluations; None if not measured.
-        jobs: Trainings side by side.
+        environment: Versions and devices, to be recorded in the run. Defaults to empty.
+        execution: Values for the execution settings that the config leaves open. Defaults to None: not determined.
+        seconds_per_step: Approximate time of an optimizer step with its share of evaluations. Defaults to None: not
+            measured.
+        jobs: Number of units that train side by side. Defaults to 1.
     """
 
     steps: Mapping[str, tuple[int, int]]
@@ -35,17 +36,17 @@ class Plan:
     jobs: int = 1
 
     def length(self, unit: Unit) -> int:
-        """Optimizer steps that `unit` trains for."""
+        """Return the number of optimizer steps that a unit trains for."""
         total, rewind = self.steps[unit.variant]
         return total - (0 if starts_at_zero(unit) else rewind)
 
     def seconds(self, work: Mapping[Unit, int]) -> float | None:
-        """About how long all of it takes; None if that is not known. Lines come on top: they are not measured."""
+        """Estimate the time that `work`, from `work`, takes; None if unknown. Lines between networks take extra time."""
         return None if self.seconds_per_step is None else sum(work.values()) * self.seconds_per_step / self.jobs
 
-    def work(self, trainings: Iterable[Unit]) -> dict[Unit, int]:
-        """Trainings with their optimizer steps."""
-        return {unit: self.length(unit) for unit in trainings}
+    def work(self, units: Iterable[Unit]) -> dict[Unit, int]:
+        """Return the number of optimizer steps of each unit."""
+        return {unit: self.length(unit) for unit in units}
 
 
 def is_dense(unit: Unit) -> bool:
@@ -54,20 +55,20 @@ def is_dense(unit: Unit) -> bool:
 
 
 def is_level(unit: Unit) -> bool:
-    """Return whether a unit is a level of iterative pruning itself: no control, and with the first shuffle seed."""
+    """Return whether a unit is a level of iterative pruning: not a control, and not with a further shuffle seed."""
     return not unit.control and not unit.shuffle_seed
 
 
 def starts_at_zero(unit: Unit) -> bool:
-    """Return whether a training starts at step 0 whatever k is."""
+    """Return whether a unit starts at step 0, whatever k is."""
     return CONTROLS[unit.control].at_zero if unit.control else is_dense(unit)
 
 
 def needs(config: Experiment) -> dict[Unit, Unit | None]:
-    """Return all trainings of an experiment, tickets first, each with the one that must be done before it.
+    """Return all units of an experiment, tickets first, each with the unit that must be finished before it.
 
-    A level needs the ticket of the level before; a further data order the training in the first one. Of variants that
-    share a dense network, each has it from the one before, or trains it for all that come after.
+    A level needs the ticket of the level before, and a unit with a further shuffle seed needs the one with the first.
+    If variants share a dense network, each variant needs that of the variant before; the first trains it for all.
     """
     members = variants.members(config)
     every = {unit: _needed(unit) for label, member in members.items() for unit in _units(label, member)}
@@ -85,33 +86,33 @@ def needs(config: Experiment) -> dict[Unit, Unit | None]:
     return {unit: every[unit] for unit in sorted(every, key=urgency)}
 
 
-def trainings(todo: Collection[Unit], needs: Needs) -> Needs:
-    """Return the trainings behind the units `todo`, each with the one it waits for: what variants share is trained once.
+def units_to_train(unfinished: Collection[Unit], needs: Needs) -> Needs:
+    """Return the units to train, each with the unit it waits for; a dense network that variants share comes once.
 
     Args:
-        todo: What is not done yet.
+        unfinished: The units that are not stored yet.
         needs: From `needs`.
     """
-    todo = set(todo)
-    # A dense network comes with that of the variant before, if that is trained now.
-    comes_with = {unit: needs[unit] for unit in todo if is_dense(unit) and needs[unit] in todo}
+    unfinished = set(unfinished)
+    # Training the dense network of the variant before stores this one too, unless that variant is finished already.
+    comes_with = {unit: needs[unit] for unit in unfinished if is_dense(unit) and needs[unit] in unfinished}
 
     def trained(unit: Unit | None) -> Unit | None:
         return trained(comes_with[unit]) if unit in comes_with else unit
 
-    return {unit: trained(needs[unit]) for unit in needs if unit in todo and unit not in comes_with}
+    return {unit: trained(needs[unit]) for unit in needs if unit in unfinished and unit not in comes_with}
 
 
-def width(trainings: Needs) -> int:
-    """Return the most of the trainings, from `trainings`, that could run side by side: those equally far from the first."""
-    place: dict[Unit, int] = {}
-    for unit, needed in trainings.items():  # what is needed comes first
-        place[unit] = place[needed] + 1 if needed in place else 0
-    return max(Counter(place.values()).values(), default=0)
+def width(to_train: Needs) -> int:
+    """Return how many of the units, from `units_to_train`, can train side by side: those with equally long chains."""
+    depth: dict[Unit, int] = {}
+    for unit, needed in to_train.items():  # a unit comes after the one it needs
+        depth[unit] = depth[needed] + 1 if needed in depth else 0
+    return max(Counter(depth.values()).values(), default=0)
 
 
 def units(config: Experiment) -> list[Unit]:
-    """Return all trainings, tickets first: they are what the others wait for."""
+    """Return all units of an experiment, tickets first: the other units wait for them."""
     return list(needs(config))
 
 
@@ -134,13 +135,16 @@ def _needed(unit: Unit) -> Unit | None:
 
 
 def seeds_of(config: Experiment, unit: Unit) -> dict[str, int]:
-    """Return all seeds that a training may draw from.
+    """Return the seeds of a unit, by purpose.
+
+    The units of a replicate, in all variants, share their seeds, except for those that a level or a reinitialised
+    control draws anew.
 
     Returns:
-        `"initialisation"` of the weights, `"dropout"` (of all layers that draw while they train), `"shuffle"` and
-        `"augmentation"` (with `shuffle="fresh"` others at each level; those of a further data order are the same at
-        all levels), `"criterion"` (of the random one), `"random_mask"` and `"treatment"` (of the controls). A replicate
-        shares them, with all variants, but for what its levels and its reinitialised controls draw anew.
+        `"initialisation"`: of the weights. `"dropout"`: of all layers that draw random numbers in training. `"shuffle"`
+        and `"augmentation"`: with `shuffle="fresh"` they differ at each level; those of a further shuffle seed are the
+        same at all levels. `"criterion"`: of the random criterion. `"random_mask"`: of that control. `"treatment"`: of
+        the controls that reshuffle weights or draw signs.
     """
 
     def derive(purpose: str, *place: str | int) -> int:

@@ -28,9 +28,9 @@ def load(modules: Sequence[str]) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:  # it is the user's, and may raise anything
+        except Exception as error:  # a module of the user may raise anything
             raise ConfigError(
-                f"The module {module!r}, which defines a criterion, data source or network of yours, cannot be "
+                f"The module {module!r}, which defines a criterion, data source or network, cannot be "
                 f"imported ({type(error).__name__}: {error}). Move the plugin into a module that can be imported, for "
                 "instance by PYTHONPATH, and import that module in your config."
             ) from error

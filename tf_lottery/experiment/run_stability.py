@@ -1,13 +1,13 @@
-"""How stable the networks of a run are: to pruning, to data order, and on the line between two data orders.
+"""The stability of the networks of a run: to pruning, to data order, and on the line between two data orders.
 
-The definitions are those of Frankle et al. 2019 (arXiv 1903.01611, section on stability), on the stored weights at the
-end of training: the weights themselves, also where accuracies are of their averages (`train.average`). All copies of a
-network start from one state: that of step k, or, where a level does not rewind the weights, that of the level; the full
-network always from step k. With `prune.reset_optimizer` copies start with a new optimizer, and so does a level, but not
-the dense network in its first order, whose momentum goes on through step k.
+The definitions are those of Frankle et al. 2019 (arXiv 1903.01611, section on stability). Networks are compared by their
+stored weights at the end of training, and never by moving averages of these (`train.average`). All copies of a network
+start from the same state: that at step k or, if levels do not rewind the weights, that of the level. The dense network
+always starts from step k. With `prune.reset_optimizer` copies start with a new optimizer, as levels do; the dense
+network in its first data order does not, because its momentum continues through step k.
 
-- *Stability to data order*: one subnetwork, two data orders (which augmentation is part of).
-- *Stability to pruning*: the full network and the subnetwork, one data order, compared on the weights that are kept.
+- *Stability to data order*: one subnetwork in two data orders (including augmentation).
+- *Stability to pruning*: the dense network and the subnetwork in one data order, compared on the kept weights.
 - The *barrier* of linear mode connectivity (Frankle et al. 2020, arXiv 1912.05671): see `training.connectivity`.
 """
 
@@ -32,11 +32,11 @@ Stored = Callable[[Unit], Ticket]
 
 
 def rows(run: Run) -> pd.DataFrame:
-    """Return one row a pair of networks and a weight, of what is done.
+    """Return a table with one row for each pair of finished networks and each weight.
 
     Columns: variant, replicate, level, control (`""` for the ticket, or for the dense network at level 0), kind
-    (`"data_order"` or `"pruning"`), sample (the data orders compared, as in `"0-2"`, or the one of both, as in `"1"`),
-    weight (its name, or `"all"` for those with a mask together), distance (L2), angle (degrees).
+    (`"data_order"` or `"pruning"`), sample (the data orders compared, as in `"0-2"`, or the common one, as in `"1"`),
+    weight (its name, or `"all"` for all weights with a mask), distance (L2), angle (degrees).
     """
 
     @lru_cache(maxsize=16)
@@ -54,29 +54,31 @@ def rows(run: Run) -> pd.DataFrame:
 
 
 def lines(run: Run) -> pd.DataFrame:
-    """Return one row a point of a line between the first data order and another, of what is done.
+    """Return a table with one row for each point of each line between the first data order and another.
 
-    Columns: variant, replicate, level, control, order (of the second end), share (of the second end, 0-1), test_error
+    Columns: variant, replicate, level, control, shuffle_seed (of the second end), share (of the second end, 0-1), test_error
     (0-1), test_loss.
     """
-    found = [run.line(unit).assign(**_place(unit), order=unit.shuffle_seed) for unit in _reordered(run)]
-    columns = [*_PLACE, "order", "share", "test_error", "test_loss"]
+    found = [run.line(unit).assign(**_place(unit), shuffle_seed=unit.shuffle_seed) for unit in _units_with_lines(run)]
+    columns = [*_PLACE, "shuffle_seed", "share", "test_error", "test_loss"]
     return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
 
 
 def barriers(points: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a line: variant, replicate, level, control, order, error_barrier (0-1), loss_barrier.
+    """Return a table with one row for each line.
+
+    Columns: variant, replicate, level, control, shuffle_seed, error_barrier (0-1), loss_barrier.
 
     Args:
         points: From `lines`.
     """
     measures = ["test_error", "test_loss"]
-    found = points.groupby([*_PLACE, "order"], sort=False)[measures].agg(lambda values: stability.barrier([*values]))
+    found = points.groupby([*_PLACE, "shuffle_seed"], sort=False)[measures].agg(lambda values: stability.barrier([*values]))
     return found.set_axis(["error_barrier", "loss_barrier"], axis=1).reset_index()
 
 
 def _pairs(run: Run, stored: Stored) -> Iterator[tuple[dict[str, Any], dict[str, dict[str, float]]]]:
-    """Every pair of networks that are compared: where it stands, and its measures by weight."""
+    """Yield each pair of networks that is compared: its identifying columns, and its measures by weight."""
     units = [unit for unit in plan.units(run.config) if run.is_done(unit)]
     copies = {unit: [unit] for unit in units if not unit.shuffle_seed}
     for unit in units:
@@ -89,14 +91,14 @@ def _pairs(run: Run, stored: Stored) -> Iterator[tuple[dict[str, Any], dict[str,
             sample = {"kind": DATA_ORDER, "sample": f"{first.shuffle_seed}-{second.shuffle_seed}"}
             yield _place(unit) | sample, _measured(stored, first, second)
         for copy in found if unit.level else ():
-            full = Unit(unit.replicate, 0, variant=unit.variant, shuffle_seed=copy.shuffle_seed)
-            if full in units and _follows(run, copy):
+            dense = Unit(unit.replicate, 0, variant=unit.variant, shuffle_seed=copy.shuffle_seed)
+            if dense in units and _differs_only_in_mask(run, copy):
                 sample = {"kind": PRUNING, "sample": str(copy.shuffle_seed)}
-                yield _place(unit) | sample, _measured(stored, full, copy)
+                yield _place(unit) | sample, _measured(stored, dense, copy)
 
 
-def _follows(run: Run, unit: Unit) -> bool:
-    """Return whether a training differs from the full network of its order in nothing but the mask."""
+def _differs_only_in_mask(run: Run, unit: Unit) -> bool:
+    """Return whether a unit trained like the dense network with the same shuffle seed, apart from the mask."""
     member = variants.of(run.config, unit.variant)
     if member.prune.rewind != "weights":
         return False
@@ -105,7 +107,7 @@ def _follows(run: Run, unit: Unit) -> bool:
 
 
 def _measured(stored: Stored, first: Unit, second: Unit) -> dict[str, dict[str, float]]:
-    """On the masks of the second: those of the first are the same, or keep everything."""
+    """Measure two networks on the masks of the second; those of the first are the same or keep everything."""
     one, other = (stored(unit).weights["final"] for unit in (first, second))
     masks = stored(second).masks
     return {name: stability.by_weight(measure, one, other, masks) for name, measure in _MEASURES.items()}
@@ -115,7 +117,7 @@ def _place(unit: Unit) -> dict[str, Any]:
     return {name: getattr(unit, name) for name in _PLACE}
 
 
-def _reordered(run: Run) -> list[Unit]:
-    """Return the trainings in further data orders that a line leads to."""
+def _units_with_lines(run: Run) -> list[Unit]:
+    """Return the finished units with further shuffle seeds for which a line is measured."""
     every = [unit for unit in plan.units(run.config) if unit.shuffle_seed and run.is_done(unit)]
     return [unit for unit in every if variants.of(run.config, unit.variant).stability.points]

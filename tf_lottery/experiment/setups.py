@@ -1,4 +1,4 @@
-"""What the trainings of an experiment share: model, data, optimizer, traced once; variants share what they can."""
+"""Setups: the model, data and optimizer that all units of a variant share in a process, so that they are traced once."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from tf_lottery.masking.ticket import Shapes
 from tf_lottery.rewinding import HeldRate, Transition
 from tf_lottery.training import distribution, optimizers
 from tf_lottery.training.connectivity import Connectivity
+from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.objective import Objective
-from tf_lottery.training.optimizers import LearningRate
 from tf_lottery.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all trainings of an experiment without variants share."""
+    """The objects that all units of one variant share."""
 
     config: Experiment
     trainer: Trainer
@@ -38,13 +38,13 @@ class Setup:
 
     @property
     def shapes(self) -> Shapes:
-        """Of all that the files of a training may hold."""
+        """The shapes of all arrays that the files of a unit may hold."""
         of_state = self.trainer.shapes()
         everything = {**of_state["weights"], **of_state["optimizer"]}
         return {"masks": of_state["masks"], "rewind": everything, "final": everything}
 
     def initial_weights(self, initialisation: int, dropout: int) -> dict[str, np.ndarray]:
-        """Return the weights of a new model when the process is seeded with one, its random states when with the other."""
+        """Return the variables of a new model: weights drawn with one seed, states of random generators with the other."""
         weights, random_states = self._new_variables(initialisation), self._random_states()
         drawn = self._new_variables(dropout) if random_states else {}
         return weights | {name: drawn[name] for name in random_states}
@@ -60,9 +60,10 @@ class Setup:
 
 
 class Setups:
-    """The setups of all variants, made when they are asked for, once a process, so that nothing is traced twice.
+    """The setups of all variants, each made once in a process, when it is first needed.
 
-    Use it, and `train_unit`, in the scope of the strategy to train with.
+    Use it, and `train_unit`, in the scope of the distribution strategy. Variants with the same dense network share one
+    trainer.
     """
 
     def __init__(self, config: Experiment):
@@ -72,7 +73,7 @@ class Setups:
         self._made: dict[str, Setup] = {}
 
     def of(self, label: str) -> Setup:
-        """Return the setup of a variant; of the experiment for `""`.
+        """Return the setup of a variant, or that of the experiment itself for `""`.
 
         Raises:
             LotteryError: data, model, devices and config do not fit each other.
@@ -86,12 +87,12 @@ class Setups:
         return self._made[label]
 
     def alike(self, label: str) -> list[str]:
-        """Return the variants that have the dense network of this one, itself among them."""
+        """Return the variants with the same dense network as this one, including itself."""
         return [other for other, dense in self._dense.items() if dense == self._dense[label]]
 
 
 def _set_up(config: Experiment) -> Setup:
-    """Load the data, builds model and optimizer, and checks what can only be checked with them."""
+    """Load the data, build model and optimizer, and run the checks that need them."""
     train, prune = config.train, config.prune
     distribution.check_batch_size(train.batch_size, tf.distribute.get_strategy())
     keras.mixed_precision.set_global_policy(train.precision)
@@ -125,7 +126,7 @@ def _set_up(config: Experiment) -> Setup:
 
 
 def _adapted(setup: Setup, config: Experiment) -> Setup:
-    """Return the setup of a variant that has the dense network of another: the same model, pruned or rewound otherwise."""
+    """Return the setup of a variant that shares the dense network, and so the trainer, of another."""
     lengths = lengths_lib.lengths(config, setup.trainer.feed.examples)
     transition = _transition(config, model_masks.get_masks(setup.trainer.model))
     return dataclasses.replace(setup, config=config, lengths=lengths, transition=transition)

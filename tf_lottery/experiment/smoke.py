@@ -1,4 +1,4 @@
-"""Any experiment at a size that shows in a minute whether it runs."""
+"""Smoke runs: any experiment at a size that shows within a minute whether it runs."""
 
 import dataclasses
 
@@ -8,15 +8,15 @@ from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.lengths import EVERY
 
 _BATCH = 8
-_PIXELS = 75  # the least that Inception-v3 takes
+_PIXELS = 75  # the smallest input of Inception-v3
 
 
 def smoke(config: Experiment, devices: int = 1) -> Experiment:
-    """Return the same experiment at a size that shows in a minute whether it runs: 6 steps on a little noise, 1 level.
+    """Return the experiment at a size that shows within a minute whether it runs: 6 steps on noise, 1 level.
 
     Args:
-        config: Its other sizes are not looked at.
-        devices: How many share a batch, which is at least 8.
+        config: The experiment.
+        devices: Number of devices that share a batch; the batch has at least 8 examples. Defaults to 1.
     """
     small = _small(config, max(devices, 1))
     members = {label: _small(member, max(devices, 1)) for label, member in variants.members(config).items() if label}
@@ -37,8 +37,8 @@ def _small(config: Experiment, devices: int) -> Experiment:
             steps="6it",
             evaluate_every="3it",
             batch_size=-(-_BATCH // devices) * devices,
-            # Made for large batches and after a warmup, it could blow weights up in 6 steps; then pruning could take
-            # all of a layer.
+            # A rate for large batches and after a warmup could make weights explode in 6 steps, and pruning could then
+            # remove all of a layer.
             learning_rate=train.learning_rate / 100,
             final_learning_rate=train.final_learning_rate / 100,
             warmup="2it" if steps.to_steps(train.warmup, 1) else "0it",

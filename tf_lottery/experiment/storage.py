@@ -3,15 +3,15 @@
     run_dir/  config.json  environment.json  (and a backup of each)  run.lock
               replicate_1/  replicate.lock
                   level_00/ {history.csv, metrics.json, ticket.tfl, optimizer.tfl, timing.json, manifest.json}
-                  level_01/ {checkpoint_0000000200.tfl, checkpoint_0000000300.tfl}     (under way)
+                  level_01/ {checkpoint_0000000200.tfl, checkpoint_0000000300.tfl}     (not finished)
                   controls/random_mask/level_05/ …   controls/reinit/ …
                   shuffle_seed_1/level_05/ {…, line.csv}   shuffle_seed_1/controls/random_mask/level_05/ …
-                  (of a sweep, one such folder for each variant)
+                  (in a sweep, one such folder for each variant)
               report/ {index.html, *.png, tickets.csv, comparisons.csv, …, tables.md, report.lock}
 
-A training is done when its `manifest.json` is there: it is written last, holds size and SHA-256 of the files beside it,
-and none of them is ever written again. What changes has two generations, each with a checksum of its own. Every write
-goes to a temporary file that is renamed when its bytes are safe on disk (`files.write`).
+A unit is finished when its `manifest.json` exists. It is written last and holds the size and SHA-256 of the files beside
+it, none of which is ever written again. A file that may change has a backup, and both have checksums. Every write goes
+to a temporary file that is renamed once its bytes are safe on disk (`files.write`).
 """
 
 import io
@@ -36,6 +36,7 @@ from tf_lottery.masking import ticket as ticket_lib
 from tf_lottery.masking.ticket import Shapes, Ticket
 
 _CHECKPOINT = re.compile(r"checkpoint_(\d{10})\.tfl")
+FORMAT = 2  # of run directories; format 1 was that of the development versions of 0.1.0
 _CHECKPOINTS_KEPT = 2
 _PATIENCE_WITH_REPORTS = 60.0  # seconds: two commands on one run may end together
 _MAX_CHECKPOINT_BYTES = 2**36
@@ -43,14 +44,14 @@ _MAX_CHECKPOINT_BYTES = 2**36
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """One training of an experiment: the smallest piece that is done or not done.
+    """One training run of an experiment, which is finished or not finished as a whole.
 
     Attributes:
         replicate: 1, 2, …
-        level: Number of prunings before it; 0 is dense.
-        control: `"random_mask"`, `"reinit"`, …, or `""` for the ticket itself.
-        variant: Of a sweep, the label of its variant.
-        shuffle_seed: 0 for the data order of the experiment itself; 1, 2, … for further ones.
+        level: Number of prunings before it; 0 is the dense network.
+        control: `"random_mask"`, `"reinit"`, …, or `""` for the ticket itself. Defaults to `""`.
+        variant: In a sweep, the label of its variant. Defaults to `""`.
+        shuffle_seed: 0 for the data order of the experiment itself; 1, 2, … for further ones. Defaults to 0.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -71,13 +72,14 @@ class Unit:
 
 
 class Run:
-    """A run directory that exists. Use `Run.load`, or what `find_tickets` returns.
+    """An existing run directory. Use `Run.load`, or the run that `find_tickets` returns.
 
-    A `unit` is one of its trainings, `shapes` what may be in a file (see `ticket.unpack`).
+    A `unit` is one of its training runs. `shapes` are the shapes of the arrays that a file may hold (see
+    `ticket.unpack`).
 
     Attributes:
         path: The directory.
-        config: The experiment it belongs to.
+        config: The experiment.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -102,8 +104,9 @@ class Run:
             path: The directory.
 
         Raises:
-            RunError: there is none at `path`; or its config names what is not known here, such as a network of yours
-                whose module is not imported; or (DamageError) its config is damaged, and so is the backup.
+            RunError: there is no run at `path`, or its config names something unknown, such as a network whose module
+                is not imported.
+            DamageError: the config and its backup are damaged.
         """
         path = Path(path)
         try:
@@ -112,12 +115,21 @@ class Run:
             is_run = False
         if not is_run:
             raise RunError(f"{path} is not a run directory: it has no readable config.json.")
-        fields = backups.read(path, "config")
+        content = backups.read(path, "config")
+        if (found := content.pop("format", 1)) != FORMAT:
+            raise RunError(
+                f"{path} is in run format {found}, of another version of tf_lottery; this version reads format {FORMAT}."
+                " Use the version that its environment.json names, or choose another --run_dir."
+            )
         with manifest.reading(path / "config.json"):
-            return cls(path, _experiment(path, fields))
+            return cls(path, _experiment(path, content))
+
+    def write_config(self) -> None:
+        """Write config.json, which makes the directory a run."""
+        backups.write(self.path, "config", {"format": FORMAT, **config_lib.fields(self.config)})
 
     def is_done(self, unit: Unit) -> bool:
-        """Return whether a training is finished and stored."""
+        """Return whether a unit is finished and stored."""
         return self._folder(unit).is_final()
 
     def save(
@@ -131,24 +143,24 @@ class Run:
         optimizer: Mapping[str, Arrays],
         line: Sequence[Mapping[str, float]] = (),
     ) -> None:
-        """Store a finished training; afterwards `is_done(unit)`.
+        """Store the results of a unit, which is finished then.
 
         Args:
-            unit: Which training.
-            ticket: Its masks, the weights it started from (`"rewind"`) and those it ended with (`"final"`).
+            unit: The unit.
+            ticket: Its masks, the weights it started with (`"rewind"`) and those it ended with (`"final"`).
             history: Rows of `Run.history`.
-            metrics: What `Run.metrics` returns.
-            seconds: How long it took.
+            metrics: The content of `Run.metrics`.
+            seconds: How long training took.
             optimizer: Optimizer states that later levels start from, in groups like the ticket's; may be empty.
-            line: Rows of `Run.line`; of a further data order.
+            line: Rows of `Run.line`, for a unit with a further shuffle seed. Defaults to none.
 
         Raises:
-            RunError: it is done already: results are never overwritten. Or a file cannot be written.
+            RunError: the unit is stored already, or a file cannot be written.
         """
-        self._check_there()
+        self._check_exists()
         folder = self.folder(unit)
         if self.is_done(unit):
-            raise RunError(f"{folder} is done; results are never written twice.")
+            raise RunError(f"{folder} is finished already; results are never overwritten.")
         contents = {"history.csv": _csv(history), "metrics.json": _json(metrics)}
         if line:
             contents["line.csv"] = _csv(line)
@@ -162,29 +174,29 @@ class Run:
         self.tidy(unit)
 
     def ticket(self, unit: Unit, shapes: Shapes | None = None) -> Ticket:
-        """Masks and weights of a finished training; see `ticket.unpack` for `shapes`."""
+        """Return the masks and weights of a finished unit; see `ticket.unpack` for `shapes`."""
         return self._folder(unit).read("ticket.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes))
 
     def optimizer(self, unit: Unit, group: str, shapes: Shapes | None = None) -> Arrays:
-        """Return a stored optimizer state: `"rewind"` of a level 0, or `"final"` where later levels need it."""
+        """Return a stored optimizer state: `"rewind"` of level 0, or `"final"` if later levels need it."""
         return self._folder(unit).read(
             "optimizer.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes).weights[group]
         )
 
     def history(self, unit: Unit) -> pd.DataFrame:
-        """Return one row an evaluation: step, train_loss, validation_loss, validation_accuracy."""
+        """Return a table with one row for each evaluation: step, train_loss, validation_loss, validation_accuracy."""
         return self._folder(unit).read("history.csv", _rows)
 
     def line(self, unit: Unit) -> pd.DataFrame:
-        """Of a further data order: error along the line from the first order's weights, see `connectivity.along`."""
+        """Return the error along the line from the unit with the first shuffle seed; see `connectivity.along`."""
         return self._folder(unit).read("line.csv", _rows)
 
     def metrics(self, unit: Unit) -> dict[str, Any]:
-        """What the training reached; see `imp.train_unit` for the fields."""
+        """Return the metrics of a finished unit, such as its density and its accuracies (0-1)."""
         return self._folder(unit).read("metrics.json", json.loads)
 
     def seconds(self, unit: Unit) -> float | None:
-        """Return how long a finished training took, in all processes that kept its state; None if that is not known."""
+        """Return how many seconds a finished unit took, in all processes that trained it; None if unknown."""
         try:
             seconds = json.loads(files.read(self.folder(unit) / "timing.json", files.MAX_BYTES))["seconds"]
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -192,7 +204,7 @@ class Run:
         return seconds if type(seconds) in (int, float) and math.isfinite(seconds) else None
 
     def environments(self) -> list[dict[str, Any]]:
-        """What the run was made on: versions and devices; several where it was allowed to go on with others.
+        """Return the environments (versions and devices) of the run: several if it was resumed with `any_environment`.
 
         Raises:
             DamageError: the record is damaged, and so is its backup.
@@ -205,27 +217,27 @@ class Run:
         return environments
 
     def save_checkpoint(self, unit: Unit, step: int, state: Ticket) -> None:
-        """Keep the state of a training under way, and the newest of those before.
+        """Save a checkpoint of a unit; remove all older ones but the newest.
 
         Raises:
-            RunError: it cannot be written; those before are still there.
+            RunError: it cannot be written; the older checkpoints are still there.
         """
-        self._check_there()
+        self._check_exists()
         state = Ticket(state.masks, state.weights, {**state.metadata, **self._identity(unit)})
         files.write(self.checkpoint_path(unit, step), ticket_lib.pack(state), "state")
         for old in self.checkpoint_steps(unit)[_CHECKPOINTS_KEPT:]:
             self.remove_checkpoint(unit, old)
 
     def checkpoint_steps(self, unit: Unit) -> list[int]:
-        """Return the steps whose states are kept of a training under way, the newest first."""
+        """Return the steps of the checkpoints of an unfinished unit, the newest first."""
         found = [_CHECKPOINT.fullmatch(path.name) for path in self.folder(unit).glob("checkpoint_*")]
         return sorted((int(name[1]) for name in found if name), reverse=True)
 
     def checkpoint(self, unit: Unit, step: int, shapes: Shapes | None = None) -> Ticket:
-        """What `save_checkpoint` kept.
+        """Return a checkpoint.
 
         Raises:
-            DamageError: it is damaged, belongs to another training, or does not fit `shapes`.
+            DamageError: it is damaged, belongs to another unit, or does not fit `shapes`.
         """
         with manifest.reading(path := self.checkpoint_path(unit, step)):
             most = _MAX_CHECKPOINT_BYTES if shapes is None else ticket_lib.most_bytes(shapes)
@@ -234,35 +246,35 @@ class Run:
         return state
 
     def remove_checkpoint(self, unit: Unit, step: int) -> None:
-        """Remove a state."""
+        """Remove a checkpoint."""
         files.remove(self.checkpoint_path(unit, step), "old state")
 
     def tidy(self, unit: Unit) -> None:
-        """Remove what killed writes have left behind and, once a training is done, its states."""
+        """Remove what killed writes have left in the folder of a unit and, once it is finished, its checkpoints."""
         for path in sorted(self.folder(unit).iterdir() if self.folder(unit).is_dir() else ()):
             if files.is_leftover(path) or (self.is_done(unit) and _CHECKPOINT.fullmatch(path.name)):
                 files.remove(path, "leftover")
 
     def verify(self, unit: Unit) -> Iterator[tuple[Path, str]]:
-        """Every file of a training with what is wrong with it, `""` if nothing is; safe while the training goes on."""
+        """Yield each file of a unit with what is wrong with it, `""` if it is intact; safe while the unit trains."""
         if self.is_done(unit):
             yield from self._folder(unit).verify()
             return
         for step in self.checkpoint_steps(unit):
             fault = manifest.fault_of(partial(self.checkpoint, unit, step))
-            if (path := self.checkpoint_path(unit, step)).exists():  # or else a newer one has come meanwhile
+            if (path := self.checkpoint_path(unit, step)).exists():  # else a newer one has replaced it meanwhile
                 yield path, fault
 
     def write_report(self, make: Callable[[], Mapping[str, bytes]]) -> Path:
-        """Replace the files of the report; returns its folder.
+        """Replace the files of the report and return its folder.
 
         Args:
-            make: Makes their contents by name. It is called when no other process can write an older report any more.
+            make: Returns their contents by name. It is called under a lock, so that no older report comes last.
 
         Raises:
-            RunError: another process has been writing it for a minute, or it cannot be written.
+            RunError: another process has held the lock for a minute, or a file cannot be written.
         """
-        self._check_there()
+        self._check_exists()
         folder = self.path / "report"
         with locks.hold(folder / "report.lock", f"the report of {self.path}", _PATIENCE_WITH_REPORTS):
             for name, content in make().items():
@@ -270,31 +282,31 @@ class Run:
         return folder
 
     def folder(self, unit: Unit) -> Path:
-        """Where the files of a training are."""
+        """Return the folder of a unit."""
         order = f"shuffle_seed_{unit.shuffle_seed}" if unit.shuffle_seed else ""
         branch = Path(unit.variant, order, *(("controls", unit.control) if unit.control else ()))
         return self.path / f"replicate_{unit.replicate}" / branch / f"level_{unit.level:02d}"
 
     def lock_path(self, replicate: int) -> Path:
-        """Return the lock of those who train a replicate."""
+        """Return the path of the lock that a process holds while it trains a replicate."""
         return self.path / f"replicate_{replicate}" / "replicate.lock"
 
     def checkpoint_path(self, unit: Unit, step: int) -> Path:
-        """Where the state of a training under way is kept."""
+        """Return the path of a checkpoint."""
         return self.folder(unit) / f"checkpoint_{step:010d}.tfl"
 
-    def _check_there(self) -> None:
-        """Raise RunError where the directory was moved away: what is written now would be no run."""
+    def _check_exists(self) -> None:
+        """Raise RunError if the directory was moved or deleted: files written now would not belong to a run."""
         if not backups.exists(self.path, "config"):
             raise RunError(
-                f"{self.path} has gone while it was worked on. Find it, and give its new place as --run_dir."
+                f"{self.path} was moved or deleted while it was in use. Find it, and give its new path as --run_dir."
             )
 
     def _folder(self, unit: Unit) -> manifest.Folder:
         return manifest.Folder(self.folder(unit), self._identity(unit))
 
     def _identity(self, unit: Unit) -> dict[str, Any]:
-        """What a file says that belongs to this training and no other."""
+        """Return the entries by which a file names its unit and experiment."""
         return asdict(unit) | {"experiment": self._experiments[unit.variant]}
 
 
@@ -304,8 +316,8 @@ def _experiment(path: Path, fields: dict[str, Any]) -> Experiment:
         validation.check(config)
     except LotteryError as error:
         raise RunError(
-            f"{path / 'config.json'} cannot be used here: {error} Does it name a part of yours? Import the module that "
-            "has it first (in scripts: --plugins=MODULE). Or did another version of tf_lottery write it?"
+            f"{path / 'config.json'} cannot be used here: {error} If it names a plugin, import the module that defines "
+            "the plugin first (in scripts: --plugins=MODULE). It may also come from another version of tf_lottery."
         ) from error
     return config
 

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tf_lottery import rewinding
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.core.start_points import DENSE
 from tf_lottery.errors import PruningError
 from tf_lottery.experiment import plan
-from tf_lottery.experiment.checkpoints import Hooks, Keeper
+from tf_lottery.experiment.checkpoints import Checkpointer, Hooks
 from tf_lottery.experiment.setups import Setup, Setups
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.masking import state
@@ -29,9 +31,9 @@ class Trained:
         weights: All variables at step T, by name.
         optimizer: The state of the optimizer at step T.
         at_k: The state at step k, `{"weights": …, "optimizer": …}`, by k; of a dense network only.
-        progress: What was measured on the way.
-        metrics: What `Run.metrics` returns.
-        seconds: How long it took.
+        progress: The history and other measurements.
+        metrics: The content of `Run.metrics`.
+        seconds: How long training took.
     """
 
     weights: Arrays
@@ -43,15 +45,15 @@ class Trained:
 
 
 class UnitTraining:
-    """The training run of one unit: its network, its data, its seeds, and what it reads from and writes to the run.
+    """The training run of one unit: its network, data and seeds, and its access to the run directory.
 
-    Everything that it needs of other units it reads from the run directory, so that any process can train it.
+    It reads the results of other units from the run directory, so that any process can train it.
 
     Args:
         run: The run directory.
         setups: The setups of the experiment.
         unit: The unit to train.
-        hooks: What the process around it asks of it.
+        hooks: What the process around the training run asks for.
     """
 
     def __init__(self, run: Run, setups: Setups, unit: Unit, hooks: Hooks):
@@ -60,19 +62,19 @@ class UnitTraining:
         self.trainer: Trainer = self.setup.trainer
         self.seeds = plan.seeds_of(self.setup.config, unit)
 
-    def ones(self) -> dict:
+    def ones(self) -> dict[str, np.ndarray]:
         """Return the masks of the dense network."""
         return masks_lib.ones(self.setup.shapes["masks"])
 
     def ticket(self, **changes: Any) -> Ticket:
-        """Return the ticket of another unit: of this one with some fields changed."""
+        """Return the stored ticket of another unit: this one with some fields changed."""
         return self.run.ticket(dataclasses.replace(self.unit, **changes), self.setup.shapes)
 
-    def prune(self, before: Ticket) -> dict:
+    def prune(self, before: Ticket) -> dict[str, np.ndarray]:
         """Return the masks of the unit's level, made from the ticket of the level before.
 
         Raises:
-            PruningError: nothing would be left of a layer, or the training of the level before diverged.
+            PruningError: nothing would be left of a layer, or the level before diverged.
         """
         try:
             return self.setup.transition.next_masks(
@@ -104,31 +106,31 @@ class UnitTraining:
         """Train the network to step T, from where `begin` has put it or from its newest checkpoint.
 
         Raises:
-            StoppedError: `hooks` has told it to stop; a checkpoint is saved.
+            StoppedError: `hooks` told it to stop; a checkpoint is saved.
         """
         trainer, from_step = self.trainer, 0 if plan.starts_at_zero(self.unit) else self.setup.lengths.rewind
         alike = self.setups.alike(self.unit.variant) if plan.is_dense(self.unit) else []
         rewind_steps = sorted({self.setups.of(label).lengths.rewind for label in alike})
         trainer.replicas.check()
-        keeper = Keeper(self.run, self.unit, trainer, self.hooks, from_step=from_step, snapshots_at=rewind_steps)
+        checkpointer = Checkpointer(self.run, self.unit, trainer, self.hooks, from_step=from_step, snapshots_at=rewind_steps)
         progress = trainer.train(
-            keeper.resumed() or from_step,
+            checkpointer.resumed() or from_step,
             self.setup.lengths.total,
             shuffle_seed=self.seeds["shuffle"],
             augmentation_seed=self.seeds["augmentation"],
             snapshots_at=rewind_steps,
-            pauses=keeper,
+            pauses=checkpointer,
         )
         trainer.replicas.check()
         at_end = trainer.checkpoint(progress)  # evaluations below leave the model with other weights
         metrics = _metrics(masks, from_step, trainer, progress) | {"seeds": self.seeds}
         if self.unit.shuffle_seed and self.setup.config.stability.points:
-            self._measure_line(progress, at_end, keeper)
+            self._measure_line(progress, at_end, checkpointer)
         final = at_end.weights
-        return Trained(final["weights"], final["optimizer"], progress.snapshots, progress, metrics, keeper.seconds)
+        return Trained(final["weights"], final["optimizer"], progress.snapshots, progress, metrics, checkpointer.seconds)
 
     def save(self, masks: Arrays, start: Arrays, trained: Trained) -> None:
-        """Store the results; those of a dense network for every variant that shares it."""
+        """Store the results; if the unit is a dense network, store them for every variant that shares it."""
         if self.hooks.stores:
             if plan.is_dense(self.unit):
                 self._save_dense(masks, trained)
@@ -175,8 +177,8 @@ class UnitTraining:
     def _new_weights(self) -> Arrays:
         return self.setup.initial_weights(self.seeds["initialisation"], self.seeds["dropout"])
 
-    def _measure_line(self, progress: Progress, at_end: Ticket, keeper: Keeper) -> None:
-        """Measure the line from the end of the first shuffle seed to this one, and add it to `progress`."""
+    def _measure_line(self, progress: Progress, at_end: Ticket, checkpointer: Checkpointer) -> None:
+        """Measure the line from the network with the first shuffle seed to this one, and add it to `progress`."""
         stability = self.setup.config.stability
         points = self.setup.connectivity.along(
             self.ticket(shuffle_seed=0).weights["final"],
@@ -189,7 +191,7 @@ class UnitTraining:
         for point in points:
             progress.line.append(point)
             if len(progress.line) < stability.points:
-                keeper.on_point(progress, at_end)
+                checkpointer.on_point(progress, at_end)
 
 
 def _metrics(masks: Arrays, from_step: int, trainer: Trainer, progress: Progress) -> dict[str, Any]:
@@ -218,6 +220,6 @@ def _metrics(masks: Arrays, from_step: int, trainer: Trainer, progress: Progress
 
 
 def _origin(setup: Setup, unit: Unit) -> dict[str, Any]:
-    """Return where a ticket comes from, for a reader who has nothing but its file."""
+    """Return the metadata that say where a ticket comes from."""
     names = {"model": setup.config.model.name, "data": setup.config.data.name}
     return names | dataclasses.asdict(unit) | {"rewind_step": setup.lengths.rewind, "steps": setup.lengths.total}

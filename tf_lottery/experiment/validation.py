@@ -1,4 +1,4 @@
-"""The check that a config makes sense: the first impossible value, with what is possible."""
+"""The check of a config: an error names the first impossible value and what is possible."""
 
 import dataclasses
 import difflib
@@ -14,23 +14,23 @@ from tf_lottery.experiment import variants
 from tf_lottery.experiment.config import Experiment, Prune, Stability
 from tf_lottery.experiment.lengths import drop_steps
 from tf_lottery.models import names
+from tf_lottery.training.optimizers import OPTIMIZERS
 
 SHUFFLES = ("replay", "fresh")
-OPTIMIZERS = ("adam", "sgd", "rmsprop")
 DECAYS = ("drops", "linear")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 _MAX_THREADS = 1024
-_LARGEST, _SMALLEST = 3e38, 2e-38  # of float32, in which a training computes
+_LARGEST, _SMALLEST = 3e38, 2e-38  # of float32, which training computes in
 
 
 def check(config: Experiment) -> None:
-    """Everything that can be known before data and model are there; `lengths` checks the rest.
+    """Check everything that can be checked without data and model; `lengths` checks the rest.
 
     Raises:
         ConfigError: the first impossible value, with what is possible.
     """
     if not isinstance(config, Experiment):
-        raise ConfigError(f"An Experiment of tf_lottery.experiment.config is needed. Received: {config!r}")
+        raise ConfigError(f"`config` must be an Experiment of tf_lottery.experiment.config. Received: {config!r}")
     _types(config)
     variants.check(config)
     for label, member in variants.members(config).items():
@@ -96,11 +96,12 @@ def _stability(stability: Stability, levels: int) -> None:
     _whole("stability.points", stability.points, 0)
     if stability.points in (1, 2):  # a barrier is between the ends
         raise ConfigError(
-            f"`stability.points` must be 0, or at least 3: both ends and what is between. Received: {stability.points}"
+            "`stability.points` must be 0, or at least 3: both ends and a point between them. "
+            f"Received: {stability.points}"
         )
     for level in stability.levels:
         if not 0 <= level <= levels:
-            raise ConfigError(f"`stability.levels` must be among 0 to prune.levels={levels}. Received: {level}")
+            raise ConfigError(f"`stability.levels` must be between 0 and prune.levels={levels}. Received: {level}")
     if len(set(stability.levels)) < len(stability.levels):
         raise ConfigError(f"`stability.levels` must name each level once. Received: {stability.levels}")
 
@@ -119,7 +120,7 @@ def _pruning(prune: Prune) -> None:
 
 
 def _types(config: Any, prefix: str = "") -> None:
-    """Every field is of the type that it is declared with: a config file can put anything there."""
+    """Raise ConfigError if a field has another type than declared: a config file can assign anything."""
     for entry in dataclasses.fields(config):
         name, value = prefix + entry.name, getattr(config, entry.name)
         if isinstance(entry.type, type) and dataclasses.is_dataclass(entry.type):
@@ -131,7 +132,7 @@ def _types(config: Any, prefix: str = "") -> None:
 
 
 _TYPES: dict[Any, tuple[Callable[[Any], bool], str]] = {
-    str: (lambda value: type(value) is str, 'text in quotes, as in "digits" or "500it"'),
+    str: (lambda value: type(value) is str, 'a string, as in "digits" or "500it"'),
     bool: (lambda value: type(value) is bool, "True or False"),
     int: (lambda value: type(value) is int, "a whole number"),
     bool | None: (lambda value: value is None or type(value) is bool, "True, False, or None for the default"),
@@ -143,7 +144,7 @@ _TYPES: dict[Any, tuple[Callable[[Any], bool], str]] = {
     ),
     tuple[str, ...]: (
         lambda value: type(value) is tuple and all(type(item) is str for item in value),
-        "a tuple of texts, as in ('reinit',)",
+        "a tuple of strings, as in ('reinit',)",
     ),
     dict[str, dict[str, Any]]: (
         lambda value: type(value) is dict and all(map(_is_variant, value.items())),

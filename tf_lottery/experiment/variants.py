@@ -12,7 +12,7 @@ from tf_lottery.errors import ConfigError
 from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
 
-# These fields belong to the whole run, or to the process that trains.
+# These fields belong to the whole run, or to the processes that train it.
 _FIXED = ("seed", "replicates", "variants", "train.threads", "train.jit_compile", "train.steps_per_execution")
 _AFTER_THE_DENSE_NETWORK = ("prune.", "stability.", "controls", "shuffle")
 _LABEL = re.compile(r"(?!level_|controls$|shuffle_seed_|replicate\.lock$)[A-Za-z0-9][A-Za-z0-9 =.,%+_-]{0,59}")
@@ -24,7 +24,7 @@ def labels(config: Experiment) -> list[str]:
 
 
 def of(config: Experiment, label: str) -> Experiment:
-    """Return the experiment of one variant, itself without variants; for `""` the experiment as it is.
+    """Return the experiment of one variant, which has no variants itself; for `""` return the experiment as it is.
 
     Raises:
         ConfigError: there is no such variant, or it names a field that does not exist or cannot differ.
@@ -36,7 +36,7 @@ def of(config: Experiment, label: str) -> Experiment:
     flat, changes = config_lib.fields(config), config_lib.fields(config)["variants"][label]
     if wrong := [name for name in changes if name not in flat or name in _FIXED]:
         raise ConfigError(
-            f"A variant gives values for fields of the config other than {', '.join(_FIXED)}. "
+            f"A variant can change all fields of the config but {', '.join(_FIXED)}. "
             f"Received: {wrong[0]!r} in variant {label!r}"
         )
     return config_lib.from_fields(flat | changes | {"variants": {}})
@@ -48,7 +48,7 @@ def members(config: Experiment) -> dict[str, Experiment]:
 
 
 def dense_network(member: Experiment) -> str:
-    """Return a text of all that decides the dense network: variants for which it is equal share one."""
+    """Return a text of all fields that decide the dense network; variants with equal texts share one."""
     flat = config_lib.fields(member)
     deciding = {name: value for name, value in flat.items() if not name.startswith(_AFTER_THE_DENSE_NETWORK)}
     return json.dumps(deciding | {"prune.exclude": flat["prune.exclude"]}, sort_keys=True)
@@ -62,18 +62,18 @@ def changes(member: Experiment, config: Experiment) -> dict[str, Any]:
 
 
 def check(config: Experiment) -> None:
-    """Check that labels can name folders, and that fields exist and can differ; not that values make sense.
+    """Check that labels can name folders, and that fields exist and may differ; `validation` checks the values.
 
     Raises:
-        ConfigError: what is wrong.
+        ConfigError: a label or a field is impossible.
     """
     for label in config.variants:
         if not _LABEL.fullmatch(label):
             raise ConfigError(
-                "A label of `variants` has letters, digits, spaces and =.,%+_- (and is not level_…, shuffle_seed_… or "
-                f"controls). Received: {label!r}"
+                "A label of `variants` may have letters, digits, spaces and =.,%+_- (and must not be level_…, "
+                f"shuffle_seed_… or controls). Received: {label!r}"
             )
-    folded = [label.casefold() for label in config.variants]  # some file systems take "a" and "A" for one folder
+    folded = [label.casefold() for label in config.variants]  # on some file systems "a" and "A" are the same folder
     if twice := [label for label in config.variants if folded.count(label.casefold()) > 1]:
         raise ConfigError(f"Labels of `variants` must differ in more than capitals. Received: {', '.join(twice)}")
     members(config)

@@ -1,6 +1,6 @@
-"""What a process of `workers` does: sets TensorFlow up, once, and trains what it is given.
+"""The functions that a worker process runs: it sets TensorFlow up once and trains the units that it is given.
 
-TensorFlow is imported when the process is told what to do: the program that starts it does without.
+TensorFlow is imported inside these functions, because the program that starts the workers does without it.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.training.topology import Topology
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
-_worker: dict[str, Any] = {}  # what `start` was given; the setups once they are made
+_worker: dict[str, Any] = {}  # the arguments of `start`, and the setups once they are made
 
 
 def start(
@@ -34,17 +34,17 @@ def start(
     stop: Any,
     plugin_modules: list[str],
 ) -> None:
-    """Called once, before anything else.
+    """Initialise the process; called once, before anything else.
 
     Args:
         config, topology, interval: See `find_tickets`.
-        news: A queue of what `Workers` passes on to its watcher: the name of a method, and its arguments.
-        stop: A flag in shared memory; once it is set, trainings keep their state and end.
+        news: A queue of messages to the watcher: the name of one of its methods, and the arguments.
+        stop: A flag in shared memory; once it is set, each unit saves a checkpoint and ends.
         plugin_modules: Modules to import, because they register plugins.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, lambda *_: setattr(stop, "value", 1))  # the state is kept first
-    if sys.platform == "linux":  # a thread does not run while TensorFlow waits for other machines
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    signal.signal(signal.SIGTERM, lambda *_: setattr(stop, "value", 1))  # saves a checkpoint first
+    if sys.platform == "linux":  # the thread below does not run while TensorFlow waits for other machines
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _worker.update(
@@ -53,7 +53,7 @@ def start(
 
 
 def plan() -> Plan:
-    """Load the data and builds all models; raises LotteryError where they do not fit each other."""
+    """Load the data, build all models and return the plan; raise LotteryError if they do not fit each other."""
     _, setups = _setups()
     from tf_lottery.experiment import environment, variants
     from tf_lottery.training import distribution
@@ -66,12 +66,12 @@ def plan() -> Plan:
 
 
 def prepare() -> None:
-    """Do what every training needs first, while another process plans."""
+    """Set up what every unit needs first, while another process plans."""
     _first_setup()
 
 
 def meet() -> None:
-    """Wait until the workers on all machines have come here."""
+    """Wait until the workers on all machines have called this."""
     setup = _first_setup()
     from tf_lottery.training import distribution
 
@@ -80,14 +80,14 @@ def meet() -> None:
 
 
 def train(path: Path, unit: Unit) -> None:
-    """Do one training of the run at `path`; raises StoppedError once `stop` is set."""
+    """Train one unit of the run at `path`; raise StoppedError once `stop` is set."""
     if _worker["stop"].value:
-        raise StoppedError(f"{unit} was not begun.")
+        raise StoppedError(f"{unit} was not started.")
     imp, setups = _setups()
     from tf_lottery.experiment.checkpoints import Hooks
     from tf_lottery.training import distribution
 
-    checkpoints = Hooks(
+    hooks = Hooks(
         _worker["interval"],
         is_told_to_stop=lambda: bool(_worker["stop"].value),
         on_steps=lambda steps: _worker["news"].put(("on_steps", unit, steps)),
@@ -96,11 +96,11 @@ def train(path: Path, unit: Unit) -> None:
         stores=_worker["topology"].is_chief,
     )
     with distribution.lost_workers():
-        imp.train_unit(Run(path, setups.config), setups, unit, checkpoints)
+        imp.train_unit(Run(path, setups.config), setups, unit, hooks)
 
 
 def _setups() -> tuple[Any, Any]:
-    """Return the module `imp`, which takes seconds to import, and its setups; made when first asked for."""
+    """Return the module `imp`, which takes seconds to import, and the setups; make them at the first call."""
     if "setups" not in _worker:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with quiet.stderr():
@@ -117,7 +117,7 @@ def _setups() -> tuple[Any, Any]:
                 cast(int, config.train.threads), deterministic_ops=not compiled, one_device=topology.is_alone
             )
             if not topology.is_alone:
-                _worker["scope"] = contextlib.ExitStack()  # entered for as long as the process lives
+                _worker["scope"] = contextlib.ExitStack()  # entered until the process ends
                 _worker["scope"].enter_context(distribution.make(topology).scope())
             process.start()
             _worker["setups"] = imp, setups.Setups(config)

@@ -1,6 +1,6 @@
-"""Trains independent units in separate processes, one TensorFlow each; what these do is in `worker_process`.
+"""A pool of processes that train independent units, each with a TensorFlow of its own; see `worker_process`.
 
-Even a single job has a process of its own: thread counts and determinism are settings of a whole process, and they
+Even a single job runs in a process of its own: thread counts and determinism are settings of a whole process, and they
 belong to the experiment, not to the program that started it.
 """
 
@@ -23,30 +23,30 @@ from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.training.topology import ONE_DEVICE, Topology
 
 _POLL_SECONDS = 0.1
-_PATIENCE_SECONDS = 60.0  # with trainings that are to end: longer than an evaluation or a write, mostly
+_PATIENCE_SECONDS = 60.0  # for units that are told to stop: usually longer than an evaluation or a write
 _LINGER_SECONDS = 3.0
 
 
 class Watcher:
-    """Sees how an experiment goes on; this one looks away."""
+    """Is told of the progress of an experiment; this one ignores it."""
 
     def on_plan(self, work: Mapping[Unit, int], done: list[Unit], plan: Plan) -> None:
-        """Called once, before the first training, with the optimizer steps of each that is to be done."""
+        """Called once, before any unit trains, with the optimizer steps of each unit to train, and the finished units."""
 
     def on_steps(self, unit: Unit, steps: int) -> None:
-        """Called again and again, with the steps done since the last call; at first those that were kept."""
+        """Called repeatedly with the steps since the last call; at first with the steps that were resumed."""
 
     def on_accuracy(self, unit: Unit, accuracy: float) -> None:
-        """Called with the newest accuracy on the validation set, 0-1, after steps that came to one."""
+        """Called after steps with the newest accuracy on the validation set, 0-1, once there is one."""
 
     def on_done(self, run: Run, unit: Unit) -> None:
-        """Called when a training is done and stored."""
+        """Called when a unit is finished and stored."""
 
     def on_note(self, note: str) -> None:
-        """Called with what a person should know, in a sentence."""
+        """Called with a message for the user, a whole sentence."""
 
 
-NOBODY = Watcher()
+NO_WATCHER = Watcher()
 
 
 class Workers:
@@ -59,7 +59,7 @@ class Workers:
         topology: Topology = ONE_DEVICE,
         interval: CheckpointInterval = EVERY_TEN_MINUTES,
     ):
-        with quiet.stderr():  # for good: it clears away what killed workers leave, and need not warn of it
+        with quiet.stderr():  # it removes what killed workers leave behind, and need not warn of it
             resource_tracker.ensure_running()
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         self._news = context.SimpleQueue()
@@ -79,53 +79,53 @@ class Workers:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for process in set(multiprocessing.active_children()) - self._others:
-            process.kill()  # whatever is under way is not done, so nothing is lost that counts
+            process.kill()  # unfinished units are not stored yet, so nothing is lost but steps since checkpoints
         self._executor.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
             raise RunError(
-                "A training process died. What was done is kept, and the last states of what was under way; the same "
-                "command goes on from there. Out of memory? Then try fewer jobs. In a script of your own? Then call "
-                "find_tickets under if __name__ == '__main__'."
+                "A training process died. Finished units and the last checkpoints are stored; the same command resumes "
+                "from there. If memory ran out, try fewer jobs. In a script of your own, call find_tickets under "
+                "if __name__ == '__main__'."
             ) from error
 
     def plan(self) -> Plan:
-        """Load data and models once and says what is ahead; raises LotteryError where they do not fit."""
+        """Load data and models once and return the plan; raise LotteryError if they do not fit each other."""
         planned = self._executor.submit(worker_process.plan)
-        for _ in range(1, self._jobs):  # the others start up meanwhile, which takes ten seconds
+        for _ in range(1, self._jobs):  # the others start meanwhile, which takes ten seconds
             self._executor.submit(worker_process.prepare)
         return dataclasses.replace(planned.result(), jobs=self._jobs)
 
     def meet(self) -> None:
-        """Wait until the workers on all machines have come here."""
+        """Wait until the workers on all machines have called this."""
         self._executor.submit(worker_process.meet).result()
 
-    def perform(self, run: Run, trainings: Needs, watcher: Watcher) -> None:
+    def perform(self, run: Run, to_train: Needs, watcher: Watcher) -> None:
         """Train units, each after the one it waits for.
 
         Args:
-            run: Where they are stored.
-            trainings: From `plan.trainings`, the most urgent first.
-            watcher: Told of steps and trainings done.
+            run: The run in which they are stored.
+            to_train: From `plan.units_to_train`, the most urgent first.
+            watcher: Told of steps and finished units.
 
         Raises:
-            LotteryError: a unit could not be done. All that do not build on it are done first; not on several devices,
-                if this one could not read or write, or another is lost.
-            KeyboardInterrupt, StoppedError: this was to end; the state of what was under way is kept.
+            LotteryError: a unit could not be trained. All units that do not depend on it are finished first; but on
+                several devices all stop if this worker cannot read or write, or if another one is lost.
+            KeyboardInterrupt, StoppedError: training was interrupted; checkpoints of the unfinished units are saved.
         """
         running: dict[Future, Unit] = {}
         try:
-            self._perform(run, trainings, running, watcher)
+            self._perform(run, to_train, running, watcher)
         except (KeyboardInterrupt, StoppedError):
-            watcher.on_note("Stopping: each training keeps its state and ends. Ctrl-C again stops at once.")
+            watcher.on_note("Stopping: each unit saves a checkpoint and ends. Press Ctrl-C again to stop at once.")
             self._stop.value = 1
-            self._hear(watcher)
-            # Who has not trained a step in this process has nothing new to keep, and may be compiling for long.
+            self._forward_news(watcher)
+            # A unit without a step in this process has nothing new to save, and may be compiling for a long time.
             begun = {future for future, unit in running.items() if unit in self._begun}
             for future in wait(begun, timeout=_PATIENCE_SECONDS).not_done:
-                watcher.on_note(f"{running[future]} did not answer; it goes on from the last state that was kept.")
+                watcher.on_note(f"{running[future]} did not answer in time; it will resume from its last checkpoint.")
             raise
         if self._topology.strategy == "multi_worker":
-            time.sleep(_LINGER_SECONDS)  # who leaves the last meeting first must not be gone for those still in it
+            time.sleep(_LINGER_SECONDS)  # a worker that ends first must still answer those that have not left the last meeting
 
     def _perform(self, run: Run, needs: Needs, running: dict[Future, Unit], watcher: Watcher) -> None:
         waiting = list(needs)
@@ -141,11 +141,11 @@ class Workers:
                 waiting.remove(unit)
                 running[self._executor.submit(worker_process.train, run.path, unit)] = unit
             finished, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            self._hear(watcher)
+            self._forward_news(watcher)
             for future in finished:
                 unit = running.pop(future)
                 if error := _failure(future):
-                    if self._ends_all(error):
+                    if self._ends_run(error):
                         raise error
                     failed[unit] = error
                 else:
@@ -153,16 +153,16 @@ class Workers:
         if failed:
             raise next(iter(failed.values()))
 
-    def _hear(self, watcher: Watcher) -> None:
-        """Pass on what the trainings tell."""
+    def _forward_news(self, watcher: Watcher) -> None:
+        """Pass the messages of the worker processes on to the watcher."""
         while not self._news.empty():
             kind, *news = self._news.get()
             if kind == "on_steps":
                 self._begun.add(news[0])
             getattr(watcher, kind)(*news)
 
-    def _ends_all(self, error: LotteryError) -> bool:
-        """Return whether nothing more can be trained. One of several workers cannot leave out a training: the others do it."""
+    def _ends_run(self, error: LotteryError) -> bool:
+        """Return whether an error ends the run. One of several workers cannot skip a unit that the others train."""
         return isinstance(error, StoppedError if self._topology.is_alone else RunError)
 
 

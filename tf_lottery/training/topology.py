@@ -8,7 +8,13 @@ from typing import Any
 
 from tf_lottery.errors import ConfigError
 
-STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
+# Name -> the devices that train together; `distribution.make` has a function for each.
+STRATEGIES = {
+    "default": "one device",
+    "mirrored": "several devices of this machine",
+    "multi_worker": "several machines (see TF_CONFIG)",
+    "tpu": "the cores of a TPU",
+}
 _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 

@@ -184,7 +184,7 @@ def test_both_stabilities_of_ticket_and_random_mask_are_drawn_with_their_extreme
 
 def lines_of(variants=("",), levels=(0, 1, 2)):
     rows = [
-        {"variant": variant, "replicate": replicate, "level": level, "control": control, "order": order}
+        {"variant": variant, "replicate": replicate, "level": level, "control": control, "shuffle_seed": order}
         | {"share": share, "test_error": 0.1 * replicate + 0.01 * order + share * (1 - share), "test_loss": 1.0}
         for level in levels
         for variant in variants

@@ -99,7 +99,7 @@ def _transposed(call: Call) -> Role:
     """Swap the last axes of a transposed convolution's kernel, which has the units before the channels."""
     kernel = np.swapaxes(_weight(call.layer, "kernel"), -1, -2)
     count = kernel.size // (kernel.shape[-1] * kernel.shape[-2])
-    # Units differ in how many taps meet a cell, so none is always inside.
+    # The number of taps that meet a cell differs between places, so no tap is always inside.
     return _mixing(call, kernel, np.zeros(count, bool), np.ones(count, bool))
 
 
