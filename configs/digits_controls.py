@@ -1,11 +1,11 @@
-"""LeNet-300-100 on handwritten digits from the initialisation: all controls, and how stable tickets are.
+"""LeNet-300-100 on handwritten digits, pruned from the initialisation: all controls, and the stability of tickets.
 
-The experiment of configs/digits_lenet.py with the treatments of Zhou et al. 2019 (arXiv 1905.01067) beside random mask
+The experiment of configs/digits_lenet.py with the controls of Zhou et al. 2019 (arXiv 1905.01067) besides random mask
 and reinit, and with the stability of level 10 (11.2% of the weights; the paper measures it at 10.7%, on MNIST).
 
 Command: python scripts/find_tickets.py --config=configs/digits_controls.py --run_dir=runs/digits_controls
 
-435 trainings of 1,500 steps: 2 minutes on 2 cores.
+435 training runs of 1,500 steps: 2 minutes on 2 cores.
 
 Seen at 11.2% with 5 replicates, mean [min-max], test accuracy in percent at the step of the lowest validation loss:
 
@@ -19,9 +19,9 @@ Seen at 11.2% with 5 replicates, mean [min-max], test accuracy in percent at the
     constant               93.46 [92.88-94.78]  500 [500-500]
     constant, signs kept   94.26 [93.88-94.68]  300 [300-300]
 
-With the signs of the initialisation kept, whatever else is done to the weights, they learn as fast as the ticket;
-without, they need half again as many steps or more. Shown (paired over replicates, at the end of training): the ticket
-is no less accurate than the dense network and more accurate than random masks; not shown: than any of the others. It is
+Controls that keep the signs of the initialisation learn as fast as the ticket, whatever their weights are; the others
+need at least half again as many steps. Shown (paired over replicates, at the end of training): the ticket
+is no less accurate than the dense network and more accurate than random masks; not shown: than any other control. It is
 more stable than random masks, to data order (2.1 degrees against 17.0) and to pruning (19.6 against 61.2).
 """
 

@@ -1,9 +1,9 @@
-"""Which learning rate the small ResNet learns 14x14 Fashion-MNIST best with, by validation: for fashion14_rewinding.py.
+"""The best learning rate, by validation, for the small ResNet on 14x14 Fashion-MNIST; for fashion14_rewinding.py.
 
 Commands: python scripts/prepare_data.py fashion_mnist_14   (once)
           python scripts/find_tickets.py --config=configs/fashion14_rates.py --run_dir=runs/fashion14_rates
 
-15 trainings of 2,340 steps: 6 minutes on 2 cores with other work beside them.
+15 training runs of 2,340 steps: 6 minutes on 2 cores with other work beside them.
 
 Seen with 3 replicates, mean [min-max], validation accuracy in percent at the end of training:
 

@@ -1,9 +1,9 @@
-"""From which step on iterative pruning finds tickets, and how stable they are: a small ResNet on 14x14 Fashion-MNIST.
+"""The rewind step at which iterative pruning finds stable tickets: a small ResNet on 14x14 Fashion-MNIST.
 
 Commands: python scripts/prepare_data.py fashion_mnist_14   (once)
           python scripts/find_tickets.py --config=configs/fashion14_rewinding.py --run_dir=runs/fashion14_rewinding
 
-430 trainings of up to 2,340 steps: about 90 minutes on 2 cores with other work beside them.
+430 training runs of up to 2,340 steps: about 90 minutes on 2 cores with other work beside them.
 
 Seen at 13.4% of the weights with 5 replicates, mean [min-max], test accuracy in percent at the end of training; angle
 between two data orders in degrees and error barrier in percentage points, of tickets and, in brackets, of random masks:

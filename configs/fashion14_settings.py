@@ -6,7 +6,7 @@ at 0.2 after a linear warmup of 600 steps.
 Commands: python scripts/prepare_data.py fashion_mnist_14   (once)
           python scripts/find_tickets.py --config=configs/fashion14_settings.py --run_dir=runs/fashion14_settings
 
-100 trainings of up to 2,340 steps: 23 minutes on 2 cores with other work beside them.
+100 training runs of up to 2,340 steps: 23 minutes on 2 cores with other work beside them.
 
 Seen at 13.4% of the weights with 5 replicates, mean [min-max], test accuracy in percent at the end of training; angle
 between two data orders in degrees and error barrier in percentage points, of tickets and, in brackets, of random masks:

@@ -6,7 +6,7 @@ The network and hyperparameters of the original paper (Frankle & Carbin 2019, Fi
 Commands: python scripts/prepare_data.py fashion_mnist   (once, half a minute)
           python scripts/find_tickets.py --config=configs/fashion_lenet.py --run_dir=runs/fashion_lenet
 
-129 trainings of 15,000 steps: 26 minutes on 2 cores with other work beside them.
+129 training runs of 15,000 steps: 26 minutes on 2 cores with other work beside them.
 
 Seen with 3 replicates, mean [min-max], test accuracy in percent at the step of the lowest validation loss:
 

@@ -9,10 +9,10 @@ here.
 Commands: python scripts/prepare_data.py fashion_mnist   (once, half a minute)
           python scripts/find_tickets.py --config=configs/fashion_resnet.py --run_dir=runs/fashion_resnet
 
-33 trainings of 4,297 steps: 43 minutes on 2 cores with other work beside them, 83 core-minutes of training.
+33 training runs of 4,297 steps: 43 minutes on 2 cores with other work beside them, 83 core-minutes of training.
 
 Seen with 3 replicates, mean [min-max], test accuracy in percent at the step of the lowest validation loss; every
-training is a row of docs/fashion_resnet.csv:
+unit is a row of docs/fashion_resnet.csv:
 
     density  ticket               random mask          early-stop step: ticket, random mask
     100.0%   87.83 [87.08-88.64]                       4032

@@ -21,12 +21,12 @@ which the paper does not say of its own.
 Commands: python scripts/prepare_data.py imagenet2012   (once; it says which archives it needs)
           python scripts/find_tickets.py --config=configs/inception_v3_oneshot.py --run_dir=runs/inception_v3_oneshot
 
-Wants 8 GPUs or a TPU of 8 cores, as the reference; 1,024 is the batch of all devices together. 15 trainings (5
+Needs 8 GPUs or a TPU of 8 cores, as the reference; 1,024 is the batch of all devices together. 15 training runs (5
 replicates of the dense network, the ticket and a reinitialised one). --strategy=mirrored uses all GPUs of a machine;
 --strategy=multi_worker several machines, each running this command with the variable TF_CONFIG, which names them all
-and this one; --strategy=tpu a TPU. The trainings are long: killed at any moment, the same command goes on.
+and this one; --strategy=tpu a TPU. A run can be killed at any moment; the same command resumes it.
 
-Run here: only with --smoke (noise instead of images, a few steps).
+Tested only with --smoke (noise instead of images, a few steps).
 """
 
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train

@@ -14,11 +14,11 @@ At level 10 (10.8%; it prints 10.7%), where the paper measures stability, ticket
 Commands: python scripts/prepare_data.py mnist  (once)
           python scripts/find_tickets.py --config=configs/lenet_mnist.py --run_dir=runs/lenet_mnist
 
-Wants nothing but a CPU core; 138 trainings (3 replicates, 15 levels, 2 controls), side by side on all cores. It is too
+Needs one CPU core; 138 training runs (3 replicates, 15 levels, 2 controls), side by side on all cores. It is too
 small to gain from more devices, but --strategy=mirrored, --strategy=multi_worker (with the variable TF_CONFIG) and
---strategy=tpu do as everywhere.
+--strategy=tpu work as everywhere.
 
-Run here: only with --smoke (noise instead of images, a few steps).
+Tested only with --smoke (noise instead of images, a few steps).
 """
 
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train

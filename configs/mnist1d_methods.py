@@ -1,12 +1,12 @@
-"""What else could be pruned by, and what else could follow: ways to 6.9% of the weights of a small ResNet on MNIST-1D.
+"""Methods of pruning and of retraining: ways to 6.9% of the weights of a small ResNet on MNIST-1D.
 
 The network of configs/mnist1d_rewinding.py, rewound to k = 60, against pruning by 20% a level, in one shot, layer by
-layer, and by other criteria (Zhou et al. 2019, arXiv 1905.01067), and against what may follow pruning in the place of
-weight rewinding: learning-rate rewinding and fine-tuning (Renda et al. 2020, arXiv 2003.02389).
+layer, and by other criteria (Zhou et al. 2019, arXiv 1905.01067), and against alternatives to weight rewinding after
+pruning: learning-rate rewinding and fine-tuning (Renda et al. 2020, arXiv 2003.02389).
 
 Command: python scripts/find_tickets.py --config=configs/mnist1d_methods.py --run_dir=runs/mnist1d_methods
 
-210 trainings of up to 1,550 steps: 12 minutes on 2 cores with other work beside them.
+210 training runs of up to 1,550 steps: 12 minutes on 2 cores with other work beside them.
 
 Seen at 6.9% of the weights with 5 replicates, mean [min-max], test accuracy in percent at the end of training:
 

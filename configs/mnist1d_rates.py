@@ -1,8 +1,8 @@
-"""Which learning rate the small ResNet learns MNIST-1D best with, judged by validation alone: for mnist1d_rewinding.py.
+"""The best learning rate, by validation alone, for the small ResNet on MNIST-1D; for mnist1d_rewinding.py.
 
 Command: python scripts/find_tickets.py --config=configs/mnist1d_rates.py --run_dir=runs/mnist1d_rates
 
-21 trainings of 1,550 steps: 14 minutes on 2 cores with much other work beside them.
+21 training runs of 1,550 steps: 14 minutes on 2 cores with much other work beside them.
 
 Seen with 3 replicates, mean [min-max], validation accuracy in percent at the end of training (500 signals, so that one
 is 0.2 points):

@@ -8,7 +8,7 @@ well at any rate from 0.05 to 0.8, within the spread of 3 replicates.
 
 Command: python scripts/find_tickets.py --config=configs/mnist1d_rewinding.py --run_dir=runs/mnist1d_rewinding
 
-155 trainings of up to 1,550 steps: 8 minutes on 2 cores. With --config.replicates=3 they are 93: 4 minutes.
+155 training runs of up to 1,550 steps: 8 minutes on 2 cores. With --config.replicates=3 they are 93: 4 minutes.
 
 Seen at 13.4% of the weights with 5 replicates, mean [min-max], test accuracy in percent at the end of training; the
 angle between two data orders in degrees and the error barrier between them in percentage points, of tickets and, in

@@ -1,12 +1,12 @@
 """Low rates and warmup let iterative pruning from the initialisation beat random masks: a small ResNet on MNIST-1D.
 
 The network of configs/mnist1d_rewinding.py, where a rate of 0.6 makes k = 0 fail, at rates of 0.05 and 0.6, the latter
-also after a linear warmup of 400 steps; each from k = 0 and from k = 60. There each level has an own data order and
-starts with fresh momentum; a fourth setting replays one order and rewinds the momentum too, which is our default.
+also after a linear warmup of 400 steps; each from k = 0 and from k = 60. In these, each level has its own data order
+and starts with fresh momentum; a fourth setting replays one order and rewinds the momentum too, which is the default.
 
 Command: python scripts/find_tickets.py --config=configs/mnist1d_settings.py --run_dir=runs/mnist1d_settings
 
-375 trainings of up to 1,550 steps: 17 minutes on 2 cores with tests beside them.
+375 training runs of up to 1,550 steps: 17 minutes on 2 cores with tests beside them.
 
 Seen at 13.4% of the weights with 5 replicates, mean [min-max], test accuracy in percent at the end of training; angle
 between two data orders in degrees and error barrier in percentage points, of tickets and, in brackets, of random masks:

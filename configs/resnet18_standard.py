@@ -15,11 +15,11 @@ measures stability.
 Commands: python scripts/prepare_data.py cifar10  (once)
           python scripts/find_tickets.py --config=configs/resnet18_standard.py --run_dir=runs/resnet18_standard
 
-Wants one GPU; 93 trainings (3 replicates, 10 levels, 2 controls), side by side with --jobs where memory allows.
+Needs one GPU; 93 training runs (3 replicates, 10 levels, 2 controls), side by side with --jobs where memory allows.
 --strategy=mirrored uses all GPUs of a machine; --strategy=multi_worker several machines, each running this command
 with the variable TF_CONFIG, which names them all and this one; --strategy=tpu a TPU.
 
-Run here: only with --smoke (noise instead of images, a few steps).
+Tested only with --smoke (noise instead of images, a few steps).
 """
 
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train

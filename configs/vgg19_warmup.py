@@ -17,11 +17,11 @@ that the three configs of this network can be compared.
 Commands: python scripts/prepare_data.py cifar10  (once)
           python scripts/find_tickets.py --config=configs/vgg19_warmup.py --run_dir=runs/vgg19_warmup
 
-Wants one GPU; 156 trainings (3 replicates, 17 levels, 2 controls), side by side with --jobs where memory allows.
+Needs one GPU; 156 training runs (3 replicates, 17 levels, 2 controls), side by side with --jobs where memory allows.
 --strategy=mirrored uses all GPUs of a machine; --strategy=multi_worker several machines, each running this command
 with the variable TF_CONFIG, which names them all and this one; --strategy=tpu a TPU.
 
-Run here: only with --smoke (noise instead of images, a few steps).
+Tested only with --smoke (noise instead of images, a few steps).
 """
 
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train

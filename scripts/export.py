@@ -58,7 +58,7 @@ def main() -> None:
             terminal.show_table(tables.export_formats(table), f"{run.path}, {unit}")
         terminal.say(f"{path}: {size:,} bytes, density {density:.2%}.")
 
-    _OUTPUT.answer(result, show)
+    _OUTPUT.print_result(result, show)
 
 
 if __name__ == "__main__":

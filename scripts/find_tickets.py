@@ -1,7 +1,7 @@
 """Finds lottery tickets: python scripts/find_tickets.py --config=configs/digits_lenet.py --run_dir=runs/digits_lenet
 
 Any field of the config can be overridden: --config.prune.fraction=0.3 --config.replicates=5
-With --json the result is the object that scripts/report.py --json prints.
+With --json it prints the same object as scripts/report.py --json.
 """
 
 import os
@@ -16,26 +16,28 @@ from tf_lottery.report.progress_display import Progress
 from tf_lottery.training.topology import STRATEGIES, Topology
 
 _CONFIG = cli.define_experiment()
-_RUN_DIR = flags.DEFINE_string("run_dir", None, "Where everything is stored; an existing run goes on.")
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "Directory of the run; an existing run is resumed or extended.")
 _JOBS = flags.DEFINE_integer(
-    "jobs", None, "Trainings side by side; results are the same for any number. Default: one a core, or 1 on devices."
+    "jobs",
+    None,
+    "Number of units that train side by side; results do not depend on it. Default: one per core; 1 with --strategy.",
 )
 _STRATEGY = flags.DEFINE_string(
     "strategy", "default", "; ".join(f"{name}: {devices}" for name, devices in STRATEGIES.items()) + "."
 )
-_DEVICES = flags.DEFINE_integer("devices", 0, "Of strategy mirrored: how many; 0 for all GPUs.")
+_DEVICES = flags.DEFINE_integer("devices", 0, "Number of devices of strategy mirrored; 0 for all GPUs.")
 _CHECKPOINT_EVERY = flags.DEFINE_string(
     "checkpoint_every",
     "10min",
-    "How often the state of a training under way is kept: 500it (steps) or 10min (minutes).",
+    "How often checkpoints are saved: 500it (steps) or 10min (minutes).",
 )
 _ONLY_REPLICATES = flags.DEFINE_list(
-    "only_replicates", [], "Trains these only, as in 2,3; others can be trained by another call."
+    "only_replicates", [], "Train only these replicates, as in 2,3; another call can train the others."
 )
 _ANY_ENVIRONMENT = flags.DEFINE_bool(
-    "any_environment", False, "Goes on with other versions or devices, not bit-exact then."
+    "any_environment", False, "Resume with other versions or devices; the run is not bit-exact then."
 )
-_SMOKE = flags.DEFINE_bool("smoke", False, "Tries the config out: 6 steps, 1 level, noise instead of the data.")
+_SMOKE = flags.DEFINE_bool("smoke", False, "Try the config out: 6 steps, 1 level, noise instead of the data.")
 _OUTPUT = cli.Output()
 
 
@@ -60,10 +62,10 @@ def main() -> None:
             )
         if topology.is_chief:
             path = page.write(run)
-            _OUTPUT.answer(lambda: json_output.of_report(run, path), lambda: terminal.show_report(run, path))
+            _OUTPUT.print_result(lambda: json_output.of_report(run, path), lambda: terminal.show_report(run, path))
         else:
             done = {"run_dir": run.path, "report": None}
-            _OUTPUT.answer(lambda: done, lambda: terminal.say("Done. The chief writes the report."))
+            _OUTPUT.print_result(lambda: done, lambda: terminal.say("Done. The chief writes the report."))
 
 
 if __name__ == "__main__":

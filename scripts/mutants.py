@@ -2,8 +2,8 @@
 
 A mutant is a copy of the code in which one expression or statement is changed. The tests that execute its line are run,
 those of its own module first, until one fails; mutants that survive all of them are printed. Each survivor means the
-same as the original, or needs a test. Which tests execute a line is read from .coverage, which pytest writes. For one
-module:
+same as the original, or needs a test. Mutants with which pytest hangs or cannot run the tests are
+printed, too. Which tests execute a line is read from .coverage, which pytest writes. For one module:
 
     python -m pytest tests/core tf_lottery/core --cov --cov-context=test --cov-report=
     python scripts/mutants.py --files=tf_lottery/core/pruning.py --number=8
@@ -51,6 +51,10 @@ _OTHER = {
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult},
     **{ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd},
 }
+
+
+_FAILED = 1  # pytest's status if tests ran and some failed; any other but 0 says nothing about the tests
+_OUTCOMES = {0: "survives", None: "hangs"}
 
 
 @dataclass(frozen=True)
@@ -225,8 +229,8 @@ def main() -> None:
     ]
     check(used, sorted(set(failed) & set(used)))
     for mutant, (status, _) in zip(chosen, results, strict=True):
-        if not status:
-            sys.stdout.write(f"{'hangs' if status is None else 'survives'}: {mutant}\n")
+        if status != _FAILED:
+            sys.stdout.write(f"{_OUTCOMES.get(status, f'ends pytest with status {status}')}: {mutant}\n")
     survivors = sum(status == 0 for status, _ in results)
     sys.stdout.write(f"{survivors} of {len(chosen)} mutants survive.\n")
 

@@ -21,7 +21,7 @@ def main() -> None:
     plugins.load(_PLUGINS.value)
     run = Run.load(_RUN_DIR.value)
     path = page.write(run)
-    _OUTPUT.answer(lambda: json_output.of_report(run, path), lambda: terminal.show_report(run, path))
+    _OUTPUT.print_result(lambda: json_output.of_report(run, path), lambda: terminal.show_report(run, path))
 
 
 if __name__ == "__main__":

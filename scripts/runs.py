@@ -32,7 +32,7 @@ def list_runs(folder: Path) -> None:
             faults.append(str(error))
     if not runs and not faults:
         raise RunError(f"There is no run at or below {folder}. Start one with find_tickets.py.")
-    _OUTPUT.answer(
+    _OUTPUT.print_result(
         lambda: {"runs": [*map(json_output.of_run, runs)], "faults": faults},
         lambda: terminal.show_runs(runs, faults),
     )
@@ -40,7 +40,7 @@ def list_runs(folder: Path) -> None:
 
 def show_run(folder: Path) -> None:
     run = overview.read(Run.load(folder))
-    _OUTPUT.answer(
+    _OUTPUT.print_result(
         lambda: {**json_output.of_run(run), "trainings": [*map(json_output.of_unit, run.units)]},
         lambda: terminal.show_run(run),
     )
@@ -49,7 +49,7 @@ def show_run(folder: Path) -> None:
 def verify_run(folder: Path) -> None:
     run = Run.load(folder)
     faults = [*overview.verify(run)]
-    _OUTPUT.answer(lambda: json_output.of_files(run, faults), lambda: terminal.show_files(faults))
+    _OUTPUT.print_result(lambda: json_output.of_files(run, faults), lambda: terminal.show_files(faults))
     if damaged := sum(bool(fault) for _, fault in faults):
         raise DamageError(f"{damaged} of {len(faults)} files of {run.path} are damaged.")
 

@@ -6,11 +6,13 @@ tests of signals. TensorFlow is not imported before the fork; a script that trai
 """
 
 import atexit
+import contextlib
 import multiprocessing
 import os
 import runpy
 import signal
 import sys
+import time
 from pathlib import Path
 from subprocess import CompletedProcess
 from tempfile import TemporaryDirectory
@@ -21,6 +23,7 @@ _WARM = (
     *("tf_lottery.report.page", "tf_lottery.report.progress_display", "tf_lottery.report.terminal"),
     *("matplotlib.backends.backend_agg", "matplotlib.figure", "scipy.stats", "rich.live", "rich.progress"),
 )
+_GRACE = 10  # seconds that other processes of a script have to end after it, as multiprocessing's resource tracker does
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload([*_WARM, "pytest.__main__"])
 
@@ -40,6 +43,7 @@ def script(name, *arguments, env=None, timeout=300):
     Raises:
         FileNotFoundError: there is no such script.
         TimeoutError: it was killed.
+        ChildProcessError: it has ended, but a process that it started had not, and was killed.
     """
     path = ROOT / f"scripts/{name}.py"  # absolute, so that processes that it spawns find it
     if not path.is_file():
@@ -60,7 +64,35 @@ def script(name, *arguments, env=None, timeout=300):
             raise TimeoutError(
                 f"{' '.join(command)}\ndid not end in {timeout} seconds.\nstdout:\n{stdout}\nstderr:\n{stderr}"
             )
+        if not _ends(process.pid, _GRACE):
+            os.killpg(process.pid, signal.SIGKILL)
+            raise ChildProcessError(
+                f"{' '.join(command)}\nleft a process behind.\nstdout:\n{stdout}\nstderr:\n{stderr}"
+            )
         return CompletedProcess(command, process.exitcode, stdout, stderr)
+
+
+def _ends(group, seconds):
+    """Return whether all processes of a group end within `seconds`."""
+    end = time.monotonic() + seconds
+    while _is_running(group):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _is_running(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            state, _, its_group = file.read_text().rpartition(")")[2].split()[:3]
+            if its_group == str(group) and state != "Z":  # a zombie has ended, and waits for its parent
+                return True
+    return False
 
 
 def _run(command, environment, streams):

@@ -1,5 +1,6 @@
 """Every config is a possible experiment, says what its row in the paper says, and names weights that are there."""
 
+import functools
 import importlib.util
 import re
 from pathlib import Path
@@ -9,7 +10,8 @@ from tiers import nightly
 
 from tf_lottery import data, models
 from tf_lottery.core import schedules
-from tf_lottery.experiment import config as config_lib, validation
+from tf_lottery.experiment import config as config_lib, validation, variants
+from tf_lottery.experiment.lengths import lengths
 from tf_lottery.experiment.smoke import smoke
 from tf_lottery.masking import conversion, model_masks
 
@@ -49,6 +51,9 @@ PRUNABLE = {
     "inception_v3_oneshot": (("^auxiliary_",), 23_799_136),
     "squeezenet_oneshot": ((), 1_244_448),
 }
+# How many training examples the datasets have.
+EXAMPLES = {"cifar10": 45_000, "digits": 200, "fashion_mnist": 55_000, "fashion_mnist_14": 10_000}
+EXAMPLES |= {"imagenet2012": 1_271_167, "mnist": 55_000, "mnist1d": 3_500}
 LARGE = ("vgg_19", "resnet_50", "inception_v3")
 
 
@@ -56,6 +61,18 @@ def loaded(name):
     spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
     return module
+
+
+MEMBERS = {
+    path.stem: list(variants.members(loaded(path.stem).get_config()).values()) for path in PATHS
+}  # of each config, the experiments of its variants
+
+
+@functools.lru_cache
+def weights_of(network, dataset, image_size):
+    """Return the names of all weights that can be pruned."""
+    plain = models.build(network, *data.sizes(dataset, image_size))
+    return list(model_masks.get_masks(conversion.make_prunable(plain)))
 
 
 def prunable_sizes(config):
@@ -83,6 +100,29 @@ def test_a_config_is_a_possible_experiment_and_its_header_has_its_command(path):
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_the_smoke_run_of_a_config_is_a_possible_experiment(path):
     validation.check(smoke(loaded(path.stem).get_config()))
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_rewind_step_and_the_drops_of_a_config_lie_before_the_end_of_training(name):
+    for member in MEMBERS[name]:
+        found = lengths(member, EXAMPLES[member.data.name])
+        assert 0 <= found.rewind < found.total
+        assert all(0 < drop < found.total for drop in found.drops)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        nightly(name) if members[0].model.name in LARGE else name
+        for name, members in MEMBERS.items()
+        if any(member.prune.exclude for member in members)
+    ],
+)
+def test_what_a_config_excludes_from_pruning_is_there(name):
+    for member in MEMBERS[name]:
+        weights = weights_of(member.model.name, member.data.name, member.data.image_size)
+        unmatched = [regex for regex in member.prune.exclude if not any(re.search(regex, weight) for weight in weights)]
+        assert unmatched == []
 
 
 def test_every_row_of_the_paper_has_a_config():

@@ -86,18 +86,22 @@ def test_a_write_replaces_what_a_killed_one_left_behind(tmp_path, monkeypatch):
 
 
 def test_the_bytes_are_synced_before_the_rename_and_the_rename_before_the_end(tmp_path, monkeypatch):
-    done = []
+    done, sizes = [], []
     monkeypatch.setattr(failpoints, "reach", lambda site, moment: done.append(moment))
     sync, replace = os.fsync, os.replace
 
     def synced(descriptor):
-        done.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        synced = os.fstat(descriptor)
+        done.append("sync folder" if stat.S_ISDIR(synced.st_mode) else "sync file")
+        if not stat.S_ISDIR(synced.st_mode):
+            sizes.append(synced.st_size)
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", lambda *paths: (done.append("rename"), replace(*paths)))
     files.write(tmp_path / "file", NEW, SITE)
     assert done[2:] == ["not synced", "sync file", "not renamed", "rename", "renamed", "sync folder", "done"]
+    assert sizes == [len(NEW)]
 
 
 def _no_space(*_):

@@ -99,6 +99,20 @@ def test_only_lines_that_tests_execute_have_mutants(script, measured, monkeypatc
         script.drawn()
 
 
+def test_a_mutant_is_detected_only_if_tests_run_and_fail(script, measured, monkeypatch, capsys):
+    statuses = {"(1 <= 2)": 4, "(2)": 0, "(3)": 1}
+    monkeypatch.setattr(script, "_JOBS", SimpleNamespace(value=1))
+    monkeypatch.setattr(script, "run", lambda tests, mutant, *options: (mutant and statuses[mutant.after], ""))
+    monkeypatch.setattr(script, "check", lambda tests, failed: None)
+    script.main()
+    printed = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert sorted(printed) == [
+        "1 of 3 mutants survive.",
+        "ends pytest with status 4: one.py:1: '1 < 2' -> '(1 <= 2)'",
+        "survives: one.py:1: '1' -> '(2)'",
+    ]
+
+
 def test_a_file_that_has_changed_since_the_tests_ran_has_no_mutants(script, measured):
     later = (measured / ".coverage").stat().st_mtime + 1
     os.utime(measured / "two.py", (later, later))

@@ -22,6 +22,8 @@ from tf_lottery.masking.ticket import Ticket
 from tf_lottery.models import names
 
 REFERENCE = Path(__file__).parents[1] / "docs/reference"
+# These examples need a run or a download. Those of the first and the last run in a test below.
+EXAMPLES_SKIPPED = ["tf_lottery.Run", "tf_lottery.data.prepare", "tf_lottery.load_network"]
 
 
 def public():
@@ -79,7 +81,12 @@ def says_what_it_is(thing):
 
 
 def test_every_name_has_an_example_that_is_run():
-    assert without(lambda thing: ">>> " in sections(thing).get("Examples", "")) == []
+    assert sorted(without(has_an_example_that_is_run)) == EXAMPLES_SKIPPED
+
+
+def has_an_example_that_is_run(thing):
+    examples = doctest.DocTestParser().get_examples(sections(thing).get("Examples", ""))
+    return any(not example.options.get(doctest.SKIP) and "import " not in example.source for example in examples)
 
 
 def test_every_name_lists_all_its_parameters():
@@ -102,14 +109,18 @@ def test_every_function_that_returns_something_says_what():
 
 
 def test_what_a_name_raises_are_exceptions():
-    assert without(lambda thing: all(issubclass(error, Exception) for error in raised(thing))) == []
+    assert without(lambda thing: all(map(is_exception, raised(thing)))) == []
+
+
+def is_exception(thing):
+    return inspect.isclass(thing) and issubclass(thing, Exception)
 
 
 def raised(thing):
-    """The classes that its docstring lists."""
+    """Yield the classes that its docstring lists; None for a name that is none."""
     listed = re.findall(r"^ {4}([\w, ]+):", sections(thing).get("Raises", ""), re.MULTILINE)
     for name in (word for line in listed for word in line.split(", ")):
-        yield getattr(errors, name, None) or getattr(builtins, name)
+        yield getattr(errors, name, None) or getattr(builtins, name, None)
 
 
 def entries():

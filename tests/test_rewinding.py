@@ -1,4 +1,4 @@
-"""The transition from level to level: where a level and its controls start, and the learning rate that is held."""
+"""The transition from level to level: the start points of levels and controls, and the held learning rate."""
 
 import dataclasses
 from fractions import Fraction
@@ -38,13 +38,13 @@ RESET = dataclasses.replace(WEIGHTS, reset_optimizer=True)
         (RESET, 0, "", StartPoint("rewind", "new")),
     ],
 )
-def test_where_a_level_or_a_control_starts(transition, level, control, start):
+def test_the_start_point_of_a_level_or_a_control(transition, level, control, start):
     assert transition.start_point(level, control) == start
 
 
 @pytest.fixture(scope="module")
 def trained():
-    """A prunable model, its optimizer, and what can be read of it: its states after 2 and after 5 steps."""
+    """A prunable model, its optimizer, and its states after 2 and after 5 steps."""
     model = conversion.make_prunable(tiny.convolutional())
     model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy")
     optimizer = keras_compat.build_optimizer(model)
@@ -113,14 +113,14 @@ def test_a_rate_follows_its_schedule_until_it_is_held():
     assert [float(rate(step)) for step in (0, 1, 2, 3, 10**6)] == [1.0, 0.5, 0.25, 0.25, 0.25]
 
 
-def test_what_is_held_stays_held():
+def test_a_held_rate_stays_held():
     rate = HeldRate(decay(), last_step=1)
     rate.hold(5)
     assert float(rate(9)) == 0.5
 
 
 @pytest.mark.parametrize("last_step", [None, 3])
-def test_it_survives_its_config(last_step):
+def test_a_held_rate_can_be_restored_from_its_config(last_step):
     optimizer = keras.optimizers.SGD(HeldRate(decay(), last_step))
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert again.get_config() == optimizer.get_config()

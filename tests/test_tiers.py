@@ -1,5 +1,7 @@
 """Which tests run is decided by their marks, their files and the command line."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,13 @@ def test_the_files_that_do_not_depend_on_keras_are_there_and_sorted():
     listed = [(folder, name) for folder, names in tiers.KERAS_FREE.items() for name in names]
     assert listed == sorted(listed)
     assert [file for file in listed if not list((tiers.TESTS / file[0]).glob(f"test_{file[1]}.py"))] == []
+
+
+def test_the_options_are_known_also_if_only_paths_outside_of_tests_are_given():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tf_lottery/core/steps.py"]
+    options = ["--slow", "--nightly", "--needs-keras", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, *options], cwd=tiers.TESTS.parent, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1].startswith("no tests collected (2 deselected)")
 
 
 def test_the_cases_that_always_run_must_be_cases():

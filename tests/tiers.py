@@ -1,4 +1,4 @@
-"""Which tests run when: helpers that mark single cases, and the rules by which conftest.py selects tests."""
+"""Which tests run when: helpers that mark single cases, and the rules by which pytest selects tests."""
 
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,15 +11,15 @@ PACKAGE = TESTS.parent / "tf_lottery"
 # same holds for the examples of the modules that they mirror. "*" stands for all files of a folder.
 KERAS_FREE = {
     "": [
-        *("benchmarks", "checks", "cli", "configs", "failpoints", "files", "links", "mutants", "package"),
-        *("quiet", "reference", "reproduction", "site", "tiers", "types"),
+        *("benchmarks", "calls", "checks", "cli", "configs", "failpoints", "files", "links", "mutants"),
+        *("package", "quiet", "reference", "reproduction", "site", "tiers", "types"),
     ],
     "callbacks": ["settings"],
     "core": ["*"],
     "data": ["*"],
     "experiment": [
-        *("config", "execution", "find_tickets", "backups", "lengths", "locks", "manifest", "open_run", "plan"),
-        *("run_stability", "smoke", "storage", "validation", "variants", "workers"),
+        *("backups", "config", "execution", "find_tickets", "lengths", "locks", "manifest", "open_run"),
+        *("plan", "run_stability", "smoke", "storage", "validation", "variants", "workers"),
     ],
     "export": ["formats", "sparse_saved_model_packing", "targets"],
     "feeds": ["encoded", "feeds_on_replicas", "images", "make_feed", "resident"],

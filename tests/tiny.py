@@ -1,4 +1,4 @@
-"""The smallest models and data on which the laws can be seen, in a process that repeats itself bit for bit."""
+"""The smallest models and data on which the properties can be seen, in a process that repeats itself bit for bit."""
 
 import numpy as np
 

@@ -36,7 +36,7 @@ def outputs(model, inputs):
 
 
 def kept(model, seed=0):
-    """How many units of each layer compaction keeps, having seen that it keeps all the laws.
+    """How many units of each layer compaction keeps, having seen that it keeps all the properties.
 
     The smaller model gives the same bits, has the same layers and the sizes that were told, and cannot be made smaller.
     """

@@ -1,4 +1,4 @@
-"""What all scripts share: flags in, answers for people or programs out, one clear line for whatever is wrong."""
+"""Functions that all scripts share: flags, output for people or as JSON, and errors in one line."""
 
 import ast
 import contextlib
@@ -23,25 +23,26 @@ from tf_lottery.experiment.config import Experiment
 
 
 def run(main: Callable[..., None], *, arguments: int = 0, required: Collection[str] = ()) -> None:
-    """Parse the command line and call `main`; a user's mistake is one line, never a traceback.
+    """Parse the command line and call `main`; print a user's mistake as one line, not as a traceback.
 
     Args:
-        main: Called with the arguments that are no flags.
-        arguments: How many of those there may be. Defaults to 0.
-        required: Names of flags that must be given. Defaults to none.
+        main: Called with the arguments that are not flags.
+        arguments: The largest number of such arguments. Defaults to 0.
+        required: Names of required flags. Defaults to none.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 must not cost a result
+        sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 must not make a command fail
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
-            signal.signal(number, _interrupt)  # like Ctrl-C: unwinds, so that workers end too
+        if signal.getsignal(number) != signal.SIG_IGN:  # ignored under `nohup`
+            signal.signal(number, _interrupt)  # like Ctrl-C, so that workers end too
     app.run(
-        lambda argv: _one_line(main, *argv[1:]), flags_parser=lambda argv: _one_line(_parse, argv, arguments, required)
+        lambda argv: _exit_on_error(main, *argv[1:]),
+        flags_parser=lambda argv: _exit_on_error(_parse, argv, arguments, required),
     )
 
 
 def define_experiment() -> flags.FlagHolder:
-    """Return the flag `--config=FILE` with its overrides `--config.prune.fraction=0.3`."""
+    """Define the flag `--config=FILE`, with overrides such as `--config.prune.fraction=0.3`."""
     config_flags.register_flag_parser_for_type(dict, _DictParser())
     holder = config_flags.DEFINE_config_file("config", None, "A file of configs/, and overrides of its fields.")
     _list_in_help("config")
@@ -49,29 +50,29 @@ def define_experiment() -> flags.FlagHolder:
 
 
 class Output:
-    """The flags `--quiet` and `--json`: whether a command answers a person, a program, or nobody.
+    """The flags `--quiet` and `--json`: whether a command prints text, JSON, or nothing.
 
-    What is wrong is said on standard error in any case, as one line that begins with "Error: ".
+    Errors are always printed to standard error, as one line that begins with "Error: ".
     """
 
     def __init__(self) -> None:
-        self._quiet = flags.DEFINE_bool("quiet", False, "Prints nothing but errors and, with --json, its object.")
+        self._quiet = flags.DEFINE_bool("quiet", False, "Print nothing but errors and, with --json, the JSON object.")
         self._json = flags.DEFINE_bool(
-            "json", False, "Prints the result as one JSON object; whatever else there is to say goes to standard error."
+            "json", False, "Print the result as one JSON object, and everything else to standard error."
         )
         _list_in_help("quiet", "json")
 
     @property
     def aside(self) -> dict[str, bool]:
-        """Where that goes which is no result, as the arguments `quiet` and `stderr` of `terminal.console`."""
+        """Where output that is not the result goes: the arguments `quiet` and `stderr` of `terminal.console`."""
         return {"quiet": self._quiet.value, "stderr": self._json.value}
 
-    def answer(self, result: Callable[[], Mapping[str, Any]], show: Callable[[], None]) -> None:
-        """Print the result of a command in the form that is asked for.
+    def print_result(self, result: Callable[[], Mapping[str, Any]], show: Callable[[], None]) -> None:
+        """Print the result of a command as text or as JSON.
 
         Args:
-            result: Makes it for a program; numbers may be NumPy's, and what is not finite becomes null.
-            show: Prints it for a person.
+            result: Returns the JSON object; numbers may be those of NumPy, and numbers that are not finite become null.
+            show: Prints the result as text.
         """
         if self._json.value:
             sys.stdout.write(json.dumps(_plain(result()), indent=2, allow_nan=False) + "\n")
@@ -87,26 +88,28 @@ class _DictParser(flags.ArgumentParser):
     def parse(self, argument: str) -> dict[str, Any]:
         value = ast.literal_eval(argument)
         if not isinstance(value, dict):
-            raise ValueError(f"this is no dict: {argument}")
+            raise ValueError(f"this is not a dict: {argument}")
         return value
 
 
 def define_plugins() -> flags.FlagHolder:
-    """Return the flag `--plugins`, for `experiment.plugins.load`: find_tickets.py has the config import what it needs."""
-    holder = flags.DEFINE_list("plugins", [], "Modules with criteria, data sources and networks of your own.")
+    """Define the flag `--plugins`, for `experiment.plugins.load`; find_tickets.py leaves imports to the config file."""
+    holder = flags.DEFINE_list(
+        "plugins", [], "Modules to import, with criteria, data sources and networks of your own."
+    )
     _list_in_help("plugins")
     return holder
 
 
 def experiment(holder: flags.FlagHolder) -> Experiment:
-    """Return the experiment that the flag names; raises ConfigError if its file returns anything else."""
+    """Return the experiment of the flag `--config`; raise ConfigError if the file returns anything else."""
     if not isinstance(holder.value, Experiment):
         raise ConfigError(f"get_config() must return an Experiment. Received: {type(holder.value).__name__}")
     return holder.value
 
 
 def numbers(name: str, texts: list[str]) -> list[int]:
-    """Return the whole numbers that a flag lists; raises ConfigError where they are none."""
+    """Return the whole numbers that a flag lists; raise ConfigError if they are not whole numbers."""
     if not all(text.isdecimal() for text in texts):
         raise ConfigError(f"`{name}` lists whole numbers, as in 2,3. Received: {','.join(texts)!r}")
     return [int(text) for text in texts]
@@ -114,22 +117,23 @@ def numbers(name: str, texts: list[str]) -> list[int]:
 
 @contextlib.contextmanager
 def resumable(run_dir: str) -> Iterator[None]:
-    """Say, when the user interrupts, that nothing is lost and how to go on."""
+    """When the user interrupts, print how to resume, and exit."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        sys.stderr.write(f"\nInterrupted. What is done is kept in {run_dir}; the same command goes on from there.\n")
+        note = f"Interrupted. Finished units are stored in {run_dir}; the same command resumes from there."
+        sys.stderr.write(f"\n{note}\n")
         sys.exit(_status(interrupt))
 
 
 def _list_in_help(*names: str) -> None:
-    """Have `--help` list flags that are defined here, not in the script."""
+    """Make `--help` list flags that are defined in this module."""
     for name in names:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
 
 def _plain(value: Any) -> Any:
-    """Return the same in what JSON has words for."""
+    """Return a value converted to types of JSON."""
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -148,20 +152,20 @@ def _parse(argv: list[str], most_arguments: int, required: Collection[str]) -> l
     except flags.Error as error:
         message = str(error).strip().splitlines()[-1].rstrip(".")
         raise ConfigError(f"{message}. See --help.") from error
-    except Exception as error:  # whatever the config file raises comes through here
+    except Exception as error:  # the config file may raise anything
         (last,) = str(error).strip().splitlines()[-1:] or [""]
         raise ConfigError(f"The config cannot be used: {type(error).__name__}: {last}") from error
     if missing := [name for name in required if flags.FLAGS[name].value is None]:
         raise ConfigError(f"Give --{missing[0]}=VALUE. See --help.")
     if flags.FLAGS["verbosity"].using_default_value:
-        flags.FLAGS.verbosity = logging.WARNING  # `app` would make it INFO, where TensorFlow tells of all it writes
+        flags.FLAGS.verbosity = logging.WARNING  # `app` would set INFO, and TensorFlow would log every file
     if len(rest) > 1 + most_arguments:
         raise ConfigError(f"Unexpected argument {rest[1 + most_arguments]!r}: flags begin with --. See --help.")
     return rest
 
 
 def _check_experiment(arguments: list[str]) -> None:
-    """Look for what `config_flags` answers with a traceback, or not at all: a missing file, an unknown field."""
+    """Raise ConfigError for mistakes that `config_flags` does not report well: a missing file, an unknown field."""
     known = list(config_lib.fields(Experiment()))
     for position, argument in enumerate(arguments):
         if field := re.match(r"--?config\.([^=]+)", argument):
@@ -172,10 +176,10 @@ def _check_experiment(arguments: list[str]) -> None:
         elif given := re.match(r"--?config(?:=(.*))?$", argument):
             path = given[1] if given[1] is not None else "".join(arguments[position + 1 : position + 2])
             if not os.path.isfile(path.partition(":")[0]):
-                raise ConfigError(f"There is no config file {path!r}. The folder configs/ has some.")
+                raise ConfigError(f"There is no config file {path!r}. See the folder configs/.")
 
 
-def _one_line(function: Callable[..., Any], *arguments: Any) -> Any:
+def _exit_on_error(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except LotteryError as error:
@@ -190,5 +194,5 @@ def _interrupt(number: int, frame: Any) -> NoReturn:
 
 
 def _status(interrupt: KeyboardInterrupt) -> int:
-    """What shells return for a process that a signal has ended."""
+    """Return the exit status that shells give a process that a signal has ended."""
     return 128 + (interrupt.args or (signal.SIGINT,))[0]

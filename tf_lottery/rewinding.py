@@ -49,13 +49,13 @@ class Transition:
         """Return the masks of a level.
 
         Args:
-            level: Its number, from 1.
-            initial, trained: The weights that the level before started and ended with, by name.
+            level: The number of the level, from 1.
+            initial, trained: The weights with which the level before started and ended, by name.
             masks: The masks of the level before.
-            seed: For criteria that draw.
+            seed: Seed of criteria that draw random numbers.
 
         Raises:
-            PruningError: a weight is NaN or infinite, or the criterion scores other weights than it got.
+            PruningError: a weight is NaN or infinite, or the criterion returns scores of other weights.
             ExhaustedError: nothing would be left of a layer.
         """
         return pruning.next_masks(
@@ -70,7 +70,7 @@ class Transition:
         )
 
     def start_point(self, level: int, control: str = "") -> StartPoint:
-        """Return where a level, or a control of it, starts; level 0 starts at step k here, to be trained once more."""
+        """Return the start point of a level or of its control; for level 0, that of training it again from step k."""
         start = CONTROLS[control] if control else REWINDS[self.rewind if level else "weights"]
         is_reset = self.reset_optimizer and start.optimizer == "rewind"
         return replace(start, optimizer="new") if is_reset else start
@@ -82,8 +82,8 @@ def fraction_schedule(
     """Return the share of the kept weights that each level removes.
 
     Args:
-        fraction: The share for all weights that no rate names.
-        rates: `"regex=share"` for other weights; see `schedules.with_rates`.
+        fraction: The share for all weights without a rate.
+        rates: Other shares for some weights, as `"regex=share"`; see `schedules.with_rates`.
         scope: `"global"` or `"layerwise"`.
         levels: The number of prunings.
         masks: The masks of the dense network.
@@ -118,18 +118,18 @@ def begin(
     control: str = "",
     seed: int = 0,
 ) -> Arrays:
-    """Put a model and its optimizer where a level or a control starts to train.
+    """Set a model and its optimizer to the start point of a level or a control.
 
     Args:
         model: A prunable model.
         optimizer: Its built optimizer.
-        masks: The masks of the level; what they prune becomes +0.0.
+        masks: The masks of the level; pruned weights become +0.0.
         start: From `Transition.start_point`.
         read: Returns a stored state, `{"weights": …, "optimizer": …}`: `"rewind"`, that of the dense network at step k,
-            or `"final"`, that at the end of the level before. Only what `start` asks for is read.
-        new: All variables of a newly initialised network; for start points that ask for them.
-        control: One of `core.controls.CONTROLS`, or `""` for the level itself.
-        seed: For the weights of controls that draw.
+            or `"final"`, that at the end of the level before. It is called only for the states that `start` names.
+        new: All variables of a newly initialised network; needed by start points with new weights. Defaults to None.
+        control: One of `core.controls.CONTROLS`, or `""` for the level itself. Defaults to `""`.
+        seed: Seed of controls that draw random weights. Defaults to 0.
 
     Returns:
         The weights that the model starts with, by name.
@@ -157,7 +157,7 @@ class HeldRate(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         schedule: The schedule to follow.
-        last_step: The step whose rate is held. Defaults to None: none, until `hold` is called.
+        last_step: The step whose rate is held. Defaults to None: no rate is held until `hold` is called.
     """
 
     def __init__(self, schedule: Any, last_step: int | None = None):
@@ -187,7 +187,7 @@ def make_holdable(model: Model) -> HeldRate | None:
     Call it from a running `fit`, before its first step.
 
     Returns:
-        The HeldRate, or None if the learning rate is no schedule: then it stays where it is by itself.
+        The HeldRate, or None if the learning rate is not a schedule and so stays constant by itself.
     """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     schedule = keras_compat.learning_rate(optimizer)

@@ -1,6 +1,6 @@
-"""Runs the tutorials at full size and keeps what they show: python docs/tutorials/build.py [NAME ...]
+"""Makes the notebooks of the tutorials, executed at full size: python docs/tutorials/build.py [NAME ...]
 
-Each NAME.py beside this file becomes NAME.ipynb. The scripts are what is edited; the notebooks are made from them.
+Each script NAME.py beside this file becomes NAME.ipynb. Edit the scripts, not the notebooks.
 """
 
 import sys
@@ -14,16 +14,16 @@ from nbconvert.preprocessors import ExecutePreprocessor
 
 HERE = Path(__file__).parent
 NAMES = sorted(path.stem for path in HERE.glob("*.py") if path.name != Path(__file__).name)
-PYTHON_OUTPUT_ONLY = "--IPKernelApp.capture_fd_output=False"  # TensorFlow's C++ tells of the devices that it has not
+PYTHON_OUTPUT_ONLY = "--IPKernelApp.capture_fd_output=False"  # without TensorFlow's C++ messages about missing devices
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
 def executed(script: Path) -> nbformat.NotebookNode:
-    """The notebook of a script in jupytext's percent format, run in a folder of its own, with its outputs."""
+    """Return the notebook of a script in jupytext's percent format, executed in a temporary folder."""
     notebook = jupytext.read(script)
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     for number, cell in enumerate(notebook.cells, start=1):
-        cell.id, cell.metadata = f"cell-{number}", {}  # else drawn at random, and another one in each build
+        cell.id, cell.metadata = f"cell-{number}", {}  # otherwise ids are random, and differ in each build
     with tempfile.TemporaryDirectory() as folder:
         run = ExecutePreprocessor(timeout=None, record_timing=False, extra_arguments=[PYTHON_OUTPUT_ONLY])
         run.preprocess(notebook, {"metadata": {"path": folder}})

@@ -2,16 +2,15 @@
 # # From tfmot to tf_lottery
 #
 # tensorflow-model-optimization (*tfmot*) prunes a network gradually while it trains: it sets the weights with the
-# smallest magnitudes to zero, more of them from time to time. tf_lottery does that too, and finds *lottery tickets*
-# besides: it trains a network to the end, prunes it, sets the weights that are left back to what they were early in
-# training, and trains again.
+# smallest magnitudes to zero, more of them from time to time. tf_lottery does that too, and it finds *lottery tickets*:
+# it trains a network to the end, prunes it, sets the remaining weights back to their values early in training, and
+# trains again.
 #
-# This tutorial has the same network pruned by both, side by side, then gradual pruning against tickets, and then a
-# ticket found in a model that tfmot has wrapped. [From tfmot to tf_lottery](../tfmot.md) is the page to look things up
-# in: it has every name of tfmot.
+# This tutorial prunes the same network with both libraries, compares gradual pruning with tickets, and finds a ticket
+# in a model that tfmot has wrapped. The page [From tfmot to tf_lottery](../tfmot.md) lists every name of tfmot.
 #
-# tfmot knows legacy Keras only, the package `tf_keras`. So this runs on legacy Keras, which has to be said before
-# TensorFlow is imported. tf_lottery works the same on Keras 3; the last section says what changes.
+# tfmot works with legacy Keras only, the package `tf_keras`. So this tutorial runs on legacy Keras, which must be
+# chosen before TensorFlow is imported. tf_lottery works the same on Keras 3; the last section says what changes.
 
 # %%
 import os
@@ -28,10 +27,10 @@ import tf_lottery as tfl
 
 LEVELS = 5  # how often tickets are pruned
 EPOCHS = 100  # how long a network is trained
-SEEDS = (1, 2, 3)  # everything is done once with each
+SEEDS = (1, 2, 3)  # everything is repeated with each
 
-FRACTION = 0.4  # the share of the remaining weights that goes each time
-REWIND_EPOCHS = 2  # tickets go back to the state after so many epochs
+FRACTION = 0.4  # the share of the remaining weights that each level prunes
+REWIND_EPOCHS = 2  # levels rewind to the state after so many epochs
 BATCH_SIZE = 32
 
 # %%
@@ -63,12 +62,12 @@ def fit(model, epochs, *callbacks):
 # %% [markdown]
 # ## One schedule, two libraries
 #
-# A *schedule* says at which steps to prune, and how far: tfmot gives the *sparsity*, the share of weights that are
-# zero. tf_lottery speaks of *density*, the share that is kept: 1 - sparsity. We want to end at the density that tickets
-# have after all their levels.
+# A *schedule* decides at which steps to prune, and how much. tfmot uses the *sparsity*, the share of weights that are
+# zero. tf_lottery uses the *density*, the share that is kept: 1 - sparsity. The final density here is that of tickets
+# after all their levels.
 #
-# `PolynomialDecay` prunes fast at first and slowly later. Here it prunes once an epoch during the first half of
-# training, so that the network has the second half to recover.
+# `PolynomialDecay` prunes fast at first and slowly later. Here it prunes once per epoch during the first half of
+# training, so that the network can recover in the second half.
 
 # %%
 STEPS_PER_EPOCH = -(-len(train[0]) // BATCH_SIZE)
@@ -77,13 +76,13 @@ print(f"final density {density:.2%}, final sparsity {1 - density:.2%}")
 
 
 def gradual(epochs):
-    """A schedule of tfmot for a training of so many epochs."""
+    """Return a schedule of tfmot for this many epochs."""
     end = epochs // 2 * STEPS_PER_EPOCH
     return tfmot.sparsity.keras.PolynomialDecay(0.0, 1 - density, begin_step=0, end_step=end, frequency=STEPS_PER_EPOCH)
 
 
 # %% [markdown]
-# With tfmot, the wrapper gets the schedule, and a callback counts the steps:
+# In tfmot, the wrapper has the schedule, and a callback counts the steps:
 
 
 # %%
@@ -94,7 +93,7 @@ def with_tfmot(epochs):
 
 
 # %% [markdown]
-# With tf_lottery the model has *masks*, which say which weights are kept, and the callback has the schedule:
+# In tf_lottery, the model has *masks*, which say which weights are kept, and the callback has the schedule:
 
 
 # %%
@@ -108,22 +107,22 @@ def with_tf_lottery(epochs):
 # | tfmot | tf_lottery |
 # |---|---|
 # | `prune_low_magnitude(model, schedule)` | `tfl.make_prunable(model)` and a callback with the schedule |
-# | `UpdatePruningStep()` | not needed: steps are those of the optimizer |
+# | `UpdatePruningStep()` | not needed: the optimizer counts the steps |
 # | `strip_pruning(model)` | `tfl.strip_pruning(model)` |
 # | `PruningSummaries(log_dir)` | `tfl.callbacks.DensitySummaries(log_dir)` |
 # | `PruningPolicy` | `tfl.make_prunable(model, exclude=...)` |
 # | `PrunableLayer` | the same, or `tfl.register_prunable(MyLayer, "weight")` |
 #
-# [The whole table](../tfmot.md) also has where the two differ. Three things matter most. In tf_lottery what is pruned
-# stays pruned; tfmot ranks all weights again each time, and some come back. Pruned weights are zero after every step,
-# with no callback attached. And counts are exact, where tfmot keeps all weights that are equal to the last one kept.
+# [The whole table](../tfmot.md) also lists the differences. Three of them matter most. In tf_lottery, pruned weights
+# stay pruned; tfmot ranks all weights again each time, and some return. Pruned weights are zero after every step, with
+# no callback attached. And counts are exact, while tfmot keeps all weights that are equal to the last one kept.
 #
-# Now in numbers: we count the zeros in the plain models that come out.
+# To compare the two in numbers, we count the zeros in the resulting plain models.
 
 
 # %%
 def kept(model):
-    """The share of nonzero weights in the kernels of a plain model."""
+    """Return the share of nonzero weights in the kernels of a plain model."""
     kernels = [layer.kernel.numpy() for layer in model.layers if hasattr(layer, "kernel")]
     return sum(np.count_nonzero(kernel) for kernel in kernels) / sum(kernel.size for kernel in kernels)
 
@@ -144,10 +143,10 @@ for seed in SEEDS:
 print(pd.DataFrame(rows).round(2).to_string(index=False))
 
 # %% [markdown]
-# ## Gradual pruning against tickets
+# ## Gradual pruning and tickets
 #
-# Another callback, and the same model: `LotteryTicket` trains the network to the end (*level* 0), prunes it, goes back
-# to the state after the first epochs, and so on, all in one `fit`. The last level has the final density.
+# `LotteryTicket` is another callback for the same model. It trains the network to the end (*level* 0), prunes it, goes
+# back to the state after the first epochs, and so on, all in one `fit`. The last level has the final density.
 #
 # `scope="layerwise"` prunes each layer by itself, as tfmot does. The default, `"global"`, ranks the weights of all
 # layers together.
@@ -155,7 +154,7 @@ print(pd.DataFrame(rows).round(2).to_string(index=False))
 
 # %%
 def tickets_in(model):
-    """Finds tickets in a model; returns the callback, which keeps every level."""
+    """Find tickets in a model; return the callback, which has every level."""
     tickets = tfl.callbacks.LotteryTicket(
         levels=LEVELS,
         fraction=FRACTION,
@@ -168,8 +167,8 @@ def tickets_in(model):
 
 
 # %% [markdown]
-# Tickets take more training: each level is a training of its own. So that the comparison is fair, gradual pruning gets
-# a second try with as many epochs as all levels together.
+# Tickets take more training, because each level is a training run of its own. For a fair comparison, gradual pruning is
+# also tried with as many epochs as all levels together.
 
 # %%
 for seed in SEEDS:
@@ -189,8 +188,8 @@ print()
 print(found.groupby("way", sort=False)["accuracy (%)"].agg(["mean", "min", "max"]).round(1))
 
 # %% [markdown]
-# Compare within a seed, since all ways start from the same initial weights there. A difference with the same sign in
-# every seed, and at least three of them, we call *shown*; anything else is *not shown*.
+# We compare within a seed, because all ways start from the same initial weights there. We call a difference *shown* if
+# it has the same sign with every seed, and there are at least three; otherwise it is *not shown*.
 
 # %%
 accuracy = found.pivot(index="seed", columns="way", values="accuracy (%)")
@@ -210,15 +209,15 @@ axis.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# Read the signs: "+" is in favour of the ticket. Here the ticket is not ahead once gradual pruning gets as much
-# training as all levels together. On your network and data it may come out otherwise; the code above is what it takes
-# to find out. It is also a question of what you want: gradual pruning makes one pruned network in one training, a
-# ticket shows which weights, at their early values, are enough to train.
+# A "+" is in favour of the ticket. Here the ticket is not ahead if gradual pruning gets as much training as all levels
+# together. With your network and data, the code above may give other results. The two also serve different purposes:
+# gradual pruning makes one pruned network in one training run, while a ticket shows which weights, at their early
+# values, are enough to train.
 #
 # ## A model that tfmot has wrapped
 #
-# Perhaps your models come out of code that calls `prune_low_magnitude`. They need not change: the callbacks of
-# tf_lottery take the masks over that tfmot has made, and tfmot's own schedule rests from then on.
+# If your code makes models with `prune_low_magnitude`, it need not change: the callbacks of tf_lottery take control of
+# the masks of tfmot, and freeze tfmot's own schedule.
 
 # %%
 keras.utils.set_random_seed(SEEDS[0])
@@ -227,7 +226,7 @@ tickets = tickets_in(wrapped)
 print(tickets.to_frame()[["level", "density", "epochs", "loss"]].round(4).to_string(index=False))
 
 # %% [markdown]
-# `restore` gives the wrapped model any of these levels. Then tfmot's `strip_pruning` does what it always does.
+# `restore` gives the wrapped model any of these levels. tfmot's `strip_pruning` works as usual.
 
 # %%
 wrapped = tickets.restore(wrapped, LEVELS)
@@ -238,19 +237,19 @@ print("what is left of tfmot:", [type(layer).__name__ for layer in plain.layers]
 # %% [markdown]
 # ## On Keras 3
 #
-# tfmot refuses models of Keras 3. Its schedules are functions of the step and work there too. What changes in the code
-# above are the imports, and that there is no `prune_low_magnitude`:
+# tfmot refuses models of Keras 3. Its schedules are functions of the step, and work with Keras 3, too. In the code
+# above, the imports change, and there is no `prune_low_magnitude`:
 #
 # ```python
 # import keras
 # import tf_lottery as tfl
-# from tf_lottery import tfmot_bridge  # a plain import of tfmot would choose legacy Keras for TensorFlow
 #
-# schedule = tfmot_bridge.import_tfmot().PolynomialDecay(0.0, 0.9, begin_step=0, end_step=1000, frequency=100)
+# tfmot = tfl.tfmot_bridge.import_tfmot()  # a plain import of tfmot would choose legacy Keras for TensorFlow
+# schedule = tfmot.PolynomialDecay(0.0, 0.9, begin_step=0, end_step=1000, frequency=100)
 # model = tfl.make_prunable(model)
 # model.compile("adam", "mse")
 # model.fit(x, y, callbacks=[tfl.callbacks.ScheduledPruning(schedule)])
 # ```
 #
-# [Tickets in your own Keras model](your_own_model.ipynb) is the tutorial for Keras 3, with the controls that tell a
-# lottery ticket from any small network.
+# [Tickets in your own Keras model](your_own_model.ipynb) is the tutorial for Keras 3. It compares a lottery ticket with
+# controls.

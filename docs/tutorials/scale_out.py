@@ -1,13 +1,12 @@
 # %% [markdown]
-# # Scale out
+# # Several jobs, devices and machines
 #
-# One experiment is many trainings: several replicates, each with several levels, each with its controls. This tutorial
-# shows what to do when they are too many for one process, one device or one machine, and what happens when one of those
-# dies. All of it runs here, on one small machine with two processor cores, so it shows *that* things work, not how
-# fast.
+# One experiment is many training runs: several replicates, each with several levels, each with its controls. This
+# tutorial shows how to spread them over several processes, devices or machines, and what happens when one of those
+# dies. All of it runs here on one small machine with two processor cores, so it shows *that* things work, not how fast.
 #
-# It needs a clone of the repository, for its `scripts/`. [Reproduce the paper's figure](papers_figure.ipynb) has the
-# words: *level*, *replicate*, *control*.
+# It needs a clone of the repository, for its `scripts/`. [Reproduce the paper's figure](papers_figure.ipynb) explains
+# the terms *level*, *replicate* and *control*.
 
 # %%
 import json
@@ -24,13 +23,13 @@ import numpy as np
 import tf_lottery as tfl
 
 LEVELS = 2  # how often to prune
-STEPS = "600it"  # optimizer steps ("it", iterations) of each training
-CHECKPOINT_EVERY = "100it"  # how often the state of a training is kept, where one will be killed
+STEPS = "600it"  # optimizer steps ("it", iterations) of each training run
+CHECKPOINT_EVERY = "100it"  # the checkpoint interval of the command that will be killed
 
 # %% [markdown]
-# The experiment: LeNet-300-100, a small fully connected network, on handwritten digits. Two replicates with one
-# control. By default such a network is compiled by XLA, which is faster, works on single devices only, and rounds
-# otherwise. `jit_compile=False` leaves it out, so that we compare like with like.
+# The experiment trains LeNet-300-100, a small fully connected network, on handwritten digits, in two replicates with
+# one control. By default, XLA compiles such a network. XLA is faster, works on single devices only, and rounds
+# differently. `jit_compile=False` turns it off, so that all results can be compared.
 
 # %%
 CONFIG = f'''"""LeNet-300-100 on handwritten digits, twice."""
@@ -50,8 +49,8 @@ def get_config() -> Experiment:
 '''
 
 # %% [markdown]
-# The config goes into a file. These functions type the commands for us. `start` begins one and does not wait; `finish`
-# waits, and shows what it printed but for the table of results.
+# The config goes into a file. These functions call the command. `start` starts it and does not wait; `finish` waits,
+# and shows what it printed, without the table of results.
 
 # %%
 Path("digits.py").write_text(CONFIG)
@@ -59,7 +58,7 @@ SCRIPTS = Path(tfl.__file__).parents[1] / "scripts"
 
 
 def start(run_dir, *arguments, **environment):
-    """Begins to find tickets, in a process of its own."""
+    """Start to find tickets, in another process."""
     variables = [f"{name}='{value}'" for name, value in environment.items()]
     print("$", *variables, f"python scripts/find_tickets.py --config=digits.py --run_dir={run_dir}", *arguments)
     call = [sys.executable, SCRIPTS / "find_tickets.py", "--config=digits.py", f"--run_dir={run_dir}", *arguments]
@@ -76,7 +75,7 @@ def finish(process):
 
 
 def same_bytes(one, other):
-    """Whether two runs have the same files, with the same bytes in them, but for the times it took."""
+    """Return whether two runs have the same files with the same bytes, except for wall-clock times."""
     contents = [
         {
             str(file.relative_to(run)): file.read_bytes()
@@ -89,26 +88,27 @@ def same_bytes(one, other):
 
 
 # %% [markdown]
-# ## More cores: `--jobs`
+# ## Several cores: `--jobs`
 #
-# A training of a small network cannot use many cores. Several trainings can. `--jobs` says how many run side by side;
-# left out, it is one for each core. What can run side by side are replicates and controls: a level needs the one before
-# it.
+# One training run of a small network cannot use many cores, but several training runs can. `--jobs` is the number of
+# training runs side by side; it defaults to one per core. Replicates and controls can run side by side, but each level
+# needs the level before it.
 
 # %%
 finish(start("runs/jobs", "--jobs=2"))
 
 # %% [markdown]
-# The results are the same for any number of jobs, to the last bit: each training has seeds of its own, and the number
-# of threads of one training is part of the config. We will use this run to compare others with.
+# The results are the same for any number of jobs, to the last bit: each training run has seeds of its own, and its
+# number of threads is part of the config. We will compare other runs with this one.
 #
-# How much faster two jobs are is measured in [Benchmarks](../benchmarks.md). Each job is a process with a TensorFlow
-# and a copy of the data of its own, so memory may set the limit.
+# [Benchmarks](../benchmarks.md) says how much faster two jobs are. Each job is a process with its own TensorFlow and
+# its own copy of the data, so memory may limit their number.
 #
-# ## More machines, one replicate each: `--only_replicates`
+# ## Several machines, one replicate each: `--only_replicates`
 #
-# Replicates do not need each other. With storage that all machines see, give each machine some of them, and one
-# `--run_dir` to all. No machine waits for another. Here two processes stand for two machines.
+# Replicates are independent. If all machines have access to the same storage, you can give each machine some of the
+# replicates, and all of them the same `--run_dir`. No machine waits for another. Here two processes stand for two
+# machines.
 
 # %%
 machines = [start("runs/shared", "--jobs=1", f"--only_replicates={replicate}") for replicate in (1, 2)]
@@ -117,25 +117,24 @@ for machine in machines:
 print("ended with", [machine.returncode for machine in machines])
 
 # %% [markdown]
-# 0 says that all went well. 1 says that two ended at the same moment, and this one found the other writing the report;
-# its trainings are done all the same. Each writes a report of what is there when it ends. For that of the whole, run
-# the command without `--only_replicates` once more: it finds everything done, and trains nothing.
+# 0 means success. Each command writes a report of what is there when it ends. For a report of the whole, run the
+# command without `--only_replicates` once more: it finds everything done, and trains nothing.
 
 # %%
 finish(start("runs/shared"))
 print("the same bytes as with two jobs:", same_bytes("runs/shared", "runs/jobs"))
 
 # %% [markdown]
-# Two commands cannot train the same replicate by mistake: the second one is refused, as long as the first one lives.
-# That needs storage with file locks that work between machines.
+# Two commands cannot train the same replicate by mistake: the second one is refused while the first one runs. This
+# needs storage with file locks that work between machines.
 #
-# ## Killed: `--checkpoint_every`
+# ## Killed processes: `--checkpoint_every`
 #
-# A level that is finished is never trained again. Of a training under way the whole state is kept from time to time:
-# weights, optimizer, random states, measurements. The default is every ten minutes. `100it` means every 100 optimizer
-# steps, `2min` every two minutes.
+# A finished level is never trained again. Every training run saves checkpoints with its whole state: weights,
+# optimizer, random states, measurements. The checkpoint interval defaults to ten minutes. `100it` means every 100
+# optimizer steps, `2min` every two minutes.
 #
-# We kill the command with a signal that no program can answer, as soon as level 1 has such a state.
+# We kill the command with a signal that no program can catch, as soon as level 1 has a checkpoint.
 
 # %%
 RESUMED = ("--jobs=1", f"--checkpoint_every={CHECKPOINT_EVERY}")
@@ -148,26 +147,27 @@ print("ended with", process.returncode)
 run = tfl.Run.load("runs/killed")
 for replicate in (1, 2):
     for level in range(LEVELS + 1):
-        done, steps = run.is_done(tfl.Unit(replicate, level)), run.steps(tfl.Unit(replicate, level))
-        print(f"replicate {replicate}, level {level}:", "done" if done else f"states kept at steps {steps}")
+        done, steps = run.is_done(tfl.Unit(replicate, level)), run.checkpoint_steps(tfl.Unit(replicate, level))
+        print(f"replicate {replicate}, level {level}:", "done" if done else f"checkpoints at steps {steps}")
 
 # %% [markdown]
-# `-9` is the number of the signal, with a minus. The same command goes on from the state:
+# `-9` is the number of the signal, with a minus. The same command resumes from the checkpoint:
 
 # %%
 finish(start("runs/killed", *RESUMED))
 print("the same bytes as with two jobs:", same_bytes("runs/killed", "runs/jobs"))
 
 # %% [markdown]
-# Neither the kill, nor how often states were kept, nor the number of jobs has changed a bit. Ctrl-C and SIGTERM, which
-# clusters send before they take a machine away, lose nothing at all: each training keeps its state and ends. [The crash
-# matrix](../crash_matrix.md) has the figures of several hundred kills.
+# Neither the kill, nor the checkpoint interval, nor the number of jobs has changed a bit. After Ctrl-C and SIGTERM,
+# which clusters send before they take a machine away, nothing is lost: each training run saves a checkpoint and ends.
+# [The crash matrix](../crash_matrix.md) has the results of several hundred kills.
 #
-# ## Several devices in one training: `--strategy=mirrored`
+# ## Several devices in one training run: `--strategy=mirrored`
 #
-# This is for networks that are large: all GPUs of a machine compute one batch together, each a part. A machine without
-# GPUs can try it with `--devices=2`, which divides its CPU into two *logical* devices. That is slower than one device.
-# `train.batch_size` is the batch of all devices together. Trainings run one after the other: each has all devices.
+# This is for large networks: all GPUs of a machine compute a batch together, each a part of it. A machine without GPUs
+# can try it with `--devices=2`, which divides its CPU into two *logical* devices. This is slower than one device.
+# `train.batch_size` is the batch of all devices together. Training runs follow one another, because each uses all
+# devices.
 
 # %%
 finish(start("runs/mirrored", "--strategy=mirrored", "--devices=2"))
@@ -175,7 +175,7 @@ finish(start("runs/mirrored", "--strategy=mirrored", "--devices=2"))
 
 # %%
 def compare(run_dir):
-    """How far the tickets of a run are from those of one device: masks, and the largest difference of a weight."""
+    """Compare the tickets of a run with those of one device: the masks, and the largest difference of a weight."""
     one, other = tfl.Run.load("runs/jobs"), tfl.Run.load(run_dir)
     for level in range(LEVELS + 1):
         ticket, of_other = (run.ticket(tfl.Unit(1, level)) for run in (one, other))
@@ -191,17 +191,17 @@ def compare(run_dir):
 compare("runs/mirrored")
 
 # %% [markdown]
-# Two devices add up their parts of a batch in another order than one device does, so the last bits differ. Where two
-# weights are almost equal, another one may be pruned then; here all masks are the same.
+# Two devices add up their parts of a batch in another order than one device does, so the last bits differ. If two
+# weights are almost equal, this can change which of them is pruned; here all masks are the same.
 #
-# So a run is not continued with another number of replicas: the command refuses, unless `--any_environment` says that
-# you know. Networks with `BatchNormalization` normalise each device's part of a batch by itself, unless the layer has
-# `synchronized=True`; their results with two devices are those of another training.
+# For this reason a run is not resumed with another number of replicas, unless you allow it by `--any_environment`.
+# `BatchNormalization` normalises each device's part of a batch by itself, unless the layer has `synchronized=True`, so
+# results with two devices differ from those with one.
 #
-# ## Several machines in one training: `--strategy=multi_worker`
+# ## Several machines in one training run: `--strategy=multi_worker`
 #
-# The same command is started on each machine. The environment variable `TF_CONFIG`, TensorFlow's own, has the addresses
-# of all of them, the same everywhere, and says which one this is. The first one is the *chief*: it writes, and
+# The same command is started on each machine. TensorFlow's environment variable `TF_CONFIG` has the addresses of all
+# machines, the same everywhere, and the index of this one. The first machine is the *chief*, which writes all files.
 # `--run_dir` must be on storage that all of them read. Here both *workers* are processes on this machine.
 
 
@@ -224,19 +224,19 @@ print()
 compare("runs/workers")
 
 # %% [markdown]
-# If one of them dies, the others stop with a line that says so. Start all of them again with the same commands.
+# If one of them dies, the others stop with a message. Start all of them again with the same commands.
 #
 # ## TPUs: `--strategy=tpu`
 #
 #     TPU_NAME=my-tpu python scripts/find_tickets.py --config=digits.py --run_dir=/shared/run --strategy=tpu
 #
-# This is how it would be started; on a TPU VM `TPU_NAME` need not be set. It has never been run: we had no TPU. Take it
-# for a sketch.
+# This command has never been run, because we had no TPU. On a TPU VM, `TPU_NAME` need not be set.
 #
-# ## In your own `fit`
+# ## Your own `fit`
 #
-# `LotteryTicket` works under a strategy of TensorFlow as any callback does: make and compile the model in its scope. On
-# two logical CPUs, in a process of its own, as devices have to be divided before TensorFlow begins:
+# `LotteryTicket` works under a strategy of TensorFlow like any other callback: make and compile the model in the scope
+# of the strategy. This example uses two logical CPUs. It runs in another process, because devices must be divided
+# before TensorFlow starts:
 
 # %%
 OWN_FIT = f"""
@@ -264,14 +264,14 @@ done = subprocess.run([sys.executable, "own_fit.py"], env=quiet, capture_output=
 print(done.stdout)
 
 # %% [markdown]
-# `ReductionToOneDevice` is for logical CPUs: the default does not work on them. For GPUs
-# `tf.distribute.MirroredStrategy()` is meant; that was not run.
+# `ReductionToOneDevice` is for logical CPUs, on which the default does not work. For GPUs, use
+# `tf.distribute.MirroredStrategy()`; we have not run it.
 #
-# With several processes in one `fit`, each needs a `LotteryTicket(directory=...)` of its own.
+# If several processes take part in one `fit`, each needs a `LotteryTicket(directory=...)` of its own.
 #
-# ## What was tested, and what was not
+# ## What has been tested
 #
-# | | tested | not run so far |
+# | | tested | not tested |
 # |---|---|---|
 # | `--jobs` | the same bytes for one and for two jobs, killed or not | |
 # | `--only_replicates` | two commands at once on one machine | two machines on one network file system |
@@ -282,6 +282,5 @@ print(done.stdout)
 #
 # The tests are [test_find_tickets.py](../../tests/end_to_end/test_find_tickets.py),
 # [test_killed.py](../../tests/end_to_end/test_killed.py) and
-# [test_distributed.py](../../tests/end_to_end/test_distributed.py); [Limits](../limits.md) has the whole list of what
-# was not run. If you have GPUs or a TPU, the last one is the first to try: start with `--smoke`, which takes 6 steps on
-# noise.
+# [test_distributed.py](../../tests/end_to_end/test_distributed.py). [Limits](../limits.md) lists everything that has
+# not been tested. If you have GPUs or a TPU, begin with `--smoke`, which takes 6 steps on noise.

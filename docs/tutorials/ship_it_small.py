@@ -1,14 +1,13 @@
 # %% [markdown]
-# # Ship it small
+# # Export a ticket
 #
-# You have a network of Keras Applications, and it is to go where every kilobyte counts. This tutorial prunes it, and
-# then turns what is left into files: one for TensorFlow, one for Keras, one for LiteRT. It shows how large each of them
-# is, and what it does not give you.
+# You have a network of Keras Applications, and want to use it where every kilobyte counts. This tutorial prunes it, and
+# exports the pruned network to files for TensorFlow, Keras and LiteRT. It shows how large each of them is, and what it
+# does not save.
 #
 # To *prune* a network is to set some of its weights to zero for good. The *density* is the share of weights that is
-# kept. What is found here are *tickets*: after each pruning the weights that are left go back to what they were early
-# in training, and are trained again. [Tickets in your own Keras model](your_own_model.ipynb) is the tutorial about
-# that.
+# kept. This tutorial finds *tickets*: after each pruning, the remaining weights are set back to their values early in
+# training, and are trained again. [Tickets in your own Keras model](your_own_model.ipynb) explains them.
 
 # %%
 import re
@@ -23,24 +22,24 @@ import tensorflow as tf
 
 import tf_lottery as tfl
 
-tf.get_logger().setLevel("WARNING")  # else it tells of every folder it writes
+tf.get_logger().setLevel("WARNING")  # otherwise TensorFlow reports every folder that it writes
 
 LEVELS = 4  # how often to prune
 EPOCHS = 10  # how long the whole network is trained
 ALPHA = 1.0  # how wide the network is; 1 is the original
 ROUNDS = 100  # how often each file is timed
 
-FRACTION = 0.6  # the share of the remaining weights that goes each time
-REWIND_EPOCHS = 2  # where the weights that are left go back to
+FRACTION = 0.6  # the share of the remaining weights that each level prunes
+REWIND_EPOCHS = 2  # levels rewind to the state after so many epochs
 BATCH_SIZE = 50
 PIXELS = 32
 
 # %% [markdown]
 # ## Data
 #
-# Handwritten digits that come with scikit-learn, so that nothing is downloaded. They have 8x8 pixels; the networks of
-# Keras Applications want at least 32x32, so they are enlarged. And such a network wants more than the 200 training
-# images that the library's own split has: we put all splits together and divide them anew.
+# The data are the handwritten digits of scikit-learn, so nothing is downloaded. They have 8x8 pixels. The networks of
+# Keras Applications need at least 32x32, so we enlarge them. Such a network also needs more than the 200 training
+# images of the library's own split, so we join all splits and divide them again.
 
 # %%
 digits = tfl.data.load("digits")
@@ -53,14 +52,13 @@ print("train", train[0].shape, "validation", validation[0].shape, "test", test[0
 # %% [markdown]
 # ## A network of Keras Applications
 #
-# MobileNet, made for photographs of 224x224 pixels. It shrinks an image 32 times; of ours one point would be left. So
-# we cut it where 2x2 points are left, and put a classifier there, as one does with a network of Keras Applications. It
-# starts from random weights here. You would take `weights="imagenet"` and images with three colours; nothing else would
-# change.
+# MobileNet was made for photographs of 224x224 pixels. It reduces images by a factor of 32, so that one point of ours
+# would remain. We cut the network where 2x2 points remain, and add a classifier. It starts from random weights here.
+# You would use `weights="imagenet"` and images with three colours; nothing else would change.
 #
-# `BatchNormalization` layers keep a running mean of what they have seen, and use it once training is over. Those of
-# this network forget slowly. We train for a few hundred steps only, so we have them forget faster. Without that, the
-# network would guess in validation however well it did in training.
+# `BatchNormalization` layers have running means, which they use after training. With the momentum of this network these
+# means change slowly. We train for a few hundred steps only, so we lower the momentum. Otherwise the network would be
+# no better than chance in validation, however good it is in training.
 
 # %%
 keras.utils.set_random_seed(1)
@@ -73,12 +71,12 @@ for layer in network.layers:
 print(f"{network.count_params():,} parameters in {len(network.layers)} layers")
 
 # %% [markdown]
-# ## What should stay
+# ## Exclude small layers
 #
-# `make_prunable` returns the same network with *masks*, which say of each weight whether it is kept. Not every layer is
-# worth it. A *depthwise* convolution has nine weights a channel: few bytes to win, and a channel that loses them all is
-# dead. The first convolution and the classifier are small as well. `exclude` takes names of layers or weights, a
-# function of the name, or regular expressions.
+# `make_prunable` returns the same network with *masks*, which say for each weight whether it is kept. Some layers are
+# not worth pruning. A *depthwise* convolution has nine weights per channel: pruning saves few bytes, and a channel
+# without weights is dead. The first convolution and the classifier are small, too. `exclude` takes names of layers or
+# weights, a function of the name, or regular expressions.
 
 # %%
 model = tfl.make_prunable(network, exclude=[re.compile("^conv_dw_"), "conv1", "classifier"])
@@ -90,15 +88,15 @@ print(f"{prunable:,} of {network.count_params():,} parameters can be pruned: {pr
 # %% [markdown]
 # ## Find tickets
 #
-# One `fit` does all levels. A *level* is one training: level 0 that of the whole network, level 1 the one after the
-# first pruning. `LotteryTicket(callbacks=...)` takes callbacks that live one level each. This one lowers the learning
-# rate to zero during a training; given to `fit` itself, it would lower it once for all levels together, and the later
-# ones would learn nothing.
+# One `fit` trains all levels. *Level* 0 is the training run of the whole network, level 1 the one after the first
+# pruning. `LotteryTicket(callbacks=...)` takes callbacks that see one level each. This one lowers the learning rate to
+# zero during a level. If it were given to `fit` itself, it would lower the rate once for all levels together, and the
+# later levels would learn nothing.
 
 
 # %%
 def falling(epoch):
-    """The learning rate of an epoch, along a cosine."""
+    """Return the learning rate of an epoch, which follows a cosine."""
     return 0.002 * (1 + np.cos(np.pi * epoch / EPOCHS))
 
 
@@ -121,10 +119,10 @@ model.fit(
 print(tickets.to_frame()[["level", "density", "epochs", "accuracy", "val_accuracy"]].round(3).to_string(index=False))
 
 # %% [markdown]
-# How much worse may the small network be? That is for you to say. We take the sparsest level that is at most two points
-# of validation accuracy below the whole network. The test images, which decided nothing, say how good it is.
+# How much worse the small network may be is your decision. We take the sparsest level whose validation accuracy is at
+# most two points below that of the whole network. The test images, which decided nothing, show how good it is.
 #
-# One training of each proves nothing about tickets in general: this tutorial is about what to do with one.
+# One training run of each proves nothing about tickets in general: this tutorial is about exporting one.
 
 # %%
 best = tickets.best(within=0.02)
@@ -134,15 +132,15 @@ for level in (0, best):
     print(f"level {level}: {tfl.density(model):.1%} of the prunable weights, test accuracy {accuracy:.1%}")
 
 # %% [markdown]
-# ## Zeros take room
+# ## A plain Keras model
 #
-# `strip_pruning` makes a plain Keras model of it: pruned weights are zeros, and the masks are gone. Its file is as
-# large as that of the network we began with. Zeros are numbers like others.
+# `strip_pruning` returns a plain Keras model without masks, in which pruned weights are zeros. Its file is as large as
+# that of the original network, because zeros take as much space as other numbers.
 
 
 # %%
 def size(path):
-    """Bytes of a file, or of all files in a folder."""
+    """Return the bytes of a file, or of all files in a folder."""
     path = Path(path)
     files = [path] if path.is_file() else path.rglob("*")
     return sum(file.stat().st_size for file in files if file.is_file())
@@ -154,19 +152,19 @@ print(f"network.keras {size('network.keras'):>9,} bytes")
 print(f"ticket.keras  {size('ticket.keras'):>9,} bytes")
 
 # %% [markdown]
-# ## A SavedModel that holds only what is kept
+# ## A sparse SavedModel
 #
-# `tfl.export.saved_model` writes TensorFlow's own format, a folder. Of a pruned weight array it holds the weights that
-# are kept and where they belong; operations of TensorFlow put them in their places when it is loaded. What it returns
-# is the density.
+# `tfl.export.saved_model` writes a SavedModel, TensorFlow's own format, which is a folder. For a pruned weight array it
+# holds the kept weights and their positions; operations of TensorFlow put them there when the model is loaded. The
+# function returns the density.
 
 # %%
 density = tfl.export.saved_model(model, "ticket")
 print(f"ticket/       {size('ticket'):>9,} bytes, {density:.1%} of the prunable weights")
 
 # %% [markdown]
-# Whoever reads it needs TensorFlow, and neither tf_lottery nor a line of your code. Here another process does, which
-# gives us back what it predicts for the test images.
+# Reading it takes TensorFlow, but neither tf_lottery nor your code. Here another process reads it, and writes its
+# predictions for the test images.
 
 # %%
 READER = """
@@ -174,7 +172,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-loaded = tf.saved_model.load("ticket")  # keep it: what `loaded.serve` needs is gone when it is
+loaded = tf.saved_model.load("ticket")  # keep this object: `loaded.serve` needs its weights
 np.save("predicted.npy", loaded.serve(tf.constant(np.load("images.npy"))).numpy())
 print("tf_lottery was loaded:", "tf_lottery" in sys.modules)
 """
@@ -185,8 +183,8 @@ ours = np.asarray(model(test[0], training=False))
 print("the same bits:", np.array_equal(ours, np.load("predicted.npy")))
 
 # %% [markdown]
-# In production, TensorFlow Serving takes the folder as it is: its signature `serving_default` is named after the layers
-# that take and make the tensors.
+# TensorFlow Serving takes the folder as it is. The inputs and outputs of its signature `serving_default` are named
+# after the layers that take and make them.
 
 # %%
 print(tf.saved_model.load("ticket").signatures["serving_default"].structured_input_signature[1])
@@ -194,9 +192,10 @@ print(tf.saved_model.load("ticket").signatures["serving_default"].structured_inp
 # %% [markdown]
 # ## A smaller network
 #
-# Loaded, the SavedModel is the network you trained: as large in memory, and as slow. Zeros do not make a convolution
-# faster. Only *channels* that are gone altogether do. `tfl.compact` returns a smaller Keras model without the channels
-# that cannot matter, because nothing reads them or no weight leads to them. It computes the same but for rounding.
+# Once it is loaded, the SavedModel is the network that you trained, with the same size in memory and the same speed.
+# Zeros do not make a convolution faster; only removed *channels* do. `tfl.compact` returns a smaller Keras model
+# without the channels that cannot matter, because nothing reads them or no weight leads to them. It computes the same,
+# except for rounding.
 
 # %%
 small = tfl.compact(model)
@@ -207,24 +206,24 @@ difference = np.abs(ours - np.asarray(small(test[0], training=False))).max()
 print(f"largest difference between two predictions: {difference:.1e}")
 
 # %% [markdown]
-# *Multiply-adds* are the multiplications, each with an addition, that one image takes. How many channels go depends on
-# the network and on the density: [Tickets outside of tf_lottery](../export.md).
+# *Multiply-adds* are the multiplications, each with an addition, that one image takes. How many channels are removed
+# depends on the network and on the density: see [Exporting tickets](../export.md).
 #
 # ## A file for LiteRT
 #
-# LiteRT, once TensorFlow Lite, runs networks on phones and small boards. `tfl.export.tflite` encodes arrays with many
-# zeros sparsely.
+# LiteRT, formerly TensorFlow Lite, runs networks on phones and small boards. `tfl.export.tflite` encodes arrays with
+# many zeros sparsely.
 
 # %%
 tfl.export.tflite(model, "ticket.tflite")
 print(f"ticket.tflite {size('ticket.tflite'):>9,} bytes")
 
 # %% [markdown]
-# ## All formats side by side
+# ## A comparison of all formats
 #
-# `tfl.export.compare` writes each format to a temporary folder, loads it again, and takes its time. "dense" is the
-# SavedModel that Keras would write of the network with its zeros; "dense, gzip" is that, compressed. `share` is the
-# size compared to "dense", `latency` the time for so many images at once.
+# `tfl.export.compare` writes each format to a temporary folder, loads it again, and measures its latency. "dense" is
+# the SavedModel that Keras would write of the network with its zeros, and "dense, gzip" a compressed archive of it.
+# `share` is the size relative to "dense", and `latency` the time for a batch of this many images.
 
 # %%
 table = tfl.export.compare(model, batch_sizes=[1, 64], rounds=ROUNDS)
@@ -240,26 +239,25 @@ axes[0].invert_yaxis()
 plt.show()
 
 # %% [markdown]
-# Read it from top to bottom:
+# From top to bottom:
 #
-# - *dense, gzip* is the honest rival. An archive of a network with zeros is small, too, and here it is smaller than
-#   *sparse*: a SavedModel also holds the *graph*, the list of operations, some kilobytes a layer whatever the density.
-#   But somebody has to unpack it. In larger networks the graph is a smaller part.
-# - *sparse* is what `tfl.export.saved_model(model, path)` writes, *compact* the same of `tfl.compact(model)`. They are
-#   read as they are.
-# - The times of *dense* and *sparse* differ by chance only. LiteRT is faster for one image because it is LiteRT; its
-#   sparse file is about as fast as its dense one here. Times are of the machine this ran on, with one kind of
-#   processor.
+# - *dense, gzip* is an archive of a network with zeros. It is small, too, and here it is smaller than *sparse*, because
+#   a SavedModel also holds the *graph*, the list of operations, with some kilobytes per layer at any density. But an
+#   archive must be unpacked before use. In larger networks the graph is a smaller part.
+# - *sparse* is what `tfl.export.saved_model(model, path)` writes, and *compact* the same for `tfl.compact(model)`. Both
+#   can be read as they are.
+# - The times of *dense* and *sparse* differ by chance only. LiteRT is faster for one image because its calls are cheap;
+#   its sparse file is about as fast as its dense one here. All times are of one machine, with one kind of processor.
 #
-# ## Which one to take
+# ## Which format to use
 #
-# | you have | take |
+# | you have | use |
 # |---|---|
 # | TensorFlow or TensorFlow Serving | `tfl.export.saved_model` |
 # | LiteRT | `tfl.export.tflite` |
-# | Keras | `tfl.strip_pruning(model).save(...)`, zipped by whoever transports it |
+# | Keras | `tfl.strip_pruning(model).save(...)`, compressed for transport |
 # | a density below a few percent, and time that counts | `tfl.compact` first, then one of the above |
 #
-# [Tickets outside of tf_lottery](../export.md) has the figures for larger networks, where the graph is a smaller part,
-# and what to trust. A network that was found by `scripts/find_tickets.py` is exported by `scripts/export.py`, in all
-# these formats.
+# [Exporting tickets](../export.md) has the figures for larger networks, where the graph is a smaller part, and a
+# section on security. `scripts/export.py` exports the networks that `scripts/find_tickets.py` has found, in all these
+# formats.

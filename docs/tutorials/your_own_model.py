@@ -1,15 +1,15 @@
 # %% [markdown]
 # # Tickets in your own Keras model
 #
-# You have a Keras model and a `model.fit`. This tutorial finds *lottery tickets* in it: small networks inside the large
-# one that, trained again from an early state, come out as accurate as the whole.
+# You have a Keras model and call `model.fit`. This tutorial finds *lottery tickets* in the model: small networks inside
+# the large one that become as accurate as the whole when they are trained again from an early state.
 #
 # The method is *iterative magnitude pruning with rewinding* ([arXiv 1903.01611](https://arxiv.org/abs/1903.01611)):
 #
-# 1. Train the network. That is *level* 0, the *dense* network.
+# 1. Train the network. This is *level* 0, the *dense* network.
 # 2. *Prune*: set the weights with the smallest magnitudes to zero for good.
-# 3. *Rewind*: set all others back to what they were early in training.
-# 4. Train again. That is level 1. Go on with 2.
+# 3. *Rewind*: set all other weights back to their values early in training.
+# 4. Train again. This is level 1. Repeat from 2.
 
 # %%
 from pathlib import Path
@@ -23,16 +23,16 @@ import tf_lottery as tfl
 
 LEVELS = 6  # how often to prune
 EPOCHS = 30  # how long level 0 is trained
-SEEDS = (1, 2, 3)  # the whole experiment is done once with each
+SEEDS = (1, 2, 3)  # the whole experiment is repeated with each
 
 FRACTION = 0.4  # the share of the remaining weights that each level prunes
-REWIND_EPOCHS = 2  # the early state is the one after so many epochs
+REWIND_EPOCHS = 2  # levels rewind to the state after so many epochs
 
 # %% [markdown]
 # ## Data and model
 #
-# The data are small images of handwritten digits. The *validation* images are for decisions, the *test* images only for
-# the figures that are reported in the end.
+# The data are small images of handwritten digits. The *validation* images are used for decisions, the *test* images
+# only for the figures that are reported at the end.
 
 # %%
 digits = tfl.data.load("digits")
@@ -53,13 +53,14 @@ def build():
 
 
 # %% [markdown]
-# ## Make it prunable
+# ## Make the model prunable
 #
-# `make_prunable` gives each weight array that can be pruned a *mask*, which says for each weight whether it is kept. A
-# pruned weight is zero and stays zero in any training. At first all are kept: the *density*, kept weights / all
-# weights, is 1. Biases have no masks.
+# `make_prunable` gives each prunable weight array a *mask*, which says for each weight whether it is kept. A pruned
+# weight is zero and stays zero in training. At first all weights are kept: the *density*, kept weights / all weights,
+# is 1. Biases have no masks.
 #
-# It takes Sequential, functional and subclassed models. `exclude="dense_2"` would leave the last layer alone.
+# The function takes Sequential, functional and subclassed models. `exclude="dense_2"` would exclude the last layer from
+# pruning.
 
 # %%
 model = tfl.make_prunable(build())
@@ -69,13 +70,13 @@ for name, mask in tfl.get_masks(model).items():
 # %% [markdown]
 # ## Find tickets
 #
-# All levels happen in one `fit`, by one callback. `total_epochs` has room for all of them. The code stands in a
-# function because we will need it more than once.
+# One callback trains all levels in one `fit`. `total_epochs` are enough epochs for all of them. The code is a function,
+# because we need it more than once.
 
 
 # %%
 def find(seed, *others, directory=None):
-    """Trains all levels; returns the model and the callback, which keeps every level."""
+    """Train all levels; return the model and the callback, which has every level."""
     keras.utils.set_random_seed(seed)
     model = tfl.make_prunable(build())
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
@@ -95,14 +96,15 @@ model, tickets = find(SEEDS[0])
 print(tickets.to_frame().round(3).to_string(index=False))
 
 # %% [markdown]
-# One row a level. `density` is what is left of the weights, `epochs` how long the level was trained: a level begins
-# where it was rewound to, so it needs fewer epochs than the dense network. `step` is where the optimizer's step counter
-# ended; it is rewound like all else. The rest is what Keras measured in the last epoch of the level.
+# The table has one row per level. `density` is the share of the weights that is kept. `epochs` is the length of the
+# level: a level begins in the epoch to which it was rewound, so it has fewer epochs than the dense network. `step` is
+# the optimizer's step counter at the end of the level; it is rewound, too. The other columns are what Keras measured in
+# the last epoch of the level.
 
 
 # %%
 def against_density(title, unit):
-    """An empty picture with the densities of the levels, which fall to the right."""
+    """Return an empty plot against the densities of the levels, which decrease to the right."""
     axis = plt.figure(figsize=(6, 3.5), layout="constrained").subplots()
     axis.set(title=title, xlabel="weights kept (%)", ylabel=unit, xscale="log")
     densities = 100 * tickets.to_frame()["density"]
@@ -120,10 +122,10 @@ axis.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# ## Take one
+# ## Choose a ticket
 #
-# `best` names the sparsest level that is as good as the dense network on the validation data, or, with `within`, not
-# much worse. `restore` gives the model the masks and weights that this level ended with.
+# `best` returns the sparsest level that is as good as the dense network on the validation data, or, with `within`, not
+# much worse. `restore` gives the model the masks and weights with which this level ended.
 
 # %%
 level = tickets.best(within=0.005)  # half a point of accuracy
@@ -131,19 +133,21 @@ model = tickets.restore(model, level)
 print(f"level {level}: {tfl.density(model):.1%} of the weights are kept")
 
 # %% [markdown]
-# ## Is it a winning ticket?
+# ## Compare it with controls
 #
-# A small network that does well is not yet a lottery ticket. Perhaps any network of this size would do. So there are
-# two *controls*, trained to the same last epoch:
+# A small network with a good accuracy is not necessarily a lottery ticket: perhaps any network of this size is as good.
+# So we train two *controls* to the same last epoch:
 #
-# - *random mask*: in each layer as many weights as in the ticket, but chosen at random, with the values that the dense
-#   network had at the state that levels rewind to. It shows whether it matters *which* weights are kept.
-# - *reinit*: the ticket's mask, with a new random initialisation, trained from the start. It shows whether their *early
-#   values* matter.
+# - *random mask*: as many weights in each layer as in the ticket, but chosen at random, with the values that the dense
+#   network had in the state to which levels rewind. It shows whether it matters *which* weights are kept.
+# - *reinit*: the ticket's mask with a new random initialisation, trained from the start. It shows whether the *early
+#   values* of the weights matter.
 #
-# One training of each says little: another seed gives other figures. We repeat everything with each of our seeds, and
-# compare within a seed. The level was chosen above, on validation data of the first seed, before any test image was
-# looked at.
+# `control` has five more; `help(tfl.callbacks.LotteryTicket.control)` lists them.
+#
+# A single training run of each says little, because other seeds give other figures. We repeat everything with each of
+# our seeds, and compare within a seed. The level was chosen above, on validation data of the first seed, before any
+# test image was used.
 
 
 # %%
@@ -152,7 +156,7 @@ def test_accuracy(model):
 
 
 def compare(model, tickets):
-    """Test accuracy in percent of the dense network, the ticket and its controls."""
+    """Return the test accuracy in percent of the dense network, the ticket and its controls."""
     found = {
         "dense": test_accuracy(tickets.restore(model, 0)),
         "ticket": test_accuracy(tickets.restore(model, level)),
@@ -171,11 +175,12 @@ print()
 print(accuracy.agg(["mean", "min", "max"]).round(1))
 
 # %% [markdown]
-# The first table has a row a seed, the second the mean and the *spread*, from the lowest to the highest. Where the
-# spreads of two columns overlap, a mean alone proves nothing. We call a difference *shown* if it has the same sign with
-# every seed, and with at least three of them. Everything else is *not shown*: that does not mean that there is none.
+# The first table has one row per seed, the second the mean and the *spread*, from the lowest to the highest. If the
+# spreads of two columns overlap, their means alone prove nothing. We call a difference *shown* if it has the same sign
+# with every seed, and there are at least three. Otherwise it is *not shown*, which does not mean that there is no
+# difference.
 #
-# All were trained equally long. A control may catch up with more training; what is shown here holds for this much.
+# All networks were trained equally long. With more training a control may catch up; these results hold for this length.
 
 # %%
 for rival in ("dense", "random_mask", "reinit"):
@@ -194,7 +199,7 @@ axis.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The accuracy of the tickets on validation data, of all seeds, at all levels:
+# This is the validation accuracy of the tickets of all seeds at all levels:
 
 # %%
 frames = pd.concat([100 * tickets.to_frame().set_index("level") for _, tickets in runs])
@@ -208,10 +213,10 @@ axis.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# ## Keep it
+# ## Save it
 #
-# `strip_pruning` makes a plain Keras model: the masks are gone, pruned weights are ordinary zeros. Whoever loads its
-# file needs no tf_lottery. It predicts the same as the model with masks, to the bit.
+# `strip_pruning` returns a plain Keras model without masks, in which pruned weights are ordinary zeros. Its file can be
+# loaded without tf_lottery, and it predicts the same bits as the model with masks.
 
 # %%
 model, tickets = runs[0]
@@ -225,17 +230,18 @@ for name, layer in zip(tfl.get_masks(model), loaded.layers[1:], strict=True):
     print(f"{name:15} {np.mean(layer.get_weights()[0] == 0):.1%} zeros")
 
 # %% [markdown]
-# The file is no smaller: zeros take as much room as other numbers. [Ship it small](ship_it_small.ipynb) is about that.
+# The file is no smaller, because zeros take as much space as other numbers. [Export a ticket](ship_it_small.ipynb) is
+# about small files.
 #
-# ## When the script is killed
+# ## Resume after a crash
 #
-# With `directory=`, every finished level is kept in files. The same script, run again, goes on with the level that was
-# not finished. Let us pretend that the machine is switched off in the middle of level 1.
+# With `directory=`, every finished level is stored in files. The same script, run again, resumes with the level that
+# was not finished. We simulate a machine that is switched off in the middle of level 1.
 
 
 # %%
 class PowerCut(keras.callbacks.Callback):
-    """Ends the training in the second epoch of level 1."""
+    """End the training in the second epoch of level 1."""
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == EPOCHS + 1:
@@ -248,7 +254,8 @@ except KeyboardInterrupt:
     print("There are:", *sorted(path.name for path in Path("tickets").iterdir()))
 
 # %% [markdown]
-# `level_00.tfl` is the dense network, `rewind.tfl` the early state. The same call once more, without the power cut:
+# `level_00.tfl` has the dense network, and `rewind.tfl` the state at step k. This is the same call without the power
+# cut:
 
 # %%
 model, resumed = find(SEEDS[0], directory="tickets")
@@ -256,15 +263,15 @@ print(len(model.history.epoch), "epochs were trained now, of", int(resumed.to_fr
 print("the same figures as without the power cut:", resumed.to_frame().equals(tickets.to_frame()))
 
 # %% [markdown]
-# The dense network was not trained again. Where the batches come in the same order each time, the result is the same to
-# the bit, however often the script was killed. What a callback cannot set back is the order in which `fit` shuffles: if
-# yours shuffles in another order when it goes on, the later levels come out a little otherwise.
+# The dense network was not trained again. If the batches come in the same order each time, the result is the same to
+# the bit, however often the script was killed. A callback cannot set back the order in which `fit` shuffles: if your
+# data comes in another order after a crash, the later levels differ a little.
 #
 # `tfl.load_ticket("tickets/level_01.tfl", model)` reads a level from its file.
 #
-# ## Where to go from here
+# ## Further reading
 #
 # - `help(tfl.callbacks.LotteryTicket)` has all arguments: what to prune (`scope`, `rates`, `criterion`), how to rewind
-#   (`rewind`), callbacks that live one level each (`callbacks`).
-# - [From tfmot to tf_lottery](from_tfmot.ipynb) compares tickets with pruning while a network trains.
-# - [Reproduce the paper's figure](papers_figure.ipynb) has all levels, controls and replicates from one command.
+#   (`rewind`), callbacks that see one level each (`callbacks`).
+# - [From tfmot to tf_lottery](from_tfmot.ipynb) compares tickets with gradual pruning.
+# - [Reproduce the paper's figure](papers_figure.ipynb) trains all levels, controls and replicates with one command.

@@ -11,7 +11,7 @@ from crash_attempts import CHECKPOINT_EVERY, Attempt
 from tf_lottery import files
 from tf_lottery.masking.ticket import load_ticket
 
-_STATE = re.compile(r"state_\d+\.tfl")
+_STATE = re.compile(r"checkpoint_\d+\.tfl")
 _STEPS = re.compile(r"steps (\d+) (.+)")
 
 

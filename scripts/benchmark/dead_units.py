@@ -80,8 +80,8 @@ def steps_of(model: object) -> object:
     feed = Resident(Dataset(Split(x, y), held_out, held_out, 10), batch_size=BATCH, longest=STEPS)
     optimizer = keras.optimizers.Adam(LearningRate(1.2e-3))
     trainer = Trainer(model, feed, optimizer=optimizer, steps=10**9, evaluate_every=STEPS, jit_compile=True)
-    trainer.train(0, STEPS, order_seed=0)
-    return lambda: trainer.train(0, STEPS, order_seed=0)
+    trainer.train(0, STEPS, shuffle_seed=0)
+    return lambda: trainer.train(0, STEPS, shuffle_seed=0)
 
 
 def kernels(model: object) -> dict[str, np.ndarray]:

@@ -89,9 +89,9 @@ def measure(network: str, threads: int, compiled: bool) -> None:
     feed = Resident(Dataset(Split(x, y), held_out, held_out, 10), batch_size=batch, longest=steps)
     optimizer = keras.optimizers.SGD(LearningRate(1e-3), momentum=0.9)
     trainer = Trainer(model, feed, optimizer=optimizer, steps=10**9, evaluate_every=steps, jit_compile=compiled)
-    trainer.train(0, 2 * steps, order_seed=0)  # until it knows its pace
+    trainer.train(0, 2 * steps, shuffle_seed=0)  # until it knows its pace
     parts = {
-        str(each): lambda each=each: trainer.train(0, steps, order_seed=0, pauses=Executions(each))
+        str(each): lambda each=each: trainer.train(0, steps, shuffle_seed=0, pauses=Executions(each))
         for each in AN_EXECUTION
         if each <= steps
     }

@@ -102,8 +102,8 @@ def own_steps(model: object, steps: int, compiled: bool) -> Step:
     feed = Resident(Dataset(Split(*batches(20)), held_out, held_out, 10), batch_size=BATCH, longest=steps)
     optimizer = keras.optimizers.Adam(LearningRate(1.2e-3))
     trainer = Trainer(model, feed, optimizer=optimizer, steps=10**9, evaluate_every=steps, jit_compile=compiled)
-    trainer.train(0, 20 * steps, order_seed=0)  # until it knows its pace
-    return lambda: trainer.train(0, steps, order_seed=0)
+    trainer.train(0, 20 * steps, shuffle_seed=0)  # until it knows its pace
+    return lambda: trainer.train(0, steps, shuffle_seed=0)
 
 
 def batches(number: int) -> tuple[np.ndarray, np.ndarray]:

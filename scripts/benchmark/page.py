@@ -77,72 +77,72 @@ SECTIONS = (
     (
         "whole_experiment",
         "A whole experiment",
-        "LeNet-300-100 on Fashion-MNIST, five levels, evaluation every epoch, six trainings of three epochs. Only "
-        "`find_tickets` keeps pruned weights at zero, rewinds, stores and reports. lottery-ticket-pruner finds no "
-        "layer in today's Keras until the test by which it knows layers is mended, as it was here.",
+        "LeNet-300-100 on Fashion-MNIST, five levels, evaluation every epoch, six training runs of three epochs. Only "
+        "`find_tickets` keeps pruned weights at zero, rewinds, stores and reports. lottery-ticket-pruner recognises "
+        "no layers of today's Keras; its test for layers was fixed for this measurement.",
     ),
     (
         "level_turnover",
         "Between two levels",
-        "Read, score, select, rewind, store. A pass is one copy of all weights into memory that is there already; "
-        "tfmot ranks each layer alone. Each weight is copied three times between two levels: out of TensorFlow, "
-        "masked, and into TensorFlow. That these take more than three passes is Keras' work for each of ResNet-50's "
-        "320 variables, 20 of the 58 ms of writing in a profile, and the first touch of new memory; the masks are "
-        "12 ms. `np.partition` ranks all weights at every level, also where few are left.",
+        "Read, score, select, rewind, store. A pass is one copy of all weights into allocated memory; tfmot ranks "
+        "each layer alone. Each weight is copied three times between two levels: out of TensorFlow, masked, and into "
+        "TensorFlow. This takes more than three passes because of Keras' work for each of ResNet-50's 320 variables "
+        "(20 of the 58 ms of writing in a profile) and the first use of new memory; the masks take 12 ms. "
+        "`np.partition` ranks all weights at every level, also if few are left.",
     ),
     (
         "stored_states",
         "On disk",
-        "States of a training under way, which checkpoints keep, and finished trainings. What keeping one every ten "
-        "minutes costs is the time of one divided by ten minutes; a LeNet that keeps one every 500 steps, which take "
-        "a quarter of a second, pays 4%.",
+        "Checkpoints (states, in the table) and finished training runs. The cost of a checkpoint every ten minutes is the time "
+        "of one divided by ten minutes. A LeNet that saves one every 500 steps, which take a quarter of a second, "
+        "pays 4%.",
     ),
     (
         "startup",
         "Starting up",
-        "Whole processes. `import tf_lottery` alone imports nothing of note, so it is not told from none; its names "
-        "are imported when they are first used.",
+        "Whole processes. `import tf_lottery` alone imports almost nothing, so its time cannot be told from zero; "
+        "names are imported when they are first used.",
     ),
     (
         "growth",
-        "How time grows",
-        "Whole commands on handwritten digits, 3,000 steps a training. The trainings of two jobs are counted side by "
-        "side: their seconds, divided by two. Starting up takes as long with two jobs as with one, and the last "
-        "training may be alone, so that commands of seconds gain less than the last row says, which is for trainings "
+        "Time against the size of an experiment",
+        "Whole commands on handwritten digits, 3,000 steps per training run. With two jobs, the seconds of the "
+        "training runs are divided by two. Starting up takes as long with two jobs as with one, and the last "
+        "training run may be alone, so short commands gain less than the last row says, which is for training runs "
         "as long as those of the papers.",
     ),
     (
         "execution_settings",
-        "Threads, XLA, and steps an execution",
-        "What the table in `tf_lottery/experiment/execution.py` was made of: XLA and 500 steps for dense networks; no "
-        "What the table in `tf_lottery/experiment/execution.py` was made of: XLA and 500 steps for dense networks; no "
-        "XLA and 100 steps for convolutions; one thread, because two trainings side by side are faster than one with "
-        "two threads. Where nothing trains beside it, a LeNet gains by `--config.train.threads=2`; these small "
-        "residual networks, whose time goes into starting operations, lose. Larger networks and other devices than "
-        "CPUs were not measured: they have what convolutions have. Evaluations of a batch at the end of each "
-        "measurement included.",
+        "Threads, XLA and steps per execution",
+        "The measurements behind the table in `tf_lottery/experiment/execution.py`: XLA and 500 steps for dense "
+        "networks; no XLA and 100 steps for convolutions; one thread, because two training runs side by side are "
+        "faster than one with two threads. If nothing else is trained, `--config.train.threads=2` makes a LeNet "
+        "faster, and these small residual networks, which spend their time in starting operations, slower. Larger "
+        "networks and other devices than CPUs were not measured, and have the settings of convolutions. The times "
+        "include the evaluation of a batch at the end of each measurement.",
     ),
     (
         "dead_units",
-        "Tried: training without dead units",
+        "Training without dead units",
         "Units that cannot matter any more (`tfl.compact`) need not be trained. Levels of LeNet-300-100 on "
-        "Fashion-MNIST, a step of the whole network against a step of the smaller one.",
+        "Fashion-MNIST, a step of the whole network compared with a step of the smaller one.",
     ),
 )
 
 TRIED = """
-- XLA for the optimizer's update alone, in steps that are not compiled otherwise: 1.04 times as long a step of
-  resnet_8_w4, 1.05 times of resnet_8_w8_1d.
-- TensorFlow without oneDNN: 1.26 times as long a step of resnet_8_w4; 0.89 times of resnet_8_w8_1d, too little and too
-  special for a switch of the whole process.
-- Other ways to set pruned weights to +0.0, on LeNet-300-100 without XLA, where one more pass counts most: 1.08 times
-  the dense step as it is (`Select`), 1.14 with `tf.where`, 1.07 with a bitwise and, 1.06 with `multiply_no_nan`; the
-  last two need masks four times as large. Differences of a few hundredths were not told apart like this.
+- XLA for the optimizer's update alone, in steps that are not compiled otherwise: a step takes 1.04 times as long for
+  resnet_8_w4, 1.05 times for resnet_8_w8_1d.
+- TensorFlow without oneDNN: a step takes 1.26 times as long for resnet_8_w4, and 0.89 times for resnet_8_w8_1d, which is
+  too small a gain, in too special a case, for a switch of the whole process.
+- Other ways to set pruned weights to +0.0, on LeNet-300-100 without XLA, where one more pass counts most: a step takes
+  1.08 times the dense step with `Select`, which is used, 1.14 with `tf.where`, 1.07 with a bitwise and, 1.06 with
+  `multiply_no_nan`. The last two need masks four times as large. This measurement cannot tell differences of a few
+  hundredths apart.
 - Training without dead units: see above. A third less time a step at 1% density, a seventh at 4%, nothing at 11%. Each
-  level would have to be compiled anew, which is synthetic for after about 6,000 steps at 1% and 13,000 at 4%; and the
-  biases of units that are constant still learn, so that it is not the same training.
-- Reading Fashion-MNIST faster: of 2.7 s, 1.8 are spent in reading the records and less than one in decoding them;
-  decoding in batches takes longer (3.2 s).
+  level would have to be compiled again, which pays off after about 6,000 steps at 1% and 13,000 at 4%; and the biases of
+  constant units still learn, so that the results differ.
+- Reading Fashion-MNIST faster: of 2.7 s, reading the records takes 1.8 and decoding them less than one; decoding in
+  batches takes longer (3.2 s).
 """
 
 
@@ -166,8 +166,8 @@ def document(frames: dict[str, pd.DataFrame], folder: Path) -> str:
     lines = [
         "# Benchmarks",
         "Medians of interleaved rounds in one run, [least–most]; every ratio is the median of the rounds' ratios. "
-        "Rerun it: `bash scripts/benchmark/run_all.sh` (about 25 minutes on an otherwise idle machine). The rows are "
-        f"in `{folder.name}/`.",
+        "`bash scripts/benchmark/run_all.sh` repeats the measurements (about 25 minutes on an otherwise idle "
+        f"machine). The rows are in `{folder.name}/`.",
         f"Measured on: {(folder / 'machine.txt').read_text().strip()}.",
         "## Goals",
         markup.markdown_table(said(goals(frames))),
@@ -176,7 +176,7 @@ def document(frames: dict[str, pd.DataFrame], folder: Path) -> str:
     for name, heading, text in SECTIONS:
         if name in frames:
             lines += [f"## {heading}", text, markup.markdown_table(measuring.table(frames[name]))]
-    lines += ["## Tried, and not kept", "Measured once, by hand, with other work beside.", TRIED]
+    lines += ["## Rejected alternatives", "Measured once, by hand, with other work running.", TRIED]
     return "\n\n".join(line.strip() for line in lines) + "\n"
 
 

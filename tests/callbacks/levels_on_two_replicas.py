@@ -1,4 +1,4 @@
-"""Finds tickets on two logical CPUs under MirroredStrategy; prints what came of it as JSON."""
+"""Find tickets on two logical CPUs under MirroredStrategy, and print the result as JSON."""
 
 # ruff: noqa: E402, T201
 

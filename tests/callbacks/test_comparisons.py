@@ -1,4 +1,4 @@
-"""Controls: the same number of weights, but not the ticket."""
+"""Controls and the choice of the best level."""
 
 import fits
 import numpy as np
@@ -18,7 +18,7 @@ def tickets():
     return fits.found(made=fits.model(tiny.convolutional), levels=2, rewind_to=3)
 
 
-def test_law_10_the_random_mask_control_starts_from_the_dense_weights_of_step_k(tickets):
+def test_the_random_mask_control_starts_from_the_dense_weights_of_step_k(tickets):
     control, ticket = tickets.control("random_mask", 2), tickets.ticket(2)
     masks = tfl.get_masks(control)
     assert {name: mask.sum() for name, mask in masks.items()} == {name: m.sum() for name, m in ticket.masks.items()}
@@ -83,14 +83,16 @@ def test_the_random_mask_of_a_level_is_always_the_same(tickets):
     assert not fits.same_bits(first, other)
 
 
-def test_a_model_of_your_own_may_be_the_control(tickets):
+def test_a_given_model_is_used_for_the_control(tickets):
     mine = fits.model(tiny.convolutional)
     assert tickets.control("random_mask", 1, model=mine) is mine
     assert tfl.density(mine) == tickets.records[1]["density"]
 
 
 def test_an_unknown_control_is_refused(tickets):
-    with pytest.raises(ConfigError, match=r"A control is one of random_mask, reinit, .*, constant_signs\. Received: 'shuffle'"):
+    with pytest.raises(
+        ConfigError, match=r"`kind` must be one of random_mask, .*, constant_signs\. Received: kind='shuffle'"
+    ):
         tickets.control("shuffle", 1)
 
 
@@ -106,7 +108,7 @@ def test_initializers_with_fixed_seeds_cannot_be_reinitialised():
         tickets.control("reinit", 1)
 
 
-def test_a_model_that_cannot_be_made_again_is_named():
+def test_a_model_that_cannot_be_created_again_is_named():
     class Net(keras.Model):
         def __init__(self, layer):
             super().__init__()
@@ -157,7 +159,7 @@ def test_an_unknown_metric_lists_the_known_ones():
 
 
 @pytest.mark.parametrize("within", [-0.1, 40, float("nan")])
-def test_points_are_not_percent(within):
+def test_an_impossible_tolerance_is_refused(within):
     with pytest.raises(ConfigError, match=r"`within` is how much worse .* Received: within="):
         best_level(records(0.9), within, None, None)
 

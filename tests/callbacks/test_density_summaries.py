@@ -15,7 +15,7 @@ from tf_lottery.keras_compat import keras
 
 
 def written(log_dir):
-    """All scalars as (tag, step, value)."""
+    """Return all scalars as (tag, step, value)."""
     events = []
     for path in sorted(log_dir.rglob("*tfevents*")):
         for record in tf.data.TFRecordDataset(str(path)):
@@ -64,14 +64,14 @@ def test_what_is_written_can_be_read_after_each_epoch(tmp_path):
     assert seen == [4, 8]
 
 
-def test_a_second_fit_goes_on_with_its_epochs(tmp_path):
+def test_a_second_fit_continues_the_epochs(tmp_path):
     model, summaries = compiled(), DensitySummaries(tmp_path)
     fit(model, summaries, epochs=1)
     fit(model, summaries, epochs=3, initial_epoch=1)
     assert [step for tag, step, _ in written(tmp_path) if tag == "density"] == [0, 1, 2]
 
 
-def test_tensorboard_is_told_that_they_are_scalars(tmp_path):
+def test_the_metadata_for_tensorboard_say_that_they_are_scalars(tmp_path):
     fit(compiled(), DensitySummaries(tmp_path))
     (path,) = (tmp_path / "density").iterdir()
     _, first, *_ = (event_pb2.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path)))
@@ -87,7 +87,7 @@ def test_a_model_without_masks_is_refused_before_it_trains(tmp_path):
     assert [weight.tolist() for weight in model.get_weights()] == weights
 
 
-def test_of_a_lottery_ticket_there_are_level_density_and_accuracy(tmp_path):
+def test_with_a_lottery_ticket_level_density_and_metrics_are_written(tmp_path):
     model = tfl.make_prunable(tiny.dense())
     model.compile("sgd", tiny.loss(), metrics=["accuracy"], jit_compile=False)
     tickets = LotteryTicket(levels=2, fraction=0.5, epochs_per_level=2)

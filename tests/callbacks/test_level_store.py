@@ -1,4 +1,4 @@
-"""A directory is gone on with, exactly, or refused with the reason."""
+"""A directory is resumed exactly, or refused with the reason."""
 
 import math
 import os
@@ -20,7 +20,7 @@ from tf_lottery.masking.ticket import Ticket
 
 
 class DiesAfter(LotteryTicket):
-    """Goes down right after a level was kept."""
+    """Raises KeyboardInterrupt right after a level was stored."""
 
     def on_level_end(self, level, record):
         if level == self.settings.seed:
@@ -33,7 +33,7 @@ def model():
     return fits.model(tiny.convolutional, keras.optimizers.SGD(schedule, momentum=0.9), seed=3)
 
 
-# Legacy Keras goes on in arrays where an epoch was cut short, so that there a level may begin with other batches.
+# Legacy Keras continues in arrays where an epoch was cut short, so that a level may begin with other batches there.
 STEP_K = 8 if LEGACY else 3
 
 
@@ -87,9 +87,9 @@ def test_more_levels_extend_a_directory(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fraction": 0.5}, r"fractions=\['2/5'\] \(there\), \['1/2'\] \(now\)"),
+        ({"fraction": 0.5}, r"fractions=\['2/5'\] \(stored\), \['1/2'\] \(now\)"),
         ({"fraction": to_target_density(0.1, 7)}, "fractions="),
-        ({"rewind_to": 4}, rf"rewind_to={STEP_K} \(there\), 4 \(now\)"),
+        ({"rewind_to": 4}, rf"rewind_to={STEP_K} \(stored\), 4 \(now\)"),
         ({"criterion": "random"}, "criterion=magnitude"),
     ],
 )
@@ -104,13 +104,13 @@ def test_another_model_or_other_data_are_refused(tmp_path):
     fits.fit(model(), LotteryTicket(**arguments(tmp_path, **changes)))
     with pytest.raises(RunError, match="weights="):
         fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, **changes)))
-    with pytest.raises(RunError, match="epochs of 8 steps; this fit has 4"):
+    with pytest.raises(RunError, match="epochs of 8 steps; this `fit` has 4"):
         fits.fit(model(), LotteryTicket(**arguments(tmp_path, **changes)), batch_size=8)
 
 
 def test_a_directory_with_other_things_in_it_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(RunError, match="holds something else than lottery tickets"):
+    with pytest.raises(RunError, match="holds other files than lottery tickets"):
         fits.fit(model(), LotteryTicket(**arguments(tmp_path)))
 
 
@@ -122,8 +122,8 @@ def record(level):
     return {"level": level, **numbers}
 
 
-def ledger_of(path, levels=(0, 1), seed=0):
-    """A store without a fit: two levels, and the optimizer at the end of the last."""
+def store_of(path, levels=(0, 1), seed=0):
+    """Write a store without a `fit`: two levels, and the optimizer at the end of the last one."""
     store = LevelStore(path)
     store.open(SETTINGS)
     for level in levels:
@@ -135,7 +135,7 @@ def ledger_of(path, levels=(0, 1), seed=0):
 
 
 def all_of(path):
-    """Everything that going on with a directory reads, or the error that it gives."""
+    """Return everything that resuming a directory reads, or the error that it raises."""
     try:
         store = LevelStore(path)
         store.open(SETTINGS)
@@ -158,7 +158,7 @@ def contents(path):
     "name", ["settings.json", "records.json", "rewind.tfl", "level_00.tfl", "level_01.tfl", "optimizer_01.tfl"]
 )
 def test_a_damaged_file_is_named(tmp_path, name):
-    ledger_of(tmp_path)
+    store_of(tmp_path)
     before, whole, file = all_of(tmp_path), contents(tmp_path), tmp_path / name
     assert len(whole) == 6
     size = len(whole[name])
@@ -176,25 +176,25 @@ def test_a_damaged_file_is_named(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["rewind.tfl", "level_00.tfl", "level_01.tfl", "optimizer_01.tfl"])
 def test_a_file_of_another_run_or_level_is_named(tmp_path, name):
-    ledger_of(tmp_path / "mine")
-    ledger_of(tmp_path / "other", seed=1)
+    store_of(tmp_path / "mine")
+    store_of(tmp_path / "other", seed=1)
     whole = contents(tmp_path / "mine")
     others = [contents(tmp_path / "other")[name], *(whole[other] for other in whole if other.endswith("tfl"))]
     for content in others:
         (tmp_path / "mine" / name).write_bytes(content)
         if content != whole[name]:
             assert isinstance(found := all_of(tmp_path / "mine"), DamageError)
-            assert f"{name} is of another run: do two use {tmp_path / 'mine'} at once? Restore" in str(found)
+            assert f"{name} belongs to another run: do two runs use {tmp_path / 'mine'} at once? Restore" in str(found)
 
 
 class Killed(BaseException):
-    """In the place of a SIGKILL."""
+    """Raised in place of a SIGKILL."""
 
 
-def test_killed_at_any_write_or_removal_it_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+def test_killed_at_any_write_or_removal_a_store_resumes_to_the_same_bytes(tmp_path, monkeypatch):
     reached = []
     monkeypatch.setattr(failpoints, "reach", lambda site, moment: reached.append(f"{site}: {moment}"))
-    ledger_of(tmp_path / "whole", levels=range(3))
+    store_of(tmp_path / "whole", levels=range(3))
     assert set(reached) == {name for name in failpoints.names() if name.startswith("callback")}
     for number, name in enumerate(reached):
         left = [*range(number + 1)]
@@ -207,10 +207,10 @@ def test_killed_at_any_write_or_removal_it_goes_on_to_the_same_bytes(tmp_path, m
         path = tmp_path / str(number)
         monkeypatch.setattr(failpoints, "reach", reach)
         with pytest.raises(Killed):
-            ledger_of(path, levels=range(3))
+            store_of(path, levels=range(3))
         monkeypatch.setattr(failpoints, "reach", lambda site, moment: None)
         done = len(LevelStore(path).records)
-        ledger_of(path, levels=range(done, 3))
+        store_of(path, levels=range(done, 3))
         found = {name: content for name, content in contents(path).items() if not name.startswith(".")}
         assert found == contents(tmp_path / "whole"), f"{number}: {name}"
 
@@ -232,7 +232,7 @@ def test_killed_at_any_write_or_removal_it_goes_on_to_the_same_bytes(tmp_path, m
     ],
 )
 def test_a_forged_record_is_a_typed_error(tmp_path, name, content):
-    ledger_of(tmp_path)
+    store_of(tmp_path)
     (tmp_path / name).write_bytes(files.seal(content))
     found = all_of(tmp_path)
     assert isinstance(found, LotteryError) or found[0] == []
@@ -241,7 +241,7 @@ def test_a_forged_record_is_a_typed_error(tmp_path, name, content):
 def test_a_ticket_under_another_levels_name_is_refused(tmp_path):
     fits.fit(fits.model(), tickets := LotteryTicket(**arguments(tmp_path, levels=1)))
     (tmp_path / "level_01.tfl").write_bytes((tmp_path / "level_00.tfl").read_bytes())
-    with pytest.raises(RunError, match=r"level_01.tfl is of another run: do two use .* at once\? Restore it"):
+    with pytest.raises(RunError, match=r"level_01.tfl belongs to another run: do two runs use .* at once\? Restore it"):
         tickets.ticket(1)
 
 
@@ -264,7 +264,7 @@ def test_a_directory_of_a_process_that_died_in_its_first_write_is_empty(tmp_path
 
 def test_the_optimizer_is_part_of_the_experiment(tmp_path):
     fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=0)))
-    with pytest.raises(RunError, match=r"optimizer=SGD \(there\), Adam \(now\)"):
+    with pytest.raises(RunError, match=r"optimizer=SGD \(stored\), Adam \(now\)"):
         fits.fit(fits.model(optimizer=keras.optimizers.Adam()), LotteryTicket(**arguments(tmp_path)))
 
 
@@ -292,6 +292,7 @@ def test_two_runs_in_one_directory_do_not_mix(tmp_path):
             (tmp_path / "mine/rewind.tfl").write_bytes((tmp_path / "other/rewind.tfl").read_bytes())
 
     with pytest.raises(
-        RunError, match=r"rewind.tfl is of another run: do two use .*mine at once\? Restore it from a copy, or choose"
+        RunError,
+        match=r"rewind.tfl belongs to another run: do two runs use .*mine at once\? Restore it from a copy, or choose",
     ):
         fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path / "mine", callbacks=[Overwrites()])))

@@ -1,4 +1,4 @@
-"""When levels begin and end, and what other callbacks are told."""
+"""When levels begin and end, and what other callbacks see."""
 
 import fits
 import numpy as np
@@ -94,7 +94,24 @@ def test_early_stopping_lives_one_level_and_the_record_is_of_the_restored_epoch(
     assert tiny.is_pruned_to_plus_zero(made)
 
 
-def test_learning_rate_schedulers_see_the_epochs_of_one_training():
+def test_the_record_of_a_level_whose_early_stopping_never_stops_is_of_the_weights_that_the_level_ends_with():
+    losses = []
+
+    class Losses(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            losses.append(logs["val_loss"])
+
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=9, restore_best_weights=True)
+    made = fits.model(optimizer=keras.optimizers.SGD(1.0))
+    tickets = LotteryTicket(0, epochs_per_level=6, callbacks=[stop])
+    fits.fit(made, tickets, Losses(), **fits.VALIDATED)
+    assert min(losses) < losses[-1]
+    expected = losses[-1] if LEGACY else min(losses)  # legacy Keras restores weights only where it stops
+    assert tickets.to_frame()["val_loss"].tolist() == [expected]
+    assert made.evaluate(tiny.X, tiny.Y, verbose=0)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_learning_rate_schedulers_see_the_epochs_of_one_level():
     rates = []
 
     class Rates(keras.callbacks.Callback):
@@ -107,7 +124,7 @@ def test_learning_rate_schedulers_see_the_epochs_of_one_training():
 
 
 @pytest.mark.parametrize("name", ["EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"])
-def test_callbacks_for_one_training_in_the_outer_list_get_one_warning(name):
+def test_callbacks_for_one_training_run_in_the_outer_list_get_one_warning(name):
     arguments = [lambda epoch: 0.1] if name == "LearningRateScheduler" else []
     others = [getattr(keras.callbacks, name)(*arguments)]
     with pytest.warns(UserWarning, match=rf"{name} in `fit` acts on all levels as if they were one") as caught:
@@ -125,7 +142,7 @@ def test_backup_and_restore_is_refused(tmp_path, directory):
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # how Keras 3 learns the length
 @pytest.mark.parametrize("rewind_to", [slow(0), slow(3), slow(8), 11])
-def test_the_length_of_an_epoch_may_show_itself_in_training(rewind_to):
+def test_the_length_of_an_epoch_may_become_known_in_training(rewind_to):
     known, unknown = (LotteryTicket(1, 0.5, epochs_per_level=2, rewind_to=rewind_to) for _ in range(2))
     for tickets in (known, unknown):
         data = dataset(length_is_known=tickets is known)
@@ -163,7 +180,7 @@ def test_a_level_that_ends_before_step_k_is_an_error():
         fits.found(rewind_to=12, callbacks=[fits.Journal(stop_after=1)])
 
 
-def test_no_python_runs_at_a_batch_without_need():
+def test_no_python_runs_at_a_batch_unless_a_callback_needs_it():
     tickets = fits.found(levels=1, rewind_to=3, callbacks=[fits.Journal()])
     assert not {"on_train_batch_begin", "on_train_batch_end"} & set(vars(tickets))
     assert type(tickets).on_train_batch_begin is keras.callbacks.Callback.on_train_batch_begin
@@ -179,19 +196,19 @@ def test_a_second_callback_that_prunes_is_refused(kind, inner):
 
 
 def test_an_initial_epoch_counts_against_the_epochs_there_are():
-    with pytest.warns(UserWarning, match="ends before the last level is done: epochs=2, 4 are needed"):
+    with pytest.warns(UserWarning, match="ends before the last level is finished: epochs=2, 4 are needed"):
         fits.found(levels=1, fit_settings={"initial_epoch": 2})
 
 
 @pytest.mark.skipif(not LEGACY, reason="Keras 3 starts over with the data, and says so itself")
-def test_levels_that_are_missing_because_data_ran_out_are_noticed():
+def test_a_fit_whose_data_run_out_before_the_last_level_gets_a_warning():
     data = tf.data.Dataset.from_tensor_slices((tiny.X, tiny.Y)).batch(4).repeat(3)
     tickets = LotteryTicket(3, epochs_per_level=2)
-    with pytest.warns(UserWarning, match=r"`fit` ended before level 2 was done: did its data run out\?"):
+    with pytest.warns(UserWarning, match=r"`fit` ended before level 2 was finished: did its data run out\?"):
         fits.model().fit(data, steps_per_epoch=8, epochs=8, verbose=0, shuffle=False, callbacks=[tickets])
 
 
-def test_whole_numbers_of_numpy_and_a_single_callback_will_do():
+def test_integers_of_numpy_and_a_single_callback_are_accepted():
     journal = fits.Journal()
     fits.found(levels=np.int64(1), epochs_per_level=np.int64(1), rewind_to=np.int64(3), callbacks=journal)
     assert journal.events == ["begin", 0, "end", "begin", 0, "end"]

@@ -28,7 +28,7 @@ def test_fit_trains_all_levels_and_ends_by_itself():
     assert tiny.is_pruned_to_plus_zero(made)
 
 
-def test_law_1_each_level_removes_exactly_its_share(tickets):
+def test_each_level_removes_exactly_its_share(tickets):
     kept = 156
     for record in tickets.records[1:]:
         kept -= round(0.3 * kept)
@@ -36,13 +36,13 @@ def test_law_1_each_level_removes_exactly_its_share(tickets):
     assert masks_lib.density_by_weight(tickets.ticket(3).masks) == tickets.records[3]["density_by_weight"]
 
 
-def test_law_2_masks_nest(tickets):
+def test_masks_nest(tickets):
     for level in (1, 2, 3):
         before, after = tickets.ticket(level - 1).masks, tickets.ticket(level).masks
         assert not any((after[name] & ~before[name]).any() for name in after)
 
 
-def test_law_3_a_level_starts_at_the_masked_weights_of_step_k_bit_for_bit(tickets):
+def test_a_level_starts_at_the_masked_weights_of_step_k_bit_for_bit(tickets):
     at_k = tickets.ticket(0).weights["rewind"]
     for level in (1, 2, 3):
         ticket = tickets.ticket(level)
@@ -91,15 +91,15 @@ def test_a_ticket_that_does_not_fit_changes_nothing(tickets):
         tickets.restore(fits.model(), 1, "initial")
 
 
-def test_levels_that_are_not_done_are_named(tickets):
-    with pytest.raises(TicketError, match=r"Levels 0 to 3 are done. Received: level=4"):
+def test_unfinished_levels_are_refused(tickets):
+    with pytest.raises(TicketError, match=r"Levels 0 to 3 are finished. Received: level=4"):
         tickets.ticket(4)
-    with pytest.raises(ConfigError, match="No level is done yet"):
+    with pytest.raises(ConfigError, match="No level is finished yet"):
         LotteryTicket(1, epochs_per_level=1).best()
 
 
 class Noting(LotteryTicket):
-    """Uses the hook at a level's end."""
+    """Overrides the hook at the end of a level."""
 
     def on_level_end(self, level, record):
         noted.append((level, record["density"], tfl.density(self.model)))
@@ -118,13 +118,13 @@ def test_the_hook_at_a_levels_end_sees_the_trained_model():
 def test_a_used_callback_is_refused():
     made, tickets = fits.model(), LotteryTicket(1, epochs_per_level=1)
     fits.fit(made, tickets)
-    with pytest.raises(ConfigError, match="has found all its levels: make a new one"):
+    with pytest.raises(ConfigError, match="has found all its levels: create a new one"):
         fits.fit(made, tickets)
 
 
-def test_fit_goes_on_after_the_last_finished_level():
+def test_fit_continues_after_the_last_finished_level():
     made, tickets = fits.model(), LotteryTicket(2, 0.5, epochs_per_level=2)
-    with pytest.warns(UserWarning, match="ends before the last level is done: epochs=3, 6 are needed"):
+    with pytest.warns(UserWarning, match="ends before the last level is finished: epochs=3, 6 are needed"):
         fits.fit(made, tickets, epochs=3)
     assert [record["level"] for record in tickets.records] == [0]
     fits.fit(made, tickets)
@@ -194,7 +194,7 @@ def test_weights_that_are_no_numbers_are_named_when_pruning(value):
     assert len(tickets.records) == 1
 
 
-def test_rates_prune_single_weights_otherwise():
+def test_rates_give_single_weights_other_fractions():
     tickets = fits.found(levels=1, fraction=0.5, scope="layerwise", rates={"^dense_1/": 0.25})
     assert tickets.records[1]["density_by_weight"] == {"dense/kernel": 0.5, "dense_1/kernel": 0.75}
 
@@ -210,7 +210,7 @@ def test_every_criterion_finds_tickets(criterion):
     assert tickets.records[1]["density"] == 0.5
 
 
-def test_a_subclassed_model_is_changed_in_place_and_driven_alike():
+def test_a_subclassed_model_is_changed_in_place_and_works_the_same():
     net = tiny.Net()
     net(tiny.X)
     net = fits.model(lambda: net)

@@ -6,7 +6,7 @@ from tf_lottery.errors import ConfigError
 
 
 def made(*names):
-    """Callbacks of classes that are derived from others with these names."""
+    """Return callbacks of classes that are derived from classes with these names."""
     return [type("Mine", (type(name, (), {}),), {})() for name in names]
 
 
@@ -17,7 +17,7 @@ def test_derived_classes_count_as_what_they_are_derived_from():
         other_callbacks.check(made("LotteryTicket"), made("BackupAndRestore"))
 
 
-def test_callbacks_of_one_training_are_fine_inside_and_get_one_warning_outside():
+def test_callbacks_for_one_training_run_are_accepted_inside_and_get_one_warning_outside():
     other_callbacks.check(made("LotteryTicket"), made("EarlyStopping", "ReduceLROnPlateau"))
     with pytest.warns(UserWarning, match=r"EarlyStopping, ReduceLROnPlateau in `fit`") as caught:
         other_callbacks.check(made("LotteryTicket", "EarlyStopping", "ReduceLROnPlateau"), [])
@@ -25,12 +25,12 @@ def test_callbacks_of_one_training_are_fine_inside_and_get_one_warning_outside()
 
 
 def test_a_fit_with_too_few_epochs_is_warned_of():
-    assert other_callbacks.has_room(3, 3)
+    assert other_callbacks.has_enough_epochs(3, 3)
     with pytest.warns(UserWarning, match=r"epochs=2, 3 are needed"):
-        assert not other_callbacks.has_room(2, 3)
+        assert not other_callbacks.has_enough_epochs(2, 3)
 
 
-def test_a_warning_shows_the_line_that_calls_fit_not_one_of_ours():
-    with pytest.warns(UserWarning, match="ends before the last level is done") as caught:
+def test_a_warning_shows_the_line_that_calls_fit():
+    with pytest.warns(UserWarning, match="ends before the last level is finished") as caught:
         fits.fit(fits.model(), LotteryTicket(levels=1, epochs_per_level=2), epochs=3)
     assert [warning.filename for warning in caught] == [fits.__file__]

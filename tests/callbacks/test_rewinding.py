@@ -1,4 +1,4 @@
-"""What a level starts with: laws 3 and 6, and the three modes."""
+"""The start of a level: exact start, complete rewind, and the three modes of rewinding."""
 
 import fits
 import numpy as np
@@ -26,8 +26,8 @@ if not keras_compat.LEGACY:
     OPTIMIZERS["accumulation"] = lambda: keras.optimizers.SGD(0.05, momentum=0.9, gradient_accumulation_steps=2)
 
 
-class Starts(keras.callbacks.Callback):
-    """Keeps the state that every level starts with."""
+class RecordsStarts(keras.callbacks.Callback):
+    """Records the state that every level starts with."""
 
     def __init__(self):
         super().__init__()
@@ -38,7 +38,7 @@ class Starts(keras.callbacks.Callback):
 
 
 def convolutional():
-    """With BatchNorm and Dropout, whose states are rewound too."""
+    """Return a network with BatchNorm and Dropout, whose states are rewound too."""
     keras_compat.make_randomness_restorable()
     return tiny.convolutional()
 
@@ -52,14 +52,14 @@ def convolutional():
         *(nightly(optimizer, k) for optimizer in OPTIMIZERS if optimizer != "averages" for k in (0, 8)),
     ],
 )
-def test_law_6_with_nothing_pruned_every_level_ends_as_the_dense_one(optimizer, rewind_to):
+def test_with_nothing_pruned_every_level_ends_as_the_dense_one(optimizer, rewind_to):
     made = fits.model(convolutional, OPTIMIZERS[optimizer]())
     tickets = fits.found(made=made, fraction=0.0, rewind_to=rewind_to, fit_settings={"data": fits.ONE_BATCH})
     assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(1).weights["final"])
     assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(2).weights["final"])
 
 
-def test_law_6_holds_under_mixed_precision_and_its_loss_scale():
+def test_with_nothing_pruned_every_level_ends_as_the_dense_one_in_mixed_precision():
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
         made = fits.model(convolutional)
@@ -70,9 +70,9 @@ def test_law_6_holds_under_mixed_precision_and_its_loss_scale():
 
 
 @pytest.mark.parametrize("optimizer", always("schedule", "averages", among=OPTIMIZERS))
-def test_law_3_a_level_starts_with_everything_as_it_was_at_step_k(optimizer):
+def test_a_level_starts_with_everything_as_it_was_at_step_k(optimizer):
     made = fits.model(convolutional, OPTIMIZERS[optimizer]())
-    tickets = LotteryTicket(2, 0.5, epochs_per_level=2, rewind_to=3, callbacks=[starts := Starts()])
+    tickets = LotteryTicket(2, 0.5, epochs_per_level=2, rewind_to=3, callbacks=[starts := RecordsStarts()])
     fits.fit(made, tickets)
     at_k = tickets._store.read("rewind").weights
     averages = {name for name, average in averages_of(made).items()}
@@ -113,7 +113,7 @@ def test_weight_averages_are_rewound_and_masked_too(optimizer):
 
 def test_reset_optimizer_starts_slots_afresh_at_step_k():
     made = fits.model(optimizer=keras.optimizers.Adam(0.01))
-    callbacks = [starts := Starts()]
+    callbacks = [starts := RecordsStarts()]
     fits.found(made=made, levels=1, rewind_to=3, reset_optimizer=True, callbacks=callbacks)
     slots = starts.states[1]["optimizer"]
     big = [slot for slot in slots.values() if slot.ndim]
@@ -124,7 +124,7 @@ def test_reset_optimizer_starts_slots_afresh_at_step_k():
 
 def test_averages_of_a_reset_optimizer_start_at_the_weights():
     made = fits.model(optimizer=OPTIMIZERS["averages"]())
-    callbacks = [starts := Starts()]
+    callbacks = [starts := RecordsStarts()]
     tickets = fits.found(made=made, levels=1, rewind_to=3, reset_optimizer=True, callbacks=callbacks)
     start = tickets.ticket(1).weights["rewind"]
     pairs = zip(keras_compat.moving_averages(made.optimizer, made.trainable_variables), start.values(), strict=False)
@@ -134,9 +134,9 @@ def test_averages_of_a_reset_optimizer_start_at_the_weights():
     assert all(np.array_equal(slot, weight) for slot, weight in zip(slots, start.values(), strict=True))
 
 
-def test_learning_rate_rewinding_keeps_the_weights_and_sets_the_clock_back():
+def test_learning_rate_rewinding_keeps_the_weights_and_sets_the_step_back():
     made = fits.model(convolutional, keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.05, 1, 0.9)))
-    callbacks = [starts := Starts()]
+    callbacks = [starts := RecordsStarts()]
     tickets = fits.found(made=made, levels=1, rewind="learning_rate", rewind_to=3, callbacks=callbacks)
     before, masks = tickets.ticket(0).weights["final"], tickets.ticket(1).masks
     assert fits.same_bits(tickets.ticket(1).weights["rewind"], masks_lib.apply(before, masks))
@@ -154,7 +154,7 @@ def test_fine_tuning_keeps_everything_and_holds_the_rate():
 
     schedule = keras.optimizers.schedules.ExponentialDecay(0.05, 1, 0.9)
     made = fits.model(convolutional, keras.optimizers.SGD(schedule, momentum=0.9))
-    journal, starts = fits.Journal(), Starts()
+    journal, starts = fits.Journal(), RecordsStarts()
     callbacks = [Rates(), journal, starts]
     tickets = fits.found(made=made, rewind="none", rewind_to=3, callbacks=callbacks)
     assert rates == pytest.approx([0.05 * 0.9 ** min(step, 15) for step in range(16 + 13 + 13)])

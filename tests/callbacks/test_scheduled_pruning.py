@@ -1,4 +1,4 @@
-"""Gradual pruning by a schedule: when, how much, and what never happens."""
+"""Gradual pruning by a schedule: when and how much it prunes."""
 
 import warnings
 
@@ -24,7 +24,7 @@ SIZES = {"dense/kernel": 144, "dense_1/kernel": 12}
 
 
 def at(**sparsities):
-    """A schedule as a table: at(s2=0.5) prunes to 0.5 before step 2."""
+    """Return a schedule from a table: at(s2=0.5) prunes to 0.5 before step 2."""
     table = {int(step[1:]): sparsity for step, sparsity in sparsities.items()}
     return lambda step: (step in table, table.get(step, 0.0))
 
@@ -40,7 +40,7 @@ def fit(model, *callbacks, batch_size=8, **arguments):
 
 
 class Watcher(keras.callbacks.Callback):
-    """Notes the masks before every execution and after the last, and whether what is pruned is zero."""
+    """Records the masks before every execution and after the last, and checks that pruned weights are zero."""
 
     def __init__(self):
         super().__init__()
@@ -169,7 +169,7 @@ def test_density_is_in_the_logs_and_those_of_validation_belong_to_it():
     assert history["val_loss"][-1] == pytest.approx(model.evaluate(tiny.X, tiny.Y, verbose=0), rel=1e-5)
 
 
-def test_a_training_that_someone_sets_back_is_pruned_again():
+def test_a_model_that_is_set_back_is_pruned_again():
     model = compiled()
     ones = tfl.get_masks(model)
 
@@ -212,7 +212,7 @@ def test_a_schedule_may_be_any_function_of_tensors_or_of_numbers(schedule):
     assert kept_by_step(schedule) == [156, 78, 78, 78, 78]
 
 
-def test_a_schedule_class_of_your_own_made_for_tfmot_works_as_it_is():
+def test_a_custom_schedule_class_for_tfmot_works_unchanged():
     class EveryStep(TFMOT.PruningSchedule):
         def __call__(self, step):
             return self._should_prune_in_step(step, 2, -1, 1), 0.25 * tf.cast(step - 1, tf.float32)
@@ -247,7 +247,7 @@ def test_movement_is_measured_from_the_start_of_fit():
     assert all((expected[name] == mask).all() for name, mask in tfl.get_masks(model).items())
 
 
-def test_a_criterion_of_your_own_decides():
+def test_a_custom_criterion_is_used():
     def later_entries(initial, trained, rng):
         return {name: np.arange(weight.size).reshape(weight.shape) for name, weight in trained.items()}
 
@@ -307,7 +307,7 @@ def test_an_impossible_sparsity_is_refused(sparsity):
         fit(compiled(), ScheduledPruning(lambda step: (step == 1, sparsity)))
 
 
-def test_a_model_without_masks_is_told_what_to_do():
+def test_a_model_without_masks_is_refused_with_advice():
     model = tiny.dense()
     model.compile("sgd", tiny.loss(), jit_compile=False)
     with pytest.raises(ModelError, match=r"has no masks. Call `make_prunable\(model\)` first"):

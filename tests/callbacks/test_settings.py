@@ -30,7 +30,7 @@ ONES = np.ones(100, bool)
         ({"rewind": "lr"}, ConfigError, r"`rewind` must be one of weights, learning_rate, none. Received: rewind='lr'"),
         ({"criterion": "biggest"}, PruningError, r"`criterion` must be one of magnitude, .*random, or a function of"),
         ({"rewind_to": "5 epochs"}, ConfigError, r'written "500it" \(optimizer steps\), "2ep" \(epochs\), or as'),
-        ({"rewind_to": "3ep"}, ConfigError, r"before the end of a level of 3 epochs. Received: rewind_to='3ep'"),
+        ({"rewind_to": "3ep"}, ConfigError, r"be before the end of a level of 3 epochs. Received: rewind_to='3ep'"),
         ({"rates": {"dense": 0.1}}, ConfigError, r'`rates` .* needs scope="layerwise" and a fraction that is a number'),
         ({"rates": {"dense": 10}, "scope": "layerwise"}, PruningError, r"`fraction` must be in"),
         ({"rates": ["("], "scope": "layerwise"}, PruningError, r'A rate is written "regex=share"'),
@@ -41,7 +41,7 @@ ONES = np.ones(100, bool)
         ({"min_density": 0}, ConfigError, r"`min_density` is a share in \(0, 1\)"),
     ],
 )
-def test_an_impossible_argument_is_refused_with_the_way_out(arguments, error, message):
+def test_an_impossible_argument_is_refused_with_advice(arguments, error, message):
     with pytest.raises(error, match=message):
         LotteryTicket(**{"levels": 2, "epochs_per_level": 3, **arguments})
 
@@ -53,6 +53,6 @@ def test_rates_may_be_written_in_three_ways(rates):
     assert share == {"dense/kernel": Fraction(1, 5), "dense_1/kernel": Fraction(1, 10)}
 
 
-def test_a_directory_is_of_the_fraction_of_each_level():
+def test_the_settings_of_a_directory_hold_the_fraction_of_each_level():
     settings = LotteryTicket(3, lambda level: Fraction(1, 1 + level), epochs_per_level=1).settings
     assert settings.as_json({"w": ONES})["fractions"] == ["1/2", "1/3", "1/4"]

@@ -1,4 +1,4 @@
-"""Whole experiments on two replicas: two devices of one process, and two processes that know each other by address."""
+"""Whole experiments on two replicas: two devices of one process, and two processes that are connected by address."""
 
 import json
 import os
@@ -24,7 +24,7 @@ WITH_BATCH_NORM = (
     *("--config.model.name=resnet_8_w4", "--config.train.jit_compile=False", "--config.prune.levels=1"),
     *("--config.controls=()", "--checkpoint_every=5it"),
 )
-STOPPED, KEPT = "Error: replicate 1, level 0 was stopped", "its state kept; the same command goes on from there."
+STOPPED, SAVED = "Error: replicate 1, level 0 was stopped", "a checkpoint saved; the same command resumes from there."
 PATIENCE = 200  # seconds
 
 
@@ -56,7 +56,7 @@ def start(command, environment):
 
 
 def ended(processes, patience=PATIENCE):
-    """Status, output and errors of each."""
+    """Return the status, output and errors of each process."""
     results = []
     for process in processes:
         output, errors = process.communicate(timeout=patience)
@@ -102,7 +102,7 @@ def test_two_replicas_find_the_tickets_of_one(finished, alone):
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_stopped_stops_the_others_and_the_state_is_kept(tmp_path):
+def test_a_worker_that_is_stopped_stops_the_others_and_a_checkpoint_is_saved(tmp_path):
     endless = ("--config.train.steps=1000000it", "--checkpoint_every=100it")
     processes = start_workers(run_dir := tmp_path / "run", *endless)
     while not list(run_dir.glob("*/level_00/checkpoint_*")):
@@ -113,7 +113,7 @@ def test_a_worker_that_is_stopped_stops_the_others_and_the_state_is_kept(tmp_pat
     assert of_stopped == 143
     assert "Interrupted" in errors_of_stopped
     step = Run.load(run_dir).checkpoint_steps(Unit(1, 0))[0]
-    assert (status, errors) == (1, f"{STOPPED} at step {step} with {KEPT}\n")
+    assert (status, errors) == (1, f"{STOPPED} at step {step} with {SAVED}\n")
 
 
 @pytest.mark.nightly
@@ -148,7 +148,7 @@ def test_killed_in_the_middle_no_process_stays_and_the_same_command_ends_with_th
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("strategy", STARTS)
-def test_killed_in_the_middle_of_a_level_the_batch_norm_of_each_replica_goes_on_where_it_was(tmp_path, strategy):
+def test_killed_in_the_middle_of_a_level_the_batch_norm_of_each_replica_is_resumed(tmp_path, strategy):
     whole, run_dir = ended(STARTS[strategy](tmp_path / "whole", *WITH_BATCH_NORM)), tmp_path / "run"
     assert [status for status, _, _ in whole] == [0] * len(whole), whole[0][2][-2000:]
     processes = STARTS[strategy](run_dir, *WITH_BATCH_NORM)

@@ -42,7 +42,7 @@ def finished(tmp_path_factory):
     return path, find_tickets(path, "--jobs=1")
 
 
-def test_a_run_has_all_its_trainings_and_a_report(finished):
+def test_a_run_has_all_its_units_and_a_report(finished):
     path, output = finished
     run = Run.load(path)
     rows = pd.read_csv(path / "report/tickets.csv")
@@ -77,7 +77,7 @@ def test_a_finished_run_is_not_trained_again(finished):
 
 
 def written(path):
-    """When the results were."""
+    """Return the times at which the results were written."""
     files = [file for file in path.rglob("replicate_*/**/*") if file.suffix != ".lock"]
     return {file: file.stat().st_mtime_ns for file in files}
 
@@ -95,14 +95,14 @@ def test_a_run_that_is_extended_equals_one_that_was_asked_for_at_once(finished, 
 
 @contextlib.contextmanager
 def started(command):
-    """A program that can be interrupted."""
+    """Start a program that can be interrupted."""
     with subprocess.Popen(
         command,
         cwd=calls.ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A job in a shell's background ignores Ctrl-C, and so would what it starts.
+        # A background job of a shell ignores Ctrl-C, and so would the program that it starts.
         preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),
     ) as process:
         try:
@@ -112,7 +112,7 @@ def started(command):
 
 
 def struck_in_the_middle(run_dir, strike):
-    """Starts a run, calls `strike(process id, workers)` when a few trainings are done, and waits for its end."""
+    """Start a run, call `strike(process id, workers)` when a few units are finished, and wait for its end."""
     with started(command(run_dir, "--jobs=2")) as process:
         while process.poll() is None and len(list(run_dir.rglob("manifest.json"))) < 3:
             time.sleep(0.02)
@@ -127,17 +127,17 @@ def struck_in_the_middle(run_dir, strike):
 @pytest.mark.parametrize(
     ("kill", "expected"),
     [
-        nightly(signal.SIGINT, 130),
+        slow(signal.SIGINT, 130),
         nightly(signal.SIGTERM, 143),
         slow(signal.SIGKILL, -signal.SIGKILL),
     ],
 )
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_path, kill, expected):
+def test_an_interrupted_run_resumes_and_ends_with_the_same_bytes(finished, tmp_path, kill, expected):
     run_dir = tmp_path / "run"
     status, errors = struck_in_the_middle(run_dir, lambda pid, workers: os.kill(pid, kill))
     assert status == expected
     if kill != signal.SIGKILL:
-        message = f"Interrupted. What is done is kept in {run_dir}; the same command goes on from there."
+        message = f"Interrupted. Finished units are stored in {run_dir}; the same command resumes from there."
         assert errors.splitlines()[-1] == message
         assert "Traceback" not in errors
     assert "done before" in find_tickets(run_dir, "--jobs=2")
@@ -145,7 +145,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_p
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_one_clear_line_and_the_run_goes_on(finished, tmp_path):
+def test_a_worker_that_dies_is_one_clear_line_and_the_run_can_be_resumed(finished, tmp_path):
     run_dir = tmp_path / "run"
     status, errors = struck_in_the_middle(run_dir, lambda pid, workers: os.kill(workers[-1], signal.SIGKILL))
     assert status == 1
@@ -168,7 +168,7 @@ def long(tmp_path_factory):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_a_training_that_is_stopped_leaves_its_state_and_goes_on_from_it(long, tmp_path, sign):
+def test_a_unit_that_is_stopped_saves_a_checkpoint_and_resumes_from_it(long, tmp_path, sign):
     run_dir, under_way = tmp_path / "run", Unit(1, 1)
     with started(command(run_dir, *LONG)) as process:
         while not list(run_dir.glob("*/level_00/manifest.json")):
@@ -178,20 +178,20 @@ def test_a_training_that_is_stopped_leaves_its_state_and_goes_on_from_it(long, t
         process.send_signal(sign)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + sign
-    assert "Stopping: each training keeps its state and ends." in said
+    assert "Stopping: each unit saves a checkpoint and ends." in said
     (step,) = Run.load(run_dir).checkpoint_steps(under_way)
     with started(command(run_dir, *LONG, "--checkpoint_every=1it")) as process:
         while Run.load(run_dir).checkpoint_steps(under_way) == [step]:
             assert process.poll() is None
             time.sleep(0.02)
-    assert min(Run.load(run_dir).checkpoint_steps(under_way)) >= step  # or else it began anew
+    assert min(Run.load(run_dir).checkpoint_steps(under_way)) >= step  # otherwise it started again
     assert "1 training runs to do, 1 done before" in find_tickets(run_dir, *LONG)
     assert runs.digest(run_dir) == runs.digest(long)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("every", ["1it", "7it"])
-def test_results_are_the_same_however_often_states_are_kept(finished, tmp_path, every):
+def test_results_do_not_depend_on_the_checkpoint_interval(finished, tmp_path, every):
     find_tickets(tmp_path / "run", "--jobs=2", f"--checkpoint_every={every}")
     assert runs.digest(tmp_path / "run") == runs.digest(finished[0])
 
@@ -203,14 +203,14 @@ def test_two_processes_share_the_replicates_of_a_run(finished, tmp_path):
     with started(commands[0]) as first, started(commands[1]) as second:
         for process in (first, second):
             _, errors = process.communicate(timeout=200)
-            assert process.returncode == 0 or "works on the report" in errors
+            assert process.returncode == 0 or "is working on the report" in errors
     report = [sys.executable, "scripts/report.py", f"--run_dir={run_dir}"]
     subprocess.run(report, cwd=calls.ROOT, check=True, capture_output=True)
     assert runs.digest(run_dir) == runs.digest(finished[0])
 
 
 def until_training(process):
-    """What a program says before it begins to train."""
+    """Read what a program prints before it begins to train."""
     said = ""
     while "to do" not in said:
         line = process.stdout.readline()
@@ -220,7 +220,7 @@ def until_training(process):
 
 
 @pytest.mark.slow
-def test_a_replicate_that_is_being_trained_is_refused_by_the_name_of_who_trains_it(tmp_path):
+def test_a_replicate_that_another_process_trains_is_refused_with_the_name_of_that_process(tmp_path):
     run_dir = tmp_path / "run"
     with started(command(run_dir, *ENDLESS, "--jobs=1")) as first:
         until_training(first)
@@ -229,7 +229,7 @@ def test_a_replicate_that_is_being_trained_is_refused_by_the_name_of_who_trains_
         assert first.poll() is None
     assert second.returncode == 1
     assert errors.startswith(f"Error: Process {first.pid} on ")
-    assert errors.endswith(f" works on replicate 2 of {run_dir}; wait for it to end.\n")
+    assert errors.endswith(f" is working on replicate 2 of {run_dir}; wait for it to end.\n")
 
 
 def children(pid):
@@ -237,7 +237,7 @@ def children(pid):
 
 
 def all_gone(processes, patience=30):
-    """Whether the processes end, soon."""
+    """Return whether the processes end soon."""
     for _ in range(10 * patience):
         if not any(is_running(process) for process in processes):
             return True
@@ -253,12 +253,12 @@ def is_running(pid):
 
 
 @pytest.mark.slow
-def test_a_sweep_says_beforehand_how_long_it_takes_and_is_reported_by_variant(tmp_path):
+def test_a_sweep_prints_how_long_it_will_take_and_is_reported_by_variant(tmp_path):
     variants = "{'k=0': {}, 'k=2': {'prune.rewind_to': '2it', 'controls': ()}}"
     arguments = (f"--config.variants={variants}", "--config.stability.levels=(1,)", "--config.replicates=1", "--jobs=1")
     said = runs.find_tickets(tmp_path / "run", "--smoke", *arguments)
     # One dense network; of k=0 a ticket and two controls, in a further order dense, ticket, random mask; of k=2 three.
-    plan = r"^10 training runs to do; \d+ optimizer steps in all: about \d+ s, with 1 side by side\. Error along the lines"
+    plan = r"^10 training runs to do; \d+ optimizer steps in all: about \d+ s, with 1 side by side\. Error along the"
     assert re.search(plan, said, re.MULTILINE)
     assert "10/10 training runs" in said
     page = (tmp_path / "run/report/index.html").read_text()

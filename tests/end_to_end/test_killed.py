@@ -26,7 +26,7 @@ def test_runs_killed_anywhere_end_with_the_same_bytes(tmp_path):
 
 
 @pytest.mark.nightly
-def test_a_failpoint_that_no_process_comes_to_is_a_failure(tmp_path):
+def test_a_failpoint_that_no_process_reaches_is_a_failure(tmp_path):
     done = subprocess.run(
         [*MATRIX[:2], "--kills=0", "--failpoints=callback records: done", f"--work_dir={tmp_path}"],
         cwd=calls.ROOT,

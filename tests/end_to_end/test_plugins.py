@@ -5,7 +5,7 @@ import os
 import calls
 import pytest
 
-PARTS = """
+PLUGINS = """
 import numpy as np
 import tf_lottery as tfl
 from tf_lottery.data import Dataset, Split
@@ -34,7 +34,7 @@ tfl.data.SHAPES["corners"] = ((4,), 2)
 names.MODELS[r"line_(?P<width>[1-9])"] = line
 """
 CONFIG = """
-import parts
+import plugins_of_test
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 
 
@@ -61,8 +61,8 @@ def script(folder, *arguments):
 
 
 @pytest.mark.nightly
-def test_a_config_that_imports_them_is_trained_by_every_process(tmp_path):
-    (tmp_path / "parts.py").write_text(PARTS)
+def test_a_config_that_imports_plugins_is_trained_by_every_process(tmp_path):
+    (tmp_path / "plugins_of_test.py").write_text(PLUGINS)
     done = find_tickets(tmp_path, CONFIG)
     assert done.returncode == 0, done.stderr
     assert "50.0%" in done.stdout
@@ -73,13 +73,13 @@ def test_a_config_that_imports_them_is_trained_by_every_process(tmp_path):
         assert asked.returncode == 1
         assert "cannot be used here: " in asked.stderr
         assert "--plugins=MODULE" in asked.stderr
-        told = script(tmp_path, *command, "--plugins=parts")
+        told = script(tmp_path, *command, "--plugins=plugins_of_test")
         assert told.returncode == 0, told.stderr
 
 
 @pytest.mark.slow
-def test_parts_that_another_process_cannot_import_are_an_error_with_a_way_out(tmp_path):
-    done = find_tickets(tmp_path, PARTS + CONFIG.replace("import parts\n", ""))
+def test_plugins_that_another_process_cannot_import_are_an_error_with_advice(tmp_path):
+    done = find_tickets(tmp_path, PLUGINS + CONFIG.replace("import plugins_of_test\n", ""))
     assert done.returncode == 1
     assert "Error: The module " in done.stderr
     assert "into a module that can be imported" in done.stderr

@@ -9,7 +9,12 @@ from tiers import nightly, slow
 from tf_lottery import Run, keras_compat
 from tf_lottery.experiment.plan import units
 
-FIRST = ("inception_v3", "resnet50", "vgg19", "squeezenet")  # start first: a long test must not be the last to end
+FIRST = (
+    "inception_v3",
+    "resnet50",
+    "vgg19",
+    "squeezenet",
+)  # these start first, so that no long test is the last to end
 CONFIGS = sorted(
     (path.stem for path in (calls.ROOT / "configs").glob("*.py")), key=lambda name: (not name.startswith(FIRST), name)
 )

@@ -1,4 +1,4 @@
-"""Of a small file that changes one generation is whole at any moment."""
+"""A file that may change, or its backup, is whole at any moment."""
 
 import os
 
@@ -21,7 +21,7 @@ DAMAGES = {
 
 
 class Killed(BaseException):
-    """In the place of a SIGKILL."""
+    """Raised in place of a SIGKILL."""
 
 
 def contents(folder):
@@ -34,7 +34,7 @@ def whole(tmp_path):
     return contents(tmp_path)
 
 
-def test_both_generations_are_sealed_and_equal(tmp_path, whole):
+def test_the_file_and_its_backup_are_sealed_and_equal(tmp_path, whole):
     assert whole == {"config.json": files.seal(OLD), "config.backup.json": files.seal(OLD)}
     assert backups.read(tmp_path, "config") == OLD
     assert backups.paths(tmp_path, "config") == [tmp_path / "config.json", tmp_path / "config.backup.json"]
@@ -42,7 +42,7 @@ def test_both_generations_are_sealed_and_equal(tmp_path, whole):
 
 @pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "a folder"])
 @pytest.mark.parametrize("generation", [0, 1])
-def test_of_a_damaged_generation_the_other_is_used_and_puts_it_right(tmp_path, whole, generation, damage):
+def test_a_damaged_file_is_replaced_by_its_backup_and_vice_versa(tmp_path, whole, generation, damage):
     path = backups.paths(tmp_path, "config")[generation]
     DAMAGES[damage](path)
     assert backups.exists(tmp_path, "config")
@@ -54,7 +54,7 @@ def test_of_a_damaged_generation_the_other_is_used_and_puts_it_right(tmp_path, w
 
 @pytest.mark.parametrize("first", DAMAGES)
 @pytest.mark.parametrize("second", ["gone", "one bit", "grown"])
-def test_where_both_are_damaged_the_first_is_named_with_the_way_out(tmp_path, whole, first, second):
+def test_if_both_are_damaged_the_error_names_the_file_and_what_to_do(tmp_path, whole, first, second):
     for path, damage in zip(backups.paths(tmp_path, "config"), (first, second), strict=True):
         DAMAGES[damage](path)
     assert backups.exists(tmp_path, "config") == ((first, second) != ("gone", "gone"))
@@ -62,7 +62,7 @@ def test_where_both_are_damaged_the_first_is_named_with_the_way_out(tmp_path, wh
         backups.read(tmp_path, "config")
 
 
-def test_what_is_wrong_is_said_in_a_few_words(tmp_path, whole):
+def test_a_fault_is_a_few_words(tmp_path, whole):
     path = tmp_path / "config.json"
     assert backups.fault(path) == ""
     DAMAGES["one bit"](path)
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_said_in_a_few_words(tmp_path, whole):
 
 
 def kill_at(monkeypatch, number):
-    """Dies at the so-manyth moment of all; returns those that were reached."""
+    """Raise Killed at the moment with this number; return the list of moments that are reached."""
     reached = []
 
     def reach(site, moment):
@@ -87,7 +87,9 @@ def kill_at(monkeypatch, number):
 
 
 @pytest.mark.parametrize("number", range(1, 13))
-def test_killed_at_any_moment_one_of_them_is_read_and_the_next_write_ends_alike(tmp_path, whole, monkeypatch, number):
+def test_killed_at_any_moment_one_file_can_be_read_and_the_next_write_completes_both(
+    tmp_path, whole, monkeypatch, number
+):
     reached = kill_at(monkeypatch, number)
     with pytest.raises(Killed):
         backups.write(tmp_path, "config", NEW)
@@ -98,7 +100,7 @@ def test_killed_at_any_moment_one_of_them_is_read_and_the_next_write_ends_alike(
     assert contents(tmp_path) == {"config.json": files.seal(NEW), "config.backup.json": files.seal(NEW)}
 
 
-def test_killed_in_its_first_write_it_is_there_or_not(tmp_path, monkeypatch):
+def test_a_file_killed_in_its_first_write_is_whole_or_missing(tmp_path, monkeypatch):
     for number in range(1, 13):
         folder = tmp_path / str(number)
         kill_at(monkeypatch, number)
@@ -110,7 +112,7 @@ def test_killed_in_its_first_write_it_is_there_or_not(tmp_path, monkeypatch):
             assert backups.read(folder, "config") == NEW
 
 
-def test_what_is_right_already_is_left_alone(tmp_path, whole, monkeypatch):
+def test_files_that_are_up_to_date_are_not_written(tmp_path, whole, monkeypatch):
     reached = kill_at(monkeypatch, 0)
     backups.write(tmp_path, "config", OLD)
     assert reached == []

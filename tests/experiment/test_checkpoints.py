@@ -1,4 +1,4 @@
-"""A training that is killed or told to stop, and the process that goes on with it."""
+"""Units that are killed or told to stop, and resumed by another process."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ def tiny_network(monkeypatch):
 
 
 class Process:
-    """What a process does that trains; it can be killed at a step, or told to stop."""
+    """A process that trains units; it can be killed at a step, or told to stop."""
 
     def __init__(self, path, interval="1it", kill_at=None, stop_at=None, config=CONFIG):
         self.run, self.setups = open_run.open_run(path, config, {"replicas": 1}), Setups(fakes.settled(config))
@@ -66,13 +66,13 @@ def whole(tmp_path):
 
 
 @pytest.mark.parametrize("interval", ["5it", *map(slow, ["1it", "100it", CheckpointInterval(seconds=0.0)])])
-def test_no_cadence_changes_a_byte_and_none_leaves_a_state(tmp_path, whole, interval):
+def test_no_checkpoint_interval_changes_a_byte_or_leaves_a_checkpoint(tmp_path, whole, interval):
     assert Process(tmp_path / "run", interval).train(*LEVELS) == whole
     assert not list((tmp_path / "run").rglob("checkpoint_*"))
 
 
 @pytest.mark.parametrize("unit", always(TICKET, among=LEVELS), ids=str)
-def test_a_killed_training_goes_on_from_its_newest_state(tmp_path, whole, unit):
+def test_a_killed_unit_resumes_from_its_newest_checkpoint(tmp_path, whole, unit):
     with pytest.raises(KeyboardInterrupt):
         Process(tmp_path / "run", "3it", kill_at=11).train(*LEVELS[: LEVELS.index(unit) + 1])
     again = Process(tmp_path / "run", "3it")
@@ -86,7 +86,7 @@ def test_a_killed_training_goes_on_from_its_newest_state(tmp_path, whole, unit):
     assert again.notes == []
 
 
-def test_the_time_that_a_training_takes_is_that_of_all_its_processes(tmp_path):
+def test_the_duration_of_a_unit_is_that_in_all_its_processes(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         Process(tmp_path / "run", "3it", kill_at=11).train(DENSE)
     again = Process(tmp_path / "run")
@@ -99,7 +99,7 @@ def test_the_time_that_a_training_takes_is_that_of_all_its_processes(tmp_path):
     assert 1000 < again.run.seconds(DENSE) < 1100
 
 
-def test_who_is_told_to_stop_keeps_the_state_of_this_very_step(tmp_path, whole):
+def test_a_unit_that_is_told_to_stop_saves_a_checkpoint_of_this_very_step(tmp_path, whole):
     process = Process(tmp_path / "run", "100it", stop_at=8)
     with pytest.raises(
         StoppedError, match=r"replicate 1, level 0 was stopped at step 8 with a checkpoint saved; the same command"
@@ -110,7 +110,7 @@ def test_who_is_told_to_stop_keeps_the_state_of_this_very_step(tmp_path, whole):
 
 
 class Points:
-    """Counts the points of lines that are measured, and tells to stop after some of them."""
+    """Counts the measured points of lines, and asks for a stop after some of them."""
 
     def __init__(self, monkeypatch, stop_after=0):
         self.measured, self.stop_after = 0, stop_after
@@ -128,7 +128,7 @@ class Points:
 
 
 @pytest.mark.parametrize("point", [1, slow(3)])
-def test_a_line_goes_on_from_its_last_point(tmp_path, monkeypatch, point):
+def test_a_line_resumes_from_its_last_point(tmp_path, monkeypatch, point):
     whole = Process(tmp_path / "whole", config=WITH_LINE).train(DENSE, SECOND_ORDER)
     process, points = Process(tmp_path / "run", config=WITH_LINE), Points(monkeypatch, stop_after=point)
     process.train(DENSE)
@@ -144,7 +144,7 @@ def test_a_line_goes_on_from_its_last_point(tmp_path, monkeypatch, point):
     assert list(again.run.history(SECOND_ORDER)["step"]) == [8, 12]
 
 
-def test_a_state_is_kept_between_the_points_of_a_line_when_that_is_due(tmp_path, monkeypatch):
+def test_checkpoints_are_saved_between_the_points_of_a_line(tmp_path, monkeypatch):
     process = Process(tmp_path / "run", config=WITH_LINE)
     process.train(DENSE)
     saved = []
@@ -155,7 +155,7 @@ def test_a_state_is_kept_between_the_points_of_a_line_when_that_is_due(tmp_path,
 
 
 def killed(path):
-    """A dense training killed at step 11, with its states at 9 and 6."""
+    """Kill a dense unit at step 11, and return the paths of its checkpoints at steps 9 and 6."""
     with pytest.raises(KeyboardInterrupt):
         Process(path, "3it", kill_at=11).train(DENSE)
     return [path / "replicate_1/level_00" / f"checkpoint_{step:010d}.tfl" for step in (9, 6)]
@@ -172,7 +172,7 @@ def flip(path):
 
 
 @pytest.mark.parametrize("damaged", [slow(1), 2])
-def test_a_damaged_state_is_named_and_the_one_before_is_used(tmp_path, whole, damaged):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, whole, damaged):
     states = killed(tmp_path / "run")[:damaged]
     for state in states:
         flip(state)
@@ -191,12 +191,12 @@ def test_a_damaged_state_is_named_and_the_one_before_is_used(tmp_path, whole, da
 
 
 @pytest.mark.slow
-def test_a_state_that_cannot_be_read_for_now_stays(tmp_path, whole, monkeypatch):
+def test_a_checkpoint_that_cannot_be_read_for_now_stays(tmp_path, whole, monkeypatch):
     states, process = killed(tmp_path / "run"), Process(tmp_path / "run")
     with monkeypatch.context() as patch:
         patch.setattr(files, "read", unreadable)
         with pytest.raises(
-            RunError, match=r"cannot be read: Input/output error. Once it can, the same command goes on"
+            RunError, match=r"cannot be read: Input/output error. Once it can, run the same command again"
         ):
             process.train(DENSE)
     assert all(state.exists() for state in states)
@@ -204,7 +204,7 @@ def test_a_state_that_cannot_be_read_for_now_stays(tmp_path, whole, monkeypatch)
 
 
 @pytest.mark.slow
-def test_the_state_of_another_training_is_not_used(tmp_path, whole):
+def test_the_checkpoint_of_another_run_is_not_used(tmp_path, whole):
     Process(tmp_path / "other", config=dataclasses.replace(CONFIG, seed=1))
     with pytest.raises(KeyboardInterrupt):
         Process(tmp_path / "other", "9it", kill_at=11, config=dataclasses.replace(CONFIG, seed=1)).train(DENSE)
@@ -213,12 +213,12 @@ def test_the_state_of_another_training_is_not_used(tmp_path, whole):
     again = Process(tmp_path / "run", "100it")
     assert again.train(*LEVELS) == whole
     assert again.notes == [
-        f"{newest} cannot be used and is removed (it belongs to another training): the training goes on from the state "
-        "before it, or anew."
+        f"{newest} cannot be used and is removed (it belongs to another unit): training resumes from the checkpoint "
+        "before it, or starts again."
     ]
 
 
-def test_the_newest_validation_accuracy_is_told_from_the_first_evaluation_on(tmp_path):
+def test_the_newest_validation_accuracy_is_reported_from_the_first_evaluation_on(tmp_path):
     process, told = Process(tmp_path / "run", "1it"), []
     process.hooks = dataclasses.replace(
         process.hooks, on_accuracy=lambda accuracy: told.append((process.step, accuracy))
@@ -230,11 +230,11 @@ def test_the_newest_validation_accuracy_is_told_from_the_first_evaluation_on(tmp
 
 
 @pytest.mark.parametrize("every", ["", "0it", "0min", "5", "5ep", "1.5min", "-1it", 5, None])
-def test_a_cadence_is_in_steps_or_minutes(every):
+def test_a_checkpoint_interval_must_be_in_steps_or_minutes(every):
     with pytest.raises(ConfigError, match=r"`checkpoint_every` is written \"500it\" .* or \"10min\" .*Received: "):
         CheckpointInterval.parse(every)
 
 
-def test_a_cadence_reads_steps_and_minutes():
+def test_a_checkpoint_interval_is_read_from_steps_and_minutes():
     assert CheckpointInterval.parse("500it") == CheckpointInterval(steps=500)
     assert CheckpointInterval.parse("10min") == CheckpointInterval(seconds=600.0)

@@ -20,11 +20,11 @@ def test_fields_that_need_no_value_may_be_missing_as_in_older_runs():
         from_fields(older)
 
 
-def test_how_many_steps_an_execution_takes_makes_no_other_experiment():
+def test_steps_per_execution_do_not_change_the_fingerprint():
     assert fingerprint(Experiment(train=Train(steps_per_execution=7))) == fingerprint(Experiment())
     assert fingerprint(Experiment(train=Train(threads=7))) != fingerprint(Experiment())
 
 
-def test_a_config_survives_its_fields():
+def test_a_config_can_be_restored_from_its_fields():
     config = Experiment(seed=3, data=Data("mnist1d"), prune=Prune(rates=("a=0.1",), scope="layerwise"), controls=())
     assert from_fields(fields(config)) == config

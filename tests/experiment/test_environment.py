@@ -23,7 +23,7 @@ def no_switches(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_the_environment_is_all_that_can_change_a_result():
+def test_the_description_of_an_environment_holds_everything_that_can_change_a_result():
     described = environment.describe("mirrored")
     extensions, devices = described.pop("vector_extensions"), described.pop("devices")
     assert described == {
@@ -90,7 +90,7 @@ def test_a_gpu_is_recorded_with_its_model(monkeypatch):
         (OSError(), ""),
     ],
 )
-def test_vector_extensions_are_those_that_libraries_choose_by(monkeypatch, cpuinfo, expected):
+def test_vector_extensions_are_those_that_libraries_use(monkeypatch, cpuinfo, expected):
     def read_text(path):
         if isinstance(cpuinfo, OSError):
             raise cpuinfo
@@ -126,5 +126,5 @@ def test_a_field_that_is_new_or_gone_differs():
     assert environment.differences([THIRD, FIRST, THIRD]) == {"switches.XLA_FLAGS": ["--fast", "not set", "--fast"]}
 
 
-def test_the_order_of_fields_is_no_difference():
+def test_the_order_of_fields_does_not_matter():
     assert environment.differences([FIRST, dict(reversed(FIRST.items()))]) == {}

@@ -1,4 +1,4 @@
-"""How trainings are executed: chosen from a table by what trains, unless the config says it."""
+"""The execution settings: chosen from a table, unless the config sets them."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tf_lottery.experiment.execution import Execution, chosen, layer_kinds, sett
 from tf_lottery.models import names
 from tf_lottery.training.topology import STRATEGIES
 
-# Others of their kind are here.
+# Smaller networks of the same kinds are tested instead.
 LARGE = {"inception_v3", "resnet_50", "resnet_32", "resnet_56", "vgg_13", "vgg_16", "vgg_19"}
 
 
@@ -33,13 +33,13 @@ def test_the_kinds_of_layers_are_those_that_the_network_has(name):
     assert ("convolution" in names.layer_kinds(name)) == bool(convolutions)
 
 
-def test_variants_with_different_networks_are_executed_as_suits_all():
+def test_the_layer_kinds_of_variants_are_those_of_all_their_networks():
     config = Experiment(variants={"dense": {}, "convolutional": {"model.name": "conv_2"}})
     assert layer_kinds(config) == {"dense", "convolution"}
     assert layer_kinds(Experiment(model=Model("lenet_300_100"))) == {"dense"}
 
 
-def test_what_the_config_says_counts_more_than_the_table():
+def test_the_config_overrides_the_table():
     config = Experiment(train=Train(jit_compile=False, steps_per_execution=7))
     assert settled(config, Execution(3, True, 500)).train == Train(threads=3, jit_compile=False, steps_per_execution=7)
 

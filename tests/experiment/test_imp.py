@@ -1,4 +1,4 @@
-"""The method on tiny data, in this process: every level checked against its definition."""
+"""Iterative magnitude pruning on tiny data, in this process: every level is checked against its definition."""
 
 import dataclasses
 
@@ -46,7 +46,7 @@ made: dict = {}  # setups by experiment
 
 
 def setups_of(config):
-    """Return the setups of an experiment, traced once for all tests: what was trained before changes nothing."""
+    """Return the setups of an experiment, traced once for all tests: earlier training changes nothing."""
     if repr(config) not in made:
         made[repr(config)] = Setups(fakes.settled(config))
     return made[repr(config)]
@@ -62,7 +62,7 @@ def trained(path, config, units):
 LEVELS = [Unit(1, 0), Unit(1, 1), Unit(1, 2)]
 
 
-def test_a_process_traces_its_training_once_for_all_replicates_levels_and_controls(tmp_path):
+def test_a_process_traces_training_once_for_all_replicates_levels_and_controls(tmp_path):
     config = experiment()
     run, setups = open_run.open_run(tmp_path / "run", config, {}), Setups(fakes.settled(config))
     for unit in plan.units(run.config):
@@ -83,7 +83,7 @@ def masked(weights, masks):
     }
 
 
-def test_law_3_every_level_starts_from_the_masked_weights_of_step_k(tmp_path):
+def test_every_level_starts_from_the_masked_weights_of_step_k(tmp_path):
     run = trained(tmp_path / "run", experiment(), LEVELS)
     dense = run.ticket(Unit(1, 0)).weights["rewind"]
     assert not same(dense, run.ticket(Unit(1, 0)).weights["final"])
@@ -94,7 +94,7 @@ def test_law_3_every_level_starts_from_the_masked_weights_of_step_k(tmp_path):
         assert run.history(unit).step.iloc[-1] == 12
 
 
-def test_law_1_and_2_the_smallest_of_the_kept_weights_go_and_never_return(tmp_path):
+def test_the_smallest_kept_weights_are_pruned_and_never_return(tmp_path):
     run = trained(tmp_path / "run", experiment(), LEVELS)
     for before, after in ((LEVELS[0], LEVELS[1]), (LEVELS[1], LEVELS[2])):
         old, new = run.ticket(before), run.ticket(after)
@@ -111,7 +111,7 @@ def test_final_weights_are_plus_zero_where_pruned(tmp_path):
         assert not ticket.weights["final"][name][~mask].view(np.uint32).any()
 
 
-def test_law_6_a_level_that_prunes_nothing_ends_as_the_dense_network(tmp_path):
+def test_a_level_that_prunes_nothing_ends_as_the_dense_network(tmp_path):
     run = trained(tmp_path / "run", experiment(fraction=0.0), LEVELS[:2])
     dense, level_1 = run.ticket(Unit(1, 0)), run.ticket(Unit(1, 1))
     assert same(dense.weights["final"], level_1.weights["final"])
@@ -128,7 +128,7 @@ def test_law_6_a_level_that_prunes_nothing_ends_as_the_dense_network(tmp_path):
     ],
     ids=lambda train: " ".join(train),
 )
-def test_law_6_holds_for_every_setting_of_a_training(tmp_path, restore_precision, train):
+def test_a_level_that_prunes_nothing_ends_as_the_dense_network_with_every_setting(tmp_path, restore_precision, train):
     config = experiment(fraction=0.0)
     config.data.augment = "flip_and_crop"
     for name, value in train.items():
@@ -140,7 +140,7 @@ def test_law_6_holds_for_every_setting_of_a_training(tmp_path, restore_precision
     assert run.metrics(Unit(1, 0))["test_loss"] == run.metrics(Unit(1, 1))["test_loss"]
 
 
-def test_fine_tuning_goes_on_at_the_rate_that_training_ended_with(tmp_path):
+def test_fine_tuning_continues_at_the_rate_that_training_ended_with(tmp_path):
     config = experiment(fraction=0.0, rewind="none", rewind_to="0it")
     config.train.optimizer, config.train.momentum, config.train.decay = "sgd", 0.0, "linear"
     setup = Setups(fakes.settled(config)).of("")
@@ -168,7 +168,7 @@ def test_averages_are_evaluated_and_the_weights_are_ranked(tmp_path):
 
 
 def evaluated(ticket):
-    """Test loss of a ticket's final weights, by Keras."""
+    """Return the test loss of a ticket's final weights, by Keras."""
     model = conversion.make_prunable(tiny.convolutional())
     model_tickets.restore_ticket(model, ticket)
     model.compile(loss=tiny.loss())
@@ -203,7 +203,7 @@ def test_the_other_rewind_modes_start_from_the_weights_of_the_level_before(tmp_p
         assert run.metrics(after)["from_step"] == K
 
 
-def test_without_rewinding_the_optimizer_goes_on_counting(tmp_path):
+def test_without_rewinding_the_optimizer_continues_to_count(tmp_path):
     run = trained(tmp_path / "run", experiment(rewind="none"), LEVELS)
     steps = [int(run.optimizer(unit, "final")["0000"]) for unit in LEVELS]
     assert steps == [12, 12 + 7, 12 + 7 + 7]
@@ -217,7 +217,7 @@ def test_rewinding_the_learning_rate_counts_from_k_again(tmp_path):
         assert int(setups.of("").trainer.optimizer.iterations) == 12
 
 
-def test_law_10_a_random_mask_is_trained_from_the_dense_weights_of_step_k(tmp_path):
+def test_a_random_mask_is_trained_from_the_dense_weights_of_step_k(tmp_path):
     control = Unit(1, 2, "random_mask")
     run = trained(tmp_path / "run", experiment(), [*LEVELS, control])
     ticket, dense = run.ticket(control), run.ticket(Unit(1, 0)).weights["rewind"]
@@ -228,7 +228,7 @@ def test_law_10_a_random_mask_is_trained_from_the_dense_weights_of_step_k(tmp_pa
     assert not same(ticket.masks, run.ticket(Unit(1, 2)).masks)
 
 
-def test_a_reinitialised_ticket_has_its_mask_other_weights_and_the_whole_training(tmp_path):
+def test_a_reinitialised_ticket_has_its_mask_other_weights_and_starts_at_step_0(tmp_path):
     control = Unit(1, 2, "reinit")
     run = trained(tmp_path / "run", experiment(), [*LEVELS, control])
     ticket, mine = run.ticket(Unit(1, 2)), run.ticket(control)
@@ -256,7 +256,7 @@ def test_a_repeated_experiment_ends_with_the_same_bits_whatever_was_trained_befo
         assert first.metrics(unit) == second.metrics(unit)
 
 
-def test_a_unit_that_is_done_is_not_done_again(tmp_path):
+def test_a_finished_unit_is_not_trained_again(tmp_path):
     run = trained(tmp_path / "run", experiment(), LEVELS[:1])
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
     imp.train_unit(run, None, LEVELS[0])
@@ -280,7 +280,7 @@ def test_metrics_are_those_of_the_stored_weights(tmp_path):
 
 
 @pytest.mark.parametrize("criterion", always("magnitude", "movement", among=criteria.CRITERIA))
-def test_every_criterion_finds_its_masks(tmp_path, criterion):
+def test_every_criterion_can_be_used(tmp_path, criterion):
     run = trained(tmp_path / "run", experiment(criterion=criterion), LEVELS)
     assert run.metrics(Unit(1, 2))["kept"] == len(range(run.metrics(Unit(1, 2))["prunable"])) // 4
 

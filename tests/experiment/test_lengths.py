@@ -28,12 +28,12 @@ def test_a_batch_larger_than_the_data_is_refused():
         lengths(Experiment(), examples=50)
 
 
-def test_a_length_that_no_counter_holds_is_refused():
+def test_a_length_beyond_32_bits_is_refused():
     with pytest.raises(ConfigError, match=r"`train.steps` must be fewer than 2\^31 steps. Received: 9999999999it"):
         lengths(Experiment(train=Train(steps="9999999999it")), examples=1000)
 
 
-def test_a_drop_that_repeats_is_one_every_so_many_steps_or_epochs_until_the_end():
+def test_a_repeated_drop_occurs_every_so_many_steps_or_epochs_until_the_end():
     def drops(*written, steps="10it"):
         return lengths(Experiment(train=Train(batch_size=4, steps=steps, drops=written)), 10).drops
 

@@ -1,4 +1,4 @@
-"""Only one process at a time works on something, and a dead one on nothing."""
+"""Only one process at a time holds a lock; that of a dead process is free."""
 
 import contextlib
 import fcntl
@@ -33,7 +33,7 @@ def another_process(path):
 
 @contextlib.contextmanager
 def released_after(seconds, path, kind):
-    """Somebody else, for whom a descriptor of its own stands in, locks a file for so long."""
+    """Lock a file for some seconds, through another descriptor, as another process would."""
     with path.open("a") as file:
         fcntl.flock(file, kind)
         timer = threading.Timer(seconds, fcntl.flock, (file, fcntl.LOCK_UN))
@@ -44,12 +44,12 @@ def released_after(seconds, path, kind):
             timer.join()
 
 
-def test_a_second_process_is_refused_by_the_name_of_the_first_until_that_is_dead(tmp_path):
+def test_a_second_process_is_refused_until_the_first_which_the_error_names_is_dead(tmp_path):
     path = tmp_path / "folder/it.lock"
     with another_process(path) as first:
         name = f"{first.pid} on {platform.node()}"
         assert locks.holder(path) == name
-        with pytest.raises(RunError, match=rf"^Process {name} works on the dishes; wait for it to end\.$"):
+        with pytest.raises(RunError, match=rf"^Process {name} is working on the dishes; wait for it to end\.$"):
             locks.hold(path, "the dishes").__enter__()
         assert locks.holder(path) == name
         first.kill()
@@ -59,7 +59,7 @@ def test_a_second_process_is_refused_by_the_name_of_the_first_until_that_is_dead
             assert path.read_text() == f"{os.getpid()} on {platform.node()}"
 
 
-def test_a_lock_is_let_go_at_the_end_and_after_an_error(tmp_path):
+def test_a_lock_is_released_at_the_end_and_after_an_error(tmp_path):
     path = tmp_path / "it.lock"
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt), locks.hold(path, "it", patience=0):
@@ -73,7 +73,7 @@ def test_one_process_does_not_hold_a_lock_twice(tmp_path):
         locks.hold(path, "it").__enter__()
 
 
-def test_who_looks_changes_nothing(tmp_path):
+def test_looking_up_the_holder_changes_nothing(tmp_path):
     path = tmp_path / "folder/it.lock"
     assert locks.holder(path) is locks.holder(tmp_path / "it.lock") is None
     assert list(tmp_path.iterdir()) == []
@@ -87,14 +87,14 @@ def test_who_looks_changes_nothing(tmp_path):
     assert path.stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_who_looks_does_not_keep_others_from_taking(tmp_path):
+def test_looking_up_the_holder_does_not_keep_others_from_taking_the_lock(tmp_path):
     with released_after(0.1, path := tmp_path / "it.lock", fcntl.LOCK_SH):  # as `holder` does, if only for a moment
         assert locks.holder(path) is None
         with locks.hold(path, "it"):
             pass
 
 
-def test_who_has_patience_waits_as_long_as_it_lasts(tmp_path):
+def test_a_process_waits_for_a_lock_until_its_patience_ends(tmp_path):
     path = tmp_path / "it.lock"
     with released_after(0.2, path, fcntl.LOCK_EX), locks.hold(path, "it", patience=30):
         pass
@@ -104,18 +104,18 @@ def test_who_has_patience_waits_as_long_as_it_lasts(tmp_path):
     assert time.monotonic() >= started + 0.2
 
 
-@pytest.mark.parametrize(("content", "name"), [(b"", "of unknown number"), (b"\xff\xfe", "\ufffd\ufffd")])
-def test_whoever_has_no_readable_name_still_holds(tmp_path, content, name):
+@pytest.mark.parametrize(("content", "name"), [(b"", "with unknown id"), (b"\xff\xfe", "\ufffd\ufffd")])
+def test_a_lock_whose_file_holds_no_readable_name_is_still_held(tmp_path, content, name):
     path = tmp_path / "it.lock"
     path.write_bytes(content)
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert locks.holder(path) == name
-        with pytest.raises(RunError, match=f"Process {name} works on it"):
+        with pytest.raises(RunError, match=f"Process {name} is working on it"):
             locks.hold(path, "it", patience=0).__enter__()
 
 
-def test_a_lock_that_cannot_be_made_is_one_error(tmp_path, monkeypatch):
+def test_a_lock_that_cannot_be_created_is_one_error(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match=r"file cannot be written: File exists"):
         locks.hold(tmp_path / "file/it.lock", "it").__enter__()
@@ -129,7 +129,7 @@ def test_a_lock_that_cannot_be_made_is_one_error(tmp_path, monkeypatch):
     assert locks.holder(tmp_path / "it.lock") is None
 
 
-def test_a_full_disk_costs_a_lock_its_name_only(tmp_path):
+def test_on_a_full_disk_a_lock_is_held_without_a_name(tmp_path):
     code = HOLD.replace("import sys;", "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));")
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "it.lock"], input="", capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr

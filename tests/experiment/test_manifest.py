@@ -11,7 +11,7 @@ CONTENTS = {"history.csv": b"step\n1\n", "metrics.json": b'{"density": 0.5}'}
 
 @pytest.fixture
 def folder(tmp_path):
-    """A final one."""
+    """A final folder."""
     folder = Folder(tmp_path, IDENTITY)
     for name, content in CONTENTS.items():
         (tmp_path / name).write_bytes(content)
@@ -19,13 +19,13 @@ def folder(tmp_path):
     return folder
 
 
-def test_files_are_read_when_their_manifest_is_there_and_not_before(folder):
+def test_files_are_read_only_if_their_manifest_exists(folder):
     assert folder.read("history.csv") == CONTENTS["history.csv"]
     assert folder.read("metrics.json", json.loads) == {"density": 0.5}
     assert folder.entries()["history.csv"]["bytes"] == 7
     folder.manifest_path.unlink()
     assert not folder.is_final()
-    with pytest.raises(RunError, match=r"is not done: .*manifest.json is not there"):
+    with pytest.raises(RunError, match=r"is not finished: there is no .*manifest.json"):
         folder.read("history.csv")
 
 
@@ -39,27 +39,27 @@ def test_another_content_is_damage(folder, content):
     assert set(faults) == {"manifest.json", *CONTENTS}
 
 
-def test_a_file_that_is_gone_or_unknown_is_damage(folder):
-    with pytest.raises(DamageError, match=r"the manifest does not know it"):
+def test_a_missing_or_unlisted_file_is_damage(folder):
+    with pytest.raises(DamageError, match=r"the manifest does not list it"):
         folder.read("manifest.json")
     (folder.path / "history.csv").unlink()
     with pytest.raises(DamageError, match=r"cannot be read: No such file"):
         folder.read("history.csv")
 
 
-def test_what_cannot_be_parsed_is_damage(folder):
+def test_a_file_that_cannot_be_parsed_is_damage(folder):
     with pytest.raises(DamageError, match=r"history.csv is damaged"):
         folder.read("history.csv", json.loads)
 
 
-def test_the_manifest_of_another_training_is_not_believed(folder):
+def test_the_manifest_of_another_unit_is_refused(folder):
     other = Folder(folder.path, IDENTITY | {"level": 3})
-    with pytest.raises(DamageError, match=r"manifest.json is damaged: it belongs to another training"):
+    with pytest.raises(DamageError, match=r"manifest.json is damaged: it belongs to another unit"):
         other.read("history.csv")
     assert [path.name for path, fault in other.verify() if fault] == ["manifest.json"]
 
 
-def test_a_fault_is_told_in_words():
+def test_a_fault_is_the_message_of_the_error():
     def unreadable():
         raise RunError("It is broken.")
 

@@ -1,4 +1,4 @@
-"""A training of a run, back as a Keras model."""
+"""The network of a finished unit as a Keras model."""
 
 import fakes
 import numpy as np
@@ -36,7 +36,7 @@ def trained(path, config):
     return run
 
 
-def test_a_network_comes_back_with_the_masks_weights_and_accuracy_it_had(tmp_path):
+def test_a_loaded_network_has_the_masks_weights_and_accuracy_of_its_unit(tmp_path):
     run = trained(tmp_path, experiment())
     for unit in (Unit(1, 0), Unit(1, 1), Unit(1, 1, "random_mask")):
         model, ticket = networks.load_network(run, unit), run.ticket(unit)
@@ -49,7 +49,7 @@ def test_a_network_comes_back_with_the_masks_weights_and_accuracy_it_had(tmp_pat
         assert found == pytest.approx(run.metrics(unit)["test_accuracy"])
 
 
-def test_it_can_have_the_weights_that_its_training_started_with(tmp_path):
+def test_a_network_can_be_loaded_with_the_weights_at_the_start_of_training(tmp_path):
     run = trained(tmp_path, experiment())
     model = tfl.load_network(run, Unit(1, 1), "rewind")
     dense = run.ticket(Unit(1, 0)).weights["rewind"]
@@ -59,7 +59,7 @@ def test_it_can_have_the_weights_that_its_training_started_with(tmp_path):
         networks.load_network(run, Unit(1, 1), "start")
 
 
-def test_it_computes_in_the_precision_of_its_run_and_leaves_that_of_the_process_alone(tmp_path):
+def test_a_loaded_network_has_the_precision_of_its_run_and_the_process_keeps_its_own(tmp_path):
     config = experiment(train=Train(steps="2it", evaluate_every="2it", batch_size=8, precision="mixed_bfloat16"))
     model = networks._build(config)
     assert model.layers[-1].compute_dtype == "bfloat16"
@@ -69,26 +69,26 @@ def test_it_computes_in_the_precision_of_its_run_and_leaves_that_of_the_process_
 @pytest.mark.parametrize(
     ("unit", "message"),
     [
-        (Unit(1, 1), r"has no finished training replicate 1, level 1\. Finished levels of that kind: 0\."),
-        (Unit(1, 9), r"has no finished training replicate 1, level 9\. Finished levels of that kind: 0\."),
+        (Unit(1, 1), r"has no finished unit replicate 1, level 1\. Finished levels of that kind: 0\."),
+        (Unit(1, 9), r"has no finished unit replicate 1, level 9\. Finished levels of that kind: 0\."),
         (Unit(2, 0), r"has these replicates: 1\. Received: 2"),
         (Unit(1, 1, "reinit"), r"has these controls: random_mask\. Received: 'reinit'"),
         (Unit(1, 1, variant="k=5"), r"has these variants: none\. Received: 'k=5'"),
         (Unit(1, 1, "random_mask"), r"Finished levels of that kind: none\."),
     ],
 )
-def test_what_is_not_there_is_said_with_what_is(tmp_path, unit, message):
+def test_an_error_about_a_missing_unit_lists_what_there_is(tmp_path, unit, message):
     run = open_run.open_run(tmp_path, experiment(), {})
     train_unit(run, Setups(fakes.settled(run.config)), Unit(1, 0))
     with pytest.raises(RunError, match=message):
         networks.load_network(run, unit)
 
 
-def test_a_directory_will_do_for_a_run_but_a_number_not_for_a_training(tmp_path):
+def test_a_run_may_be_given_as_a_directory_but_a_unit_must_be_a_unit(tmp_path):
     run = open_run.open_run(tmp_path, experiment(), {})
     train_unit(run, Setups(fakes.settled(run.config)), Unit(1, 0))
     assert tfl.density(tfl.load_network(tmp_path, Unit(1, 0))) == 1
-    with pytest.raises(RunError, match=r"as in Unit\(replicate=1, level=5\)\. Received: 1"):
+    with pytest.raises(RunError, match=r"such as Unit\(replicate=1, level=5\)\. Received: 1"):
         tfl.load_network(run, 1)
 
 

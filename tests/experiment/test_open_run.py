@@ -17,7 +17,7 @@ def begin(path):
     return open_run.open_run(path, fakes.experiment(), fakes.ENVIRONMENT)
 
 
-def go_on(path, environment, **settings):
+def resume(path, environment, **settings):
     return open_run.open_run(path, fakes.experiment(), environment, **settings)
 
 
@@ -34,106 +34,106 @@ def contents(path):
     return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
-def test_a_run_goes_on_in_the_environment_that_it_was_begun_in(tmp_path):
+def test_a_run_resumes_in_the_environment_that_it_was_begun_in(tmp_path):
     before = contents(begin(tmp_path).path)
-    assert go_on(tmp_path, fakes.ENVIRONMENT).environments() == [fakes.ENVIRONMENT]
+    assert resume(tmp_path, fakes.ENVIRONMENT).environments() == [fakes.ENVIRONMENT]
     assert contents(tmp_path) == before
 
 
 def test_another_environment_is_refused_field_by_field_and_writes_nothing(tmp_path):
     before = contents(begin(tmp_path).path)
     with pytest.raises(RunError) as refused:
-        go_on(tmp_path, OTHER)
+        resume(tmp_path, OTHER)
     assert str(refused.value) == (
         f"{tmp_path} was made in another environment, which can change results: python=3.x (run), python=4.x (now); "
-        "switches.TF_ENABLE_ONEDNN_OPTS=not set (run), switches.TF_ENABLE_ONEDNN_OPTS=0 (now). Go on in that one, "
+        "switches.TF_ENABLE_ONEDNN_OPTS=not set (run), switches.TF_ENABLE_ONEDNN_OPTS=0 (now). Resume in that one, "
         "choose another --run_dir, or accept it with --any_environment: the report then says that the run is not "
         "bit-exact."
     )
     assert contents(tmp_path) == before
 
 
-def test_drift_that_is_allowed_is_recorded_once(tmp_path):
+def test_an_accepted_environment_is_recorded_once(tmp_path):
     begin(tmp_path)
     for _ in range(2):
-        assert go_on(tmp_path, OTHER, any_environment=True).environments() == [
+        assert resume(tmp_path, OTHER, any_environment=True).environments() == [
             fakes.ENVIRONMENT,
             OTHER,
         ]
 
 
-def test_a_run_goes_on_in_any_environment_that_it_has_met(tmp_path):
+def test_a_run_resumes_in_every_environment_that_is_recorded(tmp_path):
     begin(tmp_path)
-    go_on(tmp_path, OTHER, any_environment=True)
+    resume(tmp_path, OTHER, any_environment=True)
     for environment in (OTHER, fakes.ENVIRONMENT):
-        assert go_on(tmp_path, environment).environments() == [fakes.ENVIRONMENT, OTHER]
+        assert resume(tmp_path, environment).environments() == [fakes.ENVIRONMENT, OTHER]
     with pytest.raises(RunError, match=r"python=4.x \(run\), python=5.x \(now\)"):
-        go_on(tmp_path, THIRD)
+        resume(tmp_path, THIRD)
 
 
-def test_without_drift_allowing_it_changes_nothing(tmp_path):
+def test_accepting_any_environment_changes_nothing_if_it_is_the_same(tmp_path):
     before = contents(begin(tmp_path).path)
-    go_on(tmp_path, fakes.ENVIRONMENT, any_environment=True)
+    resume(tmp_path, fakes.ENVIRONMENT, any_environment=True)
     assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("generation", [0, 1])
-def test_a_record_of_which_one_generation_is_damaged_is_put_right(tmp_path, generation):
+def test_a_damaged_record_with_an_intact_backup_is_restored(tmp_path, generation):
     before = contents(begin(tmp_path).path)
     damage(record(tmp_path)[generation])
     with pytest.raises(RunError, match=r"python=3.x \(run\), python=4.x \(now\)"):
-        go_on(tmp_path, OTHER)
-    go_on(tmp_path, fakes.ENVIRONMENT)
+        resume(tmp_path, OTHER)
+    resume(tmp_path, fakes.ENVIRONMENT)
     assert contents(tmp_path) == before
 
 
-def test_a_damaged_record_stops_a_run_with_the_way_out(tmp_path):
+def test_a_damaged_record_stops_a_run_and_the_error_says_what_to_do(tmp_path):
     damage(*record(begin(tmp_path).path))
     with pytest.raises(
         DamageError, match=r"environment.json is damaged: its checksum .* restore one of them from a co"
     ):
-        go_on(tmp_path, fakes.ENVIRONMENT)
-    with pytest.raises(DamageError, match=r"With --any_environment the run goes on, marked as not bit-exact\.$"):
-        go_on(tmp_path, fakes.ENVIRONMENT)
+        resume(tmp_path, fakes.ENVIRONMENT)
+    with pytest.raises(DamageError, match=r"With --any_environment the run resumes, marked as not bit-exact\.$"):
+        resume(tmp_path, fakes.ENVIRONMENT)
 
 
-def test_with_drift_allowed_a_run_goes_on_without_its_record_and_says_so(tmp_path):
+def test_with_any_environment_a_run_resumes_without_its_record_which_is_marked_as_damaged(tmp_path):
     damage(*record(begin(tmp_path).path))
     environments = [{"record": "damaged"}, fakes.ENVIRONMENT]
-    assert go_on(tmp_path, fakes.ENVIRONMENT, any_environment=True).environments() == environments
-    assert go_on(tmp_path, fakes.ENVIRONMENT).environments() == environments
+    assert resume(tmp_path, fakes.ENVIRONMENT, any_environment=True).environments() == environments
+    assert resume(tmp_path, fakes.ENVIRONMENT).environments() == environments
 
 
-def test_a_lost_record_is_no_licence_to_go_on(tmp_path):
+def test_a_run_does_not_resume_without_its_record(tmp_path):
     for path in record(begin(tmp_path).path):
         path.unlink()
     with pytest.raises(DamageError, match=r"environment.json is damaged: it cannot be read \(No such file"):
-        go_on(tmp_path, fakes.ENVIRONMENT)
+        resume(tmp_path, fakes.ENVIRONMENT)
 
 
-def test_a_finished_run_is_not_asked_for_its_environment(tmp_path):
+def test_a_finished_run_is_opened_in_any_environment(tmp_path):
     before = contents(begin(tmp_path).path)
-    assert go_on(tmp_path, None).environments() == [fakes.ENVIRONMENT]
+    assert resume(tmp_path, None).environments() == [fakes.ENVIRONMENT]
     assert contents(tmp_path) == before
 
 
-def test_a_finished_run_is_opened_although_its_record_is_damaged_which_stays_as_it_is(tmp_path):
+def test_a_finished_run_is_opened_although_its_record_is_damaged(tmp_path):
     damage(*record(begin(tmp_path).path))
     before = contents(tmp_path)
-    run = go_on(tmp_path, None)
+    run = resume(tmp_path, None)
     assert contents(tmp_path) == before
     with pytest.raises(DamageError):
         run.environments()
 
 
-def test_a_run_that_has_moved_goes_on(tmp_path):
+def test_a_run_that_was_moved_resumes(tmp_path):
     begin(tmp_path / "old")
     shutil.move(tmp_path / "old", tmp_path / "new")
-    assert go_on(tmp_path / "new", fakes.ENVIRONMENT).environments() == [fakes.ENVIRONMENT]
+    assert resume(tmp_path / "new", fakes.ENVIRONMENT).environments() == [fakes.ENVIRONMENT]
     assert Run.load(tmp_path / "new").config == fakes.experiment()
 
 
-def test_what_is_left_open_of_how_to_execute_is_what_the_run_was_begun_with(tmp_path):
+def test_open_execution_settings_are_those_that_the_run_was_begun_with(tmp_path):
     path, asked = tmp_path / "run", fakes.experiment()
     open_run.open_run(path, fakes.settled(asked), fakes.ENVIRONMENT)
     assert open_run.open_run(path, asked, fakes.ENVIRONMENT).config == fakes.settled(asked)
@@ -142,7 +142,7 @@ def test_what_is_left_open_of_how_to_execute_is_what_the_run_was_begun_with(tmp_
         open_run.open_run(path, dataclasses.replace(asked, train=Train(jit_compile=True)), fakes.ENVIRONMENT)
 
 
-def test_a_run_from_before_a_field_takes_what_it_is_given(tmp_path):
+def test_a_run_from_before_a_field_existed_takes_the_value_that_is_given(tmp_path):
     path, asked = tmp_path / "run", fakes.experiment(train=Train(threads=1, jit_compile=False))
     open_run.open_run(path, asked, fakes.ENVIRONMENT)  # steps_per_execution is open in it
     given = dataclasses.replace(asked, train=dataclasses.replace(asked.train, steps_per_execution=7))
@@ -163,11 +163,13 @@ def test_variants_are_added_to_a_sweep_and_never_redefined(tmp_path):
         open_run.open_run(tmp_path / "alone", first, fakes.ENVIRONMENT)
 
 
-def test_what_would_make_a_run_impossible_is_refused_and_writes_nothing(tmp_path):
+def test_an_impossible_extension_is_refused_and_writes_nothing(tmp_path):
     low = fakes.experiment(variants={"high": {}, "low": {"prune.levels": 1}})
     before = contents(open_run.open_run(tmp_path / "run", low, fakes.ENVIRONMENT).path)
     more = fakes.experiment(variants={"high": {}}, stability=Stability(levels=(2,)))
-    with pytest.raises(RunError, match=r"what it has is kept, and then: Variant 'low': `stability.levels` must be amo"):
+    with pytest.raises(
+        RunError, match=r"A run keeps what it has, and that leads to: Variant 'low': `stability.levels`"
+    ):
         open_run.open_run(tmp_path / "run", more, fakes.ENVIRONMENT)
     assert contents(tmp_path / "run") == before
 

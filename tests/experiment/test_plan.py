@@ -32,7 +32,7 @@ def test_a_unit_needs_the_ticket_of_the_level_before():
     assert needs[Unit(2, 2)] == needs[Unit(2, 2, "reinit")] == Unit(2, 1)
 
 
-def test_further_data_orders_are_of_the_dense_network_and_of_tickets_and_random_masks_of_the_levels_asked_for():
+def test_the_dense_network_and_tickets_and_random_masks_of_chosen_levels_have_further_shuffle_seeds():
     config = fakes.experiment(replicates=1, stability=Stability(levels=(2, 7), shuffle_seeds=2))
     further = [unit for unit in plan.units(config) if unit.shuffle_seed]
     of_level_2 = [Unit(1, 2, control, shuffle_seed=order) for control in ("", "random_mask") for order in (1, 2)]
@@ -41,23 +41,23 @@ def test_further_data_orders_are_of_the_dense_network_and_of_tickets_and_random_
     assert not any(unit.shuffle_seed for unit in plan.units(fakes.experiment()))
 
 
-def test_variants_that_train_alike_have_their_dense_network_from_one_another():
+def test_variants_with_the_same_dense_network_need_it_from_one_another():
     needs = plan.needs(SWEEP)
     dense = {unit.variant: unit for unit in needs if unit.level == 0}
     assert [needs[dense[label]] for label in ("k=0", "k=5", "low", "k=9")] == [None, dense["k=0"], None, dense["k=5"]]
     assert needs[Unit(1, 1, variant="k=9")] == dense["k=9"]
 
 
-def test_a_plan_counts_the_steps_of_each_training():
+def test_a_plan_counts_the_steps_of_each_unit():
     lengths = Plan({"": (100, 30)})
     units = [Unit(1, 0), Unit(1, 2), Unit(1, 2, "random_mask"), Unit(1, 2, "reinit"), Unit(1, 0, shuffle_seed=1)]
     assert [lengths.length(unit) for unit in units] == [100, 70, 70, 100, 70]
 
 
-def test_as_many_trainings_can_run_side_by_side_as_are_equally_far_from_the_first():
+def test_the_width_is_the_largest_number_of_units_with_equally_long_chains():
     def width(units, **changes):
         needs = plan.needs(fakes.experiment(**{"prune": Prune(levels=2), "controls": (), **changes}))
-        return plan.width(plan.trainings([unit for unit in needs if units(unit)], needs))
+        return plan.width(plan.units_to_train([unit for unit in needs if units(unit)], needs))
 
     every = lambda unit: True  # noqa: E731
     assert width(every, replicates=1) == 1  # each level waits for the one before
@@ -68,18 +68,18 @@ def test_as_many_trainings_can_run_side_by_side_as_are_equally_far_from_the_firs
     assert width(lambda unit: False) == 0
 
 
-def test_what_variants_share_is_work_once():
+def test_a_shared_dense_network_is_counted_once():
     needs = plan.needs(SWEEP)
     lengths = Plan({"k=0": (100, 0), "k=5": (100, 5), "low": (100, 0), "k=9": (100, 9)}, seconds_per_step=0.1, jobs=2)
-    work = lengths.work(plan.trainings(needs, needs))
+    work = lengths.work(plan.units_to_train(needs, needs))
     assert {unit.variant for unit in work if not unit.level} == {"k=0", "low"}
     assert sum(work.values()) == 2 * 100 + 100 + 95 + 100 + 91
     assert lengths.seconds(work) == sum(work.values()) * 0.1 / 2
     later = [unit for unit in needs if unit.variant in ("k=5", "k=9")]  # added to the sweep when the others were done
-    trainings = plan.trainings(later, needs)
-    assert [unit.variant for unit in trainings if not unit.level] == ["k=5"]
-    assert trainings[Unit(1, 1, variant="k=9")] == Unit(1, 0, variant="k=5")  # whose dense network it has
-    assert trainings[Unit(1, 0, variant="k=5")] == Unit(1, 0, variant="k=0")
+    to_train = plan.units_to_train(later, needs)
+    assert [unit.variant for unit in to_train if not unit.level] == ["k=5"]
+    assert to_train[Unit(1, 1, variant="k=9")] == Unit(1, 0, variant="k=5")  # whose dense network it shares
+    assert to_train[Unit(1, 0, variant="k=5")] == Unit(1, 0, variant="k=0")
 
 
 CONFIG = fakes.experiment()
@@ -89,7 +89,7 @@ PURPOSES = {"initialisation", "dropout", "shuffle", "augmentation", "criterion",
 
 
 def changed(first, second, config=CONFIG):
-    """The purposes whose seeds two trainings do not share."""
+    """Return the purposes whose seeds two units do not share."""
     one, other = (plan.seeds_of(config, unit) for unit in (first, second))
     assert set(one) == set(other) == PURPOSES
     return {purpose for purpose in one if one[purpose] != other[purpose]}
@@ -107,11 +107,11 @@ def test_replicates_share_nothing():
     assert changed(Unit(1, 1), Unit(2, 1)) == PURPOSES
 
 
-def test_levels_repeat_the_dense_training_and_draw_masks_anew():
+def test_levels_repeat_the_dense_training_run_and_draw_masks_anew():
     assert changed(Unit(1, 0), Unit(1, 1)) == changed(Unit(1, 1), Unit(1, 2)) == {"criterion", *CONTROLS}
 
 
-def test_a_fresh_data_order_is_one_of_order_and_augmentation_at_each_level_and_none_of_the_dense_network():
+def test_fresh_shuffling_changes_order_and_augmentation_at_each_level_but_not_of_the_dense_network():
     assert changed(Unit(1, 1), Unit(1, 2), FRESH) == {"shuffle", "augmentation", "criterion", *CONTROLS}
     assert plan.seeds_of(FRESH, Unit(1, 0)) == plan.seeds_of(CONFIG, Unit(1, 0))
 
@@ -121,7 +121,7 @@ def test_controls_differ_from_their_ticket_in_what_they_control():
     assert changed(Unit(1, 2), Unit(1, 2, "reinit")) == {"initialisation"}
 
 
-def test_a_further_data_order_is_one_of_order_and_augmentation_the_same_at_all_levels():
+def test_a_further_shuffle_seed_changes_order_and_augmentation_in_the_same_way_at_all_levels():
     for config in (CONFIG, FRESH):
         assert changed(Unit(1, 0), Unit(1, 0, shuffle_seed=1), config) == {"shuffle", "augmentation"}
         assert changed(Unit(1, 2, shuffle_seed=1), Unit(1, 2, shuffle_seed=2), config) == {"shuffle", "augmentation"}

@@ -1,4 +1,4 @@
-"""Stability of runs, against NumPy on the stored weights; the identities of its definition."""
+"""The stability of runs, compared with NumPy on the stored weights, and its identities."""
 
 import fakes
 import numpy as np
@@ -19,7 +19,7 @@ def config(**changes):
 
 
 def ends(unit, masks):
-    """Other weights for each training, zero where they are pruned, and a bias, which has no mask."""
+    """Return different weights for each unit, zero where pruned, and a bias, which has no mask."""
     rng = np.random.default_rng(abs(hash((unit.level, unit.control == "", unit.shuffle_seed))))
     weights = {name: np.where(mask, rng.normal(size=mask.shape), 0) for name, mask in masks.items()}
     return weights | {"bias": rng.normal(size=3)}
@@ -41,7 +41,7 @@ LINE = [(0.0, 0.2), (0.5, 0.5), (1.0, 0.3)]
 
 
 def vector(run, unit):
-    """What is kept at level 2 of the weights that a training ended with."""
+    """Return the final weights of a unit that level 2 keeps."""
     final = run.ticket(unit).weights["final"]
     return np.concatenate([final[name][mask] for name, mask in MASKS.items()])
 
@@ -76,20 +76,20 @@ def test_equal_networks_are_stable(tmp_path):
     assert (frame[frame.weight == "all"][["distance", "angle"]] == 0).all(axis=None)
 
 
-def test_with_a_fresh_order_at_each_level_only_further_orders_compare_it_with_the_full_network(tmp_path):
+def test_with_fresh_shuffling_only_further_shuffle_seeds_are_compared_with_the_dense_network(tmp_path):
     frame = run_stability.rows(made(tmp_path / "run", config(shuffle="fresh")))
     assert set(frame[frame.kind == "pruning"]["sample"]) == {"1", "2"}
     assert set(frame[frame.kind == "data_order"]["sample"]) == {"0-1", "0-2", "1-2"}
 
 
-def test_each_variant_is_compared_with_its_own_full_network(tmp_path):
+def test_each_variant_is_compared_with_its_own_dense_network(tmp_path):
     run = made(tmp_path / "run", config(variants={"k=0": {}, "k=9": {"prune.rewind_to": "9it"}}))
     frame = run_stability.rows(run)
     assert frame.groupby("variant").size().nunique() == 1
     assert set(frame.variant) == {"k=0", "k=9"}
 
 
-def test_what_is_not_done_is_no_row(tmp_path):
+def test_unfinished_units_have_no_row(tmp_path):
     run = open_run.open_run(tmp_path / "run", config(), fakes.ENVIRONMENT)
     assert run_stability.rows(run).empty
     assert run_stability.barriers(run_stability.lines(run)).empty
@@ -106,12 +106,12 @@ def test_a_barrier_is_how_much_worse_the_worst_point_of_a_line_is_than_its_ends(
 
 
 @pytest.mark.parametrize("rewind", ["learning_rate", "none"])
-def test_a_ticket_that_starts_elsewhere_than_the_full_network_has_no_stability_to_pruning(tmp_path, rewind):
+def test_a_ticket_with_another_start_point_than_the_dense_network_has_no_stability_to_pruning(tmp_path, rewind):
     frame = run_stability.rows(made(tmp_path / "run", config(prune=Prune(levels=2, rewind=rewind))))
     assert set(frame.kind) == {"data_order"}
 
 
-def test_a_ticket_whose_momentum_starts_anew_is_not_compared_with_a_full_network_whose_momentum_goes_on(tmp_path):
+def test_a_ticket_with_new_momentum_is_not_compared_with_a_dense_network_with_continued_momentum(tmp_path):
     anew = Prune(levels=2, rewind_to="5it", reset_optimizer=True)
     frame = run_stability.rows(made(tmp_path / "run", config(prune=anew)))
     assert set(frame[frame.kind == "pruning"]["sample"]) == {"1", "2"}

@@ -1,4 +1,4 @@
-"""What variants share, and what is said of one that cannot be set up."""
+"""The setups of variants, and the errors of those that cannot be set up."""
 
 import fakes
 import pytest
@@ -18,7 +18,7 @@ def tiny_network(monkeypatch):
 
 def setups(variants=None, **prune):
     config = Experiment(
-        model=Model("conv_2"),  # any known name: it stands for the network above
+        model=Model("conv_2"),  # any known name; the network above replaces it
         data=Data("tiny"),
         train=Train(batch_size=6, steps="12it", evaluate_every="4it"),
         prune=Prune(**{"levels": 1, **prune}),
@@ -27,7 +27,7 @@ def setups(variants=None, **prune):
     return Setups(fakes.settled(config))
 
 
-def test_variants_that_train_alike_share_a_trainer_and_rewind_to_steps_of_their_own():
+def test_variants_with_the_same_dense_network_share_a_trainer_and_rewind_to_steps_of_their_own():
     made = setups({"k=0": {}, "k=5": {"prune.rewind_to": "5it"}, "low": {"train.learning_rate": 0.0001}})
     first, second, low = (made.of(label) for label in ("k=0", "k=5", "low"))
     assert first.trainer is second.trainer is not low.trainer
@@ -36,7 +36,7 @@ def test_variants_that_train_alike_share_a_trainer_and_rewind_to_steps_of_their_
     assert made.of("k=0") is first
 
 
-def test_an_error_names_the_variant_that_it_is_of():
+def test_an_error_names_its_variant():
     with pytest.raises(ConfigError, match=r"^Variant 'late': `prune.rewind_to` must not lie after the end"):
         setups({"k=0": {}, "late": {"prune.rewind_to": "13it"}}).of("late")
 
@@ -52,12 +52,12 @@ def test_an_error_names_the_variant_that_it_is_of():
         ({"exclude": (".",)}, ModelError, "has nothing to prune"),
     ],
 )
-def test_what_only_the_network_can_tell_is_told_before_any_training(prune, error, message):
+def test_errors_that_only_the_network_can_show_come_before_training(prune, error, message):
     with pytest.raises(error, match=message):
         setups(**prune).of("")
 
 
-def test_data_of_another_shape_than_the_network_takes_is_told_before_any_training(monkeypatch):
+def test_data_of_a_shape_that_the_network_does_not_take_are_refused_before_training(monkeypatch):
     monkeypatch.undo()
     config = Experiment(model=Model("resnet_8_1d"), data=Data("digits", synthetic=True))
     with pytest.raises(ModelError, match="resnet_8_1d"):

@@ -27,7 +27,7 @@ def test_a_smoke_run_is_the_same_experiment_at_another_size():
     }
 
 
-def test_a_smoke_run_does_not_blow_weights_up():
+def test_a_smoke_run_has_a_small_learning_rate():
     train = smoke(Experiment(train=Train(learning_rate=0.66, final_learning_rate=6e-5))).train
     assert (train.learning_rate, train.final_learning_rate) == (0.66 / 100, 6e-5 / 100)
 

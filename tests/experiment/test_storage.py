@@ -24,7 +24,7 @@ def names_of_files(path):
     return sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
 
 
-def test_files_stand_where_the_readme_says(run):
+def test_files_are_where_the_readme_says(run):
     fakes.save(run, Unit(1, 0), optimizer={"rewind": {"0000": np.zeros(1)}})
     fakes.save(run, Unit(1, 2, "random_mask"))
     assert names_of_files(run.path) == [
@@ -46,7 +46,7 @@ def test_files_stand_where_the_readme_says(run):
     ]
 
 
-def test_what_is_saved_comes_back(run):
+def test_saved_results_can_be_read_back(run):
     unit = Unit(2, 1, "reinit")
     assert not run.is_done(unit)
     fakes.save(run, unit, optimizer={"final": {"0000": np.arange(3)}})
@@ -62,12 +62,12 @@ def test_what_is_saved_comes_back(run):
 
 
 class Killed(BaseException):
-    """In the place of a SIGKILL."""
+    """Raised in place of a SIGKILL."""
 
 
 @pytest.mark.parametrize("moment", failpoints.WRITING)
 @pytest.mark.parametrize("site", ["metrics", "history", "optimizer", "ticket", "timing", "manifest"])
-def test_a_level_is_done_when_its_manifest_is_there_and_is_whole_then(run, monkeypatch, site, moment):
+def test_a_unit_is_finished_and_whole_when_its_manifest_exists(run, monkeypatch, site, moment):
     def reach(*place):
         if place == (site, moment):
             raise Killed
@@ -87,9 +87,9 @@ def test_a_level_is_done_when_its_manifest_is_there_and_is_whole_then(run, monke
     assert not [name for name in names_of_files(run.path) if ".tmp" in name]
 
 
-def test_results_are_never_written_twice(run):
+def test_results_are_never_overwritten(run):
     fakes.save(run, Unit(1, 0))
-    with pytest.raises(RunError, match=r"never written twice"):
+    with pytest.raises(RunError, match=r"results are never overwritten"):
         fakes.save(run, Unit(1, 0))
 
 
@@ -117,13 +117,13 @@ def test_a_damaged_file_is_found_and_the_way_out_named(run, name):
     assert [path.name for path, fault in run.verify(unit) if fault] == [name]
 
 
-def test_reading_what_is_not_done_says_so(run):
-    with pytest.raises(RunError, match=r"replicate_1/controls/reinit/level_03 is not done"):
+def test_reading_an_unfinished_unit_is_an_error(run):
+    with pytest.raises(RunError, match=r"replicate_1/controls/reinit/level_03 is not finished"):
         run.metrics(Unit(1, 3, "reinit"))
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '"text"', "\xff"])
-def test_a_config_whose_generations_are_both_damaged_is_named(run, content):
+def test_a_damaged_config_with_a_damaged_backup_is_named(run, content):
     for path in backups.paths(run.path, "config"):
         path.write_text(content)
     with pytest.raises(DamageError, match=r"config.json is damaged: it has no checksum at its end. So is its backup"):
@@ -139,7 +139,7 @@ def test_a_config_whose_generations_are_both_damaged_is_named(run, content):
         ({"train.learning_rate": 1e400}, "`train.learning_rate` must be a number"),
     ],
 )
-def test_a_config_of_what_is_not_known_here_is_named(run, change, message):
+def test_a_config_with_unknown_names_or_values_is_refused(run, change, message):
     content = {"format": storage.FORMAT} | config_lib.fields(run.config) | change
     content = json.dumps(content, indent=2).replace("Infinity", "1e400").encode() + b"\n"
     checksum = hashlib.sha256(content).hexdigest()
@@ -175,12 +175,12 @@ def test_a_manifest_names_files_beside_it_and_no_others(run, name):
     manifest = files.unseal(path.read_bytes())
     manifest["files"][name] = manifest["files"]["ticket.tfl"]
     path.write_bytes(files.seal(manifest))
-    with pytest.raises(DamageError, match=r"manifest.json is damaged: it is no manifest"):
+    with pytest.raises(DamageError, match=r"manifest.json is damaged: it is not a manifest"):
         run.ticket(Unit(1, 0))
 
 
 @pytest.mark.parametrize("content", [None, "", "[" * 10_000, "[]", "{}", '{"seconds": "1"}', '{"seconds": NaN}'])
-def test_how_long_a_training_took_is_known_or_not(run, content):
+def test_a_damaged_record_of_the_duration_is_ignored(run, content):
     fakes.save(run, Unit(1, 0))
     path = run.path / "replicate_1/level_00/timing.json"
     path.unlink() if content is None else path.write_text(content)
@@ -188,7 +188,7 @@ def test_how_long_a_training_took_is_known_or_not(run, content):
     assert not [fault for _, fault in run.verify(Unit(1, 0)) if fault]
 
 
-def test_the_two_newest_states_of_a_training_are_kept_until_it_is_done(run):
+def test_the_two_newest_checkpoints_stay_until_the_unit_is_finished(run):
     unit = Unit(2, 1)
     assert run.checkpoint_steps(unit) == []
     for step in (100, 1000, 200, 300):
@@ -206,7 +206,7 @@ def test_the_two_newest_states_of_a_training_are_kept_until_it_is_done(run):
     assert run.checkpoint_steps(unit) == []
 
 
-def test_a_state_of_another_training_or_experiment_is_refused(run, tmp_path):
+def test_a_checkpoint_of_another_unit_or_experiment_is_refused(run, tmp_path):
     unit = Unit(2, 1)
     run.save_checkpoint(unit, 100, fakes.state(100))
     other = open_run.open_run(tmp_path / "other", fakes.experiment(seed=1), fakes.ENVIRONMENT)
@@ -214,16 +214,14 @@ def test_a_state_of_another_training_or_experiment_is_refused(run, tmp_path):
         path = stranger.checkpoint_path(place, 100)
         path.parent.mkdir(parents=True)
         path.write_bytes(run.checkpoint_path(unit, 100).read_bytes())
-        with pytest.raises(
-            DamageError, match=r"checkpoint_0000000100.tfl is damaged: it belongs to another training\.$"
-        ):
+        with pytest.raises(DamageError, match=r"checkpoint_0000000100.tfl is damaged: it belongs to another unit\.$"):
             stranger.checkpoint(place, 100)
         assert [fault for _, fault in stranger.verify(place)] != [""]
     longer = open_run.open_run(run.path, fakes.experiment(replicates=9), fakes.ENVIRONMENT)
     assert longer.checkpoint(unit, 100).metadata["step"] == 100  # the same experiment, extended
 
 
-def test_of_a_state_only_what_the_training_has_is_read(run):
+def test_a_checkpoint_with_unknown_arrays_or_shapes_is_refused(run):
     run.save_checkpoint(Unit(1, 0), 100, fakes.state(100))
     group = {"w": (2,), "bias": (3,)}
     shapes = {"weights": group, "optimizer": {"0000": (), "0001": (2,)}, "masks": {"w": (2,)}}
@@ -244,7 +242,7 @@ def test_tidying_removes_leftovers_and_nothing_else(run):
     assert names_of_files(run.folder(Unit(1, 0))) == ["checkpoint_0000000100.tfl", "note.txt"]
 
 
-def test_a_state_that_goes_away_while_one_looks_is_no_fault(run, monkeypatch):
+def test_a_checkpoint_that_is_removed_during_verification_is_not_a_fault(run, monkeypatch):
     for step in (100, 200):
         run.save_checkpoint(Unit(1, 0), step, fakes.state(step))
     found = run.verify(Unit(1, 0))
@@ -253,18 +251,18 @@ def test_a_state_that_goes_away_while_one_looks_is_no_fault(run, monkeypatch):
     assert list(found) == []
 
 
-def test_what_is_not_a_number_is_stored_as_strict_json(run):
+def test_nan_is_stored_as_null_in_strict_json(run):
     fakes.save(run, Unit(1, 0), metrics={**fakes.metrics(Unit(1, 0)), "test_loss": float("nan")})
     assert run.metrics(Unit(1, 0))["test_loss"] is None
     assert "NaN" not in (run.path / "replicate_1/level_00/metrics.json").read_text()
 
 
-def test_a_name_that_no_file_can_have_is_one_error(tmp_path):
+def test_a_path_that_is_too_long_is_one_error(tmp_path):
     with pytest.raises(RunError, match="cannot be read: File name too long"):
         open_run.existing_run(tmp_path / ("x" * 300), fakes.experiment())
 
 
-def test_a_directory_without_a_run_is_named(tmp_path):
+def test_loading_a_directory_without_a_run_is_an_error(tmp_path):
     with pytest.raises(RunError, match=r"is not a run directory: it has no readable config.json"):
         Run.load(tmp_path / "nothing")
 
@@ -317,14 +315,14 @@ def test_another_experiment_is_refused_with_the_difference(run, other, message):
     assert (run.path / "config.json").read_bytes() == before
 
 
-def test_a_directory_may_be_held_before_it_is_a_run(tmp_path):
+def test_a_directory_can_be_locked_before_it_is_a_run(tmp_path):
     with open_run.lock(tmp_path / "run"):
         open_run.open_run(tmp_path / "run", fakes.experiment(), {})
     with pytest.raises(RunError, match=r"cannot be written: File exists"):
         open_run.lock(tmp_path / "run" / "config.json").__enter__()
 
 
-def test_a_run_that_was_moved_away_is_not_begun_anew_by_what_it_still_writes(run, tmp_path):
+def test_a_run_that_was_moved_away_is_not_created_again_by_later_writes(run, tmp_path):
     unit = Unit(1, 0)
     run.path.rename(tmp_path / "elsewhere")
     for write in (
@@ -332,12 +330,14 @@ def test_a_run_that_was_moved_away_is_not_begun_anew_by_what_it_still_writes(run
         lambda: run.save_checkpoint(unit, 3, fakes.TICKET),
         lambda: run.write_report(dict),
     ):
-        with pytest.raises(RunError, match=r"has gone while it was worked on. Find it, and give its new place as"):
+        with pytest.raises(
+            RunError, match=r"was moved or deleted while it was in use. Find it, and give its new path as"
+        ):
             write()
     assert not run.path.exists()
 
 
-def test_a_training_whose_folder_is_a_file_is_an_error_when_it_is_stored(run):
+def test_a_unit_whose_folder_is_a_file_cannot_be_stored(run):
     (run.path / "replicate_1").mkdir()
     (run.path / "replicate_1/level_00").write_text("x")
     run.tidy(Unit(1, 0))
@@ -351,12 +351,15 @@ def test_the_report_is_replaced_whole(run, monkeypatch):
     assert (folder / "a.txt").read_bytes() == b"new"
     assert names_of_files(folder) == ["a.txt", "report.lock"]
     monkeypatch.setattr(storage, "_PATIENCE_WITH_REPORTS", 0.1)
-    with locks.hold(folder / "report.lock", "it"), pytest.raises(RunError, match=r"works on the report of .*run; wait"):
+    with (
+        locks.hold(folder / "report.lock", "it"),
+        pytest.raises(RunError, match=r"is working on the report of .*run; wait"),
+    ):
         run.write_report(lambda: {"a.txt": b"newer"})
     assert (folder / "a.txt").read_bytes() == b"new"
 
 
-def test_two_commands_that_end_together_write_their_reports_in_turn(run):
+def test_two_commands_that_end_at_once_write_their_reports_in_turn(run):
     folder = run.write_report(lambda: {"a.txt": b"one"})
     with contextlib.ExitStack() as other:
         other.enter_context(locks.hold(folder / "report.lock", "it"))
@@ -365,7 +368,7 @@ def test_two_commands_that_end_together_write_their_reports_in_turn(run):
     assert (folder / "a.txt").read_bytes() == b"two"
 
 
-def test_a_manifest_holds_size_and_checksum_of_the_files_beside_it_and_says_whose_it_is(run):
+def test_a_manifest_holds_size_and_checksum_of_the_other_files_and_names_its_unit(run):
     fakes.save(run, Unit(1, 1, "reinit"))
     folder = run.path / "replicate_1/controls/reinit/level_01"
     content = files.unseal((folder / "manifest.json").read_bytes())
@@ -377,12 +380,16 @@ def test_a_manifest_holds_size_and_checksum_of_the_files_beside_it_and_says_whos
     assert set(content["files"]) == {"ticket.tfl", "history.csv", "metrics.json"}
 
 
-def test_a_worker_sees_the_run_of_the_chief_or_says_why_not(tmp_path):
-    with pytest.raises(RunError, match=r"is not there, yet the chief has made it. All workers need one run directory"):
+def test_a_worker_that_cannot_see_the_run_of_the_chief_is_refused(tmp_path):
+    with pytest.raises(
+        RunError, match=r"does not exist here, although the chief has created it. All workers need the same"
+    ):
         open_run.opened_by_chief(tmp_path / "run", fakes.experiment())
     open_run.open_run(tmp_path / "run", fakes.experiment(), {})
     assert open_run.opened_by_chief(tmp_path / "run", fakes.experiment()).config == fakes.experiment()
-    with pytest.raises(RunError, match=r"The chief was asked for less than this worker .*Give all the same command"):
+    with pytest.raises(
+        RunError, match=r"The chief was asked for less than this worker .*Give all workers the same command"
+    ):
         open_run.opened_by_chief(tmp_path / "run", fakes.experiment(replicates=4))
 
 
@@ -392,5 +399,5 @@ def test_a_run_in_another_format_is_refused(run, changes):
     del content["format"]
     (run.path / "config.json").write_bytes(files.seal({**changes, **content}))
     found = changes.get("format", 1)
-    with pytest.raises(RunError, match=f"is in run format {found}, of another version of tf_lottery; this version reads"):
+    with pytest.raises(RunError, match=f"is in run format {found}, of another version of tf_lottery; this version"):
         Run.load(run.path)

@@ -1,4 +1,4 @@
-"""Sweeps on tiny data, in this process: what variants share, further data orders, and the controls' starts."""
+"""Sweeps on tiny data, in this process: shared dense networks, further shuffle seeds, and controls."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def tiny_network(monkeypatch):
 def experiment(rewind_to="5it", **changes):
     return Experiment(
         replicates=1,
-        model=Model("conv_2"),  # any known name: it stands for the network above
+        model=Model("conv_2"),  # any known name; the network above replaces it
         data=Data("tiny"),
         train=Train(learning_rate=0.01, batch_size=6, steps=f"{T}it", evaluate_every="4it"),
         prune=Prune(levels=1, fraction=0.5, rewind_to=rewind_to),
@@ -46,7 +46,7 @@ def same(first, second):
 
 
 def contents(run, unit):
-    """Of a training, all but its place: the files of a variant are those of the experiment that it is."""
+    """Return the results of a unit, without its name: those of a variant equal those of the same experiment."""
     names = ("history.csv", "metrics.json")
     files = {name: (run.folder(unit) / name).read_bytes() for name in names}
     ticket = run.ticket(unit)
@@ -71,7 +71,7 @@ def sweep(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_variant_ends_with_the_very_bytes_of_the_experiment_that_it_is(sweep, tmp_path):
+def test_a_variant_ends_with_the_same_bytes_as_the_experiment_by_itself(sweep, tmp_path):
     for label, rewind_to in (("k=0", "0it"), ("k=5", "5it"), ("k=end", "12it")):
         alone = found(tmp_path / label, experiment(rewind_to, controls=("random_mask",)))
         for unit in plan.units(alone.config):
@@ -79,7 +79,7 @@ def test_a_variant_ends_with_the_very_bytes_of_the_experiment_that_it_is(sweep, 
             assert contents(sweep, of_sweep) == contents(alone, unit)
 
 
-def test_variants_that_train_alike_are_trained_densely_once(tmp_path, monkeypatch):
+def test_a_shared_dense_network_is_trained_once(tmp_path, monkeypatch):
     trained = []
     train = unit_training.Trainer.train
     monkeypatch.setattr(
@@ -94,7 +94,7 @@ def test_variants_that_train_alike_are_trained_densely_once(tmp_path, monkeypatc
     assert len(trained) == 6 + 2
 
 
-def test_a_sweep_killed_between_the_variants_of_one_dense_network_stores_the_others(tmp_path, sweep):
+def test_a_sweep_killed_while_storing_a_shared_dense_network_resumes_to_the_same_bytes(tmp_path, sweep):
     config, setups = sweep.config, Setups(fakes.settled(sweep.config))
     run = open_run.open_run(tmp_path / "run", config, {})
     save = Run.save
@@ -136,7 +136,7 @@ def reordered(tmp_path_factory):
         yield found(tmp_path_factory.mktemp("runs") / "orders", config)
 
 
-def test_further_data_orders_start_where_the_first_one_did(reordered):
+def test_units_with_further_shuffle_seeds_start_at_the_same_weights(reordered):
     dense = reordered.ticket(Unit(1, 0))
     for level, control in ((0, ""), (1, ""), (1, "random_mask")):
         first = reordered.ticket(Unit(1, level, control))
@@ -152,7 +152,7 @@ def test_further_data_orders_start_where_the_first_one_did(reordered):
     assert not same(*ends)
 
 
-def test_a_line_goes_from_the_end_of_the_first_data_order_to_that_of_the_other(reordered):
+def test_a_line_has_points_from_the_first_network_to_the_other(reordered):
     for unit in (Unit(1, 0, shuffle_seed=1), Unit(1, 1, "random_mask", shuffle_seed=2)):
         line = reordered.line(unit)
         assert line.share.tolist() == [0, 0.5, 1]
@@ -160,7 +160,7 @@ def test_a_line_goes_from_the_end_of_the_first_data_order_to_that_of_the_other(r
     assert not (reordered.folder(Unit(1, 1)) / "line.csv").exists()
 
 
-def test_a_line_ends_at_the_errors_of_both_networks_where_their_statistics_are_kept(tmp_path):
+def test_a_line_without_fresh_statistics_ends_at_the_errors_of_both_networks(tmp_path):
     measured = Stability(levels=(1,), shuffle_seeds=1, points=4, fresh_statistics=False)
     run = found(tmp_path / "run", experiment(stability=measured))
     for unit, other in ((Unit(1, 0), Unit(1, 0, shuffle_seed=1)), (Unit(1, 1), Unit(1, 1, shuffle_seed=1))):
@@ -176,7 +176,7 @@ def stability_of(path, rewind_to="5it", fraction=0.5, **changes):
     return frame[frame.weight == "all"].set_index(["level", "kind", "sample"])
 
 
-def test_where_nothing_is_pruned_stability_to_pruning_is_0(tmp_path):
+def test_if_nothing_is_pruned_stability_to_pruning_is_0(tmp_path):
     frame = stability_of(tmp_path / "run", fraction=0.0)
     assert (frame.loc[1, "pruning"][["distance", "angle"]] == 0).all(axis=None)
     assert (frame.loc[1, "data_order"][["distance", "angle"]] > 0).all(axis=None)
@@ -205,7 +205,7 @@ def test_rewound_to_the_end_everything_is_stable(tmp_path):
 SIGNED = ("reinit", "reinit_signs", "reshuffle", "reshuffle_signs", "constant", "constant_signs")
 
 
-def test_controls_start_from_what_their_names_say(tmp_path):
+def test_controls_start_with_the_weights_that_their_names_say(tmp_path):
     run = found(tmp_path / "run", experiment(controls=SIGNED))
     ticket = run.ticket(Unit(1, 1))
     dense = run.ticket(Unit(1, 0)).weights["rewind"]

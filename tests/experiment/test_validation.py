@@ -30,7 +30,7 @@ def test_the_defaults_make_sense():
         ("data.name", "minst", "must be one of cifar10, .*, mnist, mnist1d"),
         ("shuffle", "random", "must be one of replay, fresh"),
         ("controls", ("shuffle",), "must be one of random_mask, reinit"),
-        ("controls", "reinit", r"`controls` must be a tuple of texts, as in \('reinit',\). Received: 'reinit'"),
+        ("controls", "reinit", r"`controls` must be a tuple of strings, as in \('reinit',\). Received: 'reinit'"),
         ("controls", ("reinit", "reinit"), "must name each control once"),
         ("train.optimizer", "adm", "Did you mean 'adam'?"),
         ("train.learning_rate", float("nan"), "`train.learning_rate` must be a number. Received: nan"),
@@ -41,13 +41,13 @@ def test_the_defaults_make_sense():
         ("train.final_learning_rate", 1.0, "`train.final_learning_rate` must not be above train.learning_rate"),
         ("train.threads", 2**31, "`train.threads` must be at most 1024"),
         ("train.jit_compile", "no", "`train.jit_compile` must be True, False, or None for the default. Received: 'no'"),
-        ("train.drops", "50", "`train.drops` must be a tuple of texts"),
-        ("prune.rates", (5,), "`prune.rates` must be a tuple of texts"),
-        ("prune.exclude", "^output/", "`prune.exclude` must be a tuple of texts"),
+        ("train.drops", "50", "`train.drops` must be a tuple of strings"),
+        ("prune.rates", (5,), "`prune.rates` must be a tuple of strings"),
+        ("prune.exclude", "^output/", "`prune.exclude` must be a tuple of strings"),
         ("prune.fraction", "1/5", "`prune.fraction` must be a number. Received: '1/5'"),
-        ("prune.criterion", [], "`prune.criterion` must be text in quotes"),
-        ("controls", None, "`controls` must be a tuple of texts"),
-        ("model.name", 5, "`model.name` must be text in quotes"),
+        ("prune.criterion", [], "`prune.criterion` must be a string, as in"),
+        ("controls", None, "`controls` must be a tuple of strings"),
+        ("model.name", 5, "`model.name` must be a string, as in"),
         ("train.drop_factor", 0.0, "`train.drop_factor` must be at least 2e-38"),
         ("train.momentum", 1.0, r"`train.momentum` must be in \[0, 1\)"),
         ("train.drops", ("1.5ep",), 'written "500it"'),
@@ -66,8 +66,10 @@ def test_impossible_values_are_refused_with_what_is_possible(field, value, messa
         check(from_fields(flat))
 
 
-def test_the_path_of_a_config_is_no_config():
-    with pytest.raises(ConfigError, match=r"An Experiment of .* is needed. Received: 'configs/digits_lenet.py'"):
+def test_the_path_of_a_config_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"`config` must be an Experiment of .*\. Received: 'configs/digits_lenet.py'"
+    ):
         check("configs/digits_lenet.py")
 
 
@@ -76,7 +78,7 @@ def test_part_of_a_config_cannot_be_something_else():
         check(Experiment(prune=None))
 
 
-def test_every_known_optimizer_can_be_made():
+def test_every_known_optimizer_can_be_created():
     assert set(validation.OPTIMIZERS) == set(optimizers.OPTIMIZERS)
 
 
@@ -85,13 +87,13 @@ def test_drops_and_a_linear_decay_exclude_each_other():
         check(Experiment(train=Train(decay="linear", drops=("5it",))))
 
 
-def test_stability_is_of_levels_that_there_are():
+def test_levels_for_stability_must_exist():
     def asked(levels, **settings):
         return Experiment(prune=Prune(levels=3), stability=Stability(levels=levels, **settings))
 
     check(asked((0, 3)))
     for levels in ((4,), (-1,)):
-        with pytest.raises(ConfigError, match=rf"among 0 to prune.levels=3. Received: {levels[0]}$"):
+        with pytest.raises(ConfigError, match=rf"between 0 and prune.levels=3. Received: {levels[0]}$"):
             check(asked(levels))
     with pytest.raises(ConfigError, match=r"must name each level once. Received: \(1, 1\)"):
         check(asked((1, 1)))

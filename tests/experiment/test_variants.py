@@ -21,7 +21,7 @@ def sweep(variants):
     return Experiment(variants=variants)
 
 
-def test_an_experiment_without_variants_is_its_only_one():
+def test_an_experiment_without_variants_has_itself_as_the_only_member():
     config = Experiment()
     assert variants.labels(config) == [""]
     assert variants.of(config, "") == config
@@ -39,7 +39,7 @@ def test_a_variant_is_the_experiment_with_other_values_for_some_fields():
     assert SWEEP.prune.rewind_to == "0it"
 
 
-def test_the_changes_of_a_variant_are_what_makes_it_of_the_experiment():
+def test_the_changes_between_a_variant_and_its_experiment_are_its_entry():
     for label, member in variants.members(SWEEP).items():
         assert variants.changes(member, SWEEP) == SWEEP.variants[label]
 
@@ -48,7 +48,7 @@ def test_variants_come_back_from_json_as_they_were():
     assert from_fields(json.loads(json.dumps(fields(SWEEP)))) == SWEEP
 
 
-def test_variants_share_a_dense_network_unless_they_train_otherwise():
+def test_variants_share_a_dense_network_unless_it_trains_differently():
     config = sweep(
         {
             "k=0": {},
@@ -70,17 +70,20 @@ def test_variants_share_a_dense_network_unless_they_train_otherwise():
         ({"k=60": "prune.rewind_to=60it"}, "`variants` must be a dict of dicts, as in"),
         ({"k=60": {60: "60it"}}, "`variants` must be a dict of dicts, as in"),
         ({"a/b": {"prune.levels": 1}}, "Received: 'a/b'"),
-        ({"../b": {}}, "A label of `variants` has letters"),
-        ({"": {}}, "A label of `variants` has letters"),
-        ({"controls": {}}, "is not level_…, shuffle_seed_… or controls"),
-        ({"level_01": {}}, "A label of `variants` has letters"),
+        ({"../b": {}}, "A label of `variants` may have letters"),
+        ({"": {}}, "A label of `variants` may have letters"),
+        ({"controls": {}}, "must not be level_…, shuffle_seed_… or controls"),
+        ({"level_01": {}}, "A label of `variants` may have letters"),
         ({"b": {}, "a": {}, "A": {"prune.levels": 1}}, "must differ in more than capitals. Received: a, A"),
         ({"a": {"prune.level": 1}}, "Received: 'prune.level' in variant 'a'"),
         ({"a": {"prune": {"levels": 1}}}, "Received: 'prune' in variant 'a'"),
-        ({"a": {"seed": 1}}, "other than seed, replicates, variants, train.threads, train.jit_compile"),
+        (
+            {"a": {"seed": 1}},
+            "all fields of the config but seed, replicates, variants, train.threads, train.jit_compile",
+        ),
         ({"a": {"train.threads": 2}}, "Received: 'train.threads' in variant 'a'"),
         ({"a": {"prune.levels": 1.5}}, "Variant 'a': `prune.levels` must be a whole number. Received: 1.5"),
-        ({"a": {"prune.rates": "output=0.1"}}, "Variant 'a': `prune.rates` must be a tuple of texts"),
+        ({"a": {"prune.rates": "output=0.1"}}, "Variant 'a': `prune.rates` must be a tuple of strings"),
         ({"a": {}, "b": {"prune.fraction": 25}}, r"Variant 'b': .*For 25 percent write 0.25"),
     ],
 )
@@ -89,6 +92,6 @@ def test_impossible_variants_are_refused(sweep_of, message):
         check(sweep(sweep_of))
 
 
-def test_an_unknown_variant_is_refused_with_those_there_are():
+def test_an_unknown_variant_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"There is no variant 'k=6'\. Known: k=0, k=60, low"):
         variants.of(SWEEP, "k=6")

@@ -13,7 +13,7 @@ from tf_lottery.training.topology import ONE_DEVICE, Topology
 
 
 class Inline:
-    """An executor that does the work at once, or fails where it is told to."""
+    """An executor that runs each task at once, or fails for chosen units."""
 
     def __init__(self, failing, error):
         self.order, self.failing, self.error = [], failing, error
@@ -67,12 +67,12 @@ def test_all_workers_start_up_while_the_first_one_plans(monkeypatch):
 
 def perform(pool, units, run):
     watcher = Done()
-    pool.perform(run, plan.trainings(units, plan.needs(run.config)), watcher)
+    pool.perform(run, plan.units_to_train(units, plan.needs(run.config)), watcher)
     return watcher.done
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
-def test_every_unit_is_done_once_and_after_what_it_needs(tmp_path, jobs):
+def test_every_unit_is_trained_once_and_after_the_unit_it_needs(tmp_path, jobs):
     run = fakes.run(tmp_path / "run")
     units, needs = plan.units(run.config), plan.needs(run.config)
     done = perform(pool(jobs), units, run)
@@ -81,12 +81,12 @@ def test_every_unit_is_done_once_and_after_what_it_needs(tmp_path, jobs):
         assert needs[unit] is None or done.index(needs[unit]) < done.index(unit)
 
 
-def test_what_was_done_before_is_not_waited_for(tmp_path):
+def test_units_do_not_wait_for_finished_units(tmp_path):
     run = fakes.run(tmp_path / "run")
     assert perform(pool(1), [Unit(1, 2, "reinit")], run) == [Unit(1, 2, "reinit")]
 
 
-def test_a_failure_stops_what_builds_on_it_and_nothing_else(tmp_path):
+def test_a_failure_skips_the_units_that_depend_on_it_and_no_others(tmp_path):
     run = fakes.run(tmp_path / "run")
     units = plan.units(run.config)
     made = pool(2, failing=[Unit(1, 1)])
@@ -96,17 +96,17 @@ def test_a_failure_stops_what_builds_on_it_and_nothing_else(tmp_path):
     assert set(made._executor.order) == set(units) - lost
 
 
-@pytest.mark.parametrize(("topology", "goes_on"), [(ONE_DEVICE, True), (Topology("mirrored", 2), False)])
-def test_one_of_several_workers_that_cannot_write_leaves_the_others_no_training_to_wait_in(tmp_path, topology, goes_on):
+@pytest.mark.parametrize(("topology", "continues"), [(ONE_DEVICE, True), (Topology("mirrored", 2), False)])
+def test_an_error_of_one_of_several_workers_ends_the_run(tmp_path, topology, continues):
     run = fakes.run(tmp_path / "run")
     made = pool(1, failing=[Unit(1, 0)], error=RunError, topology=topology)
     with pytest.raises(RunError, match="no replicate 1, level 0"):
         perform(made, plan.units(run.config), run)
-    assert (len(made._executor.order) > 1) == goes_on
+    assert (len(made._executor.order) > 1) == continues
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, StoppedError])
-def test_who_is_to_stop_tells_all_trainings_and_waits_for_them(tmp_path, error):
+def test_an_interrupt_stops_all_units_and_waits_for_them(tmp_path, error):
     run = fakes.run(tmp_path / "run")
     made, watcher = pool(1, failing=[Unit(1, 1)], error=error), Done()
     with pytest.raises(error):
@@ -114,4 +114,4 @@ def test_who_is_to_stop_tells_all_trainings_and_waits_for_them(tmp_path, error):
     assert made._stop.value == 1
     assert watcher.done == [Unit(1, 0), Unit(2, 0), Unit(3, 0)]
     assert made._executor.order == [*watcher.done, Unit(1, 1)]
-    assert watcher.notes == ["Stopping: each training keeps its state and ends. Ctrl-C again stops at once."]
+    assert watcher.notes == ["Stopping: each unit saves a checkpoint and ends. Press Ctrl-C again to stop at once."]

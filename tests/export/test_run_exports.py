@@ -111,7 +111,7 @@ def test_an_export_is_replaced_only_on_demand(run, tmp_path):
     ("unit", "format", "error", "message"),
     [
         (TICKET, "onnx", ExportError, r"must be one of saved_model, keras, tflite, ticket, compact\. Received: 'onnx'"),
-        (Unit(1, 7), "ticket", RunError, r"no finished training replicate 1, level 7\. Finished levels of .*: 0, 1\."),
+        (Unit(1, 7), "ticket", RunError, r"no finished unit replicate 1, level 7\. Finished levels of .*: 0, 1\."),
     ],
 )
 def test_unknown_formats_and_units_are_refused_and_nothing_is_written(run, tmp_path, unit, format, error, message):
@@ -140,7 +140,7 @@ def test_a_damaged_ticket_is_not_exported(run, tmp_path):
 
 
 def test_the_formats_are_compared_in_a_table(run, tmp_path):
-    with pytest.raises(RunError, match="no finished training"):
+    with pytest.raises(RunError, match="no finished unit"):
         run_exports.compare(run, Unit(1, 7), tmp_path / "formats.csv")
     path, table = run_exports.compare(run, TICKET, tmp_path / "formats.csv", rounds=1)
     assert path == tmp_path / "formats.csv"

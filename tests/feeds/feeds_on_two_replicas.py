@@ -129,8 +129,8 @@ def damaged_files_are_one_line_on_two_replicas(kind):
 
 
 CASES = {
-    f"{property_.__name__}_{kind}": (property_, kind)
-    for property_, kinds in {
+    f"{check.__name__}_{kind}": (check, kind)
+    for check, kinds in {
         the_shares_of_two_replicas_are_the_batch_of_one: AUGMENTATIONS,
         two_replicas_start_at_any_step_and_continue: AUGMENTATIONS,
         two_replicas_evaluate_every_example_once: AUGMENTATIONS,
@@ -141,9 +141,9 @@ CASES = {
 
 
 def outcome(case):
-    property_, kind = CASES[case]
+    check, kind = CASES[case]
     try:
-        property_(kind)
+        check(kind)
     except (Exception, pytest.fail.Exception) as error:
         return "".join(traceback.format_exception(error))[-1500:]
     return "done"

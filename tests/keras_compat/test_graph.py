@@ -20,6 +20,22 @@ def test_sublayers_and_all_layers_see_wrappers_and_what_is_in_them():
     assert [type(layer).__name__ for layer in keras_compat.sublayers(model.layers[-1])] == ["Dense"]
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Custom(keras.layers.Dense):
+    pass
+
+
+@pytest.mark.parametrize("config", [keras.saving.serialize_keras_object(Custom(3)), {"class_name": "tests>Custom"}])
+def test_a_layer_is_read_from_a_config_with_and_without_its_module(config):
+    layer = keras_compat.layer_from_config({"config": {"units": 3}, **config})
+    assert (type(layer), layer.units) == (Custom, 3)
+
+
+def test_a_config_without_module_of_an_unknown_layer_is_an_error_that_names_it():
+    with pytest.raises((TypeError, ValueError), match="(Could not locate class|Unknown layer:) 'Nowhere'"):
+        keras_compat.layer_from_config({"class_name": "Nowhere", "config": {}})
+
+
 def test_a_layer_that_is_attached_is_tracked_and_one_that_is_detached_leaves_nothing():
     model = tiny.subclassed()
     before = [id(variable) for variable in model.variables]

@@ -291,7 +291,7 @@ def test_a_level_in_the_place_of_another_is_found(run, tmp_path, source):
     shutil.copytree(folder, path / "replicate_1/level_01", dirs_exist_ok=True)
     found = survey(path)
     assert found == expected(path, "replicate_1/level_01/manifest.json", before)
-    assert "it belongs to another training" in str(found[LEVEL_1, "ticket.tfl"])
+    assert "it belongs to another unit" in str(found[LEVEL_1, "ticket.tfl"])
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -61,7 +61,7 @@ READERS = {
     IN_LEVEL + "ticket.tfl": lambda run: ticket.pack(run.ticket(FINISHED)),
     IN_LEVEL + "metrics.json": lambda run: run.metrics(FINISHED),
     IN_LEVEL + "history.csv": lambda run: run.history(FINISHED).to_csv(),
-    f"replicate_1/level_01/state_{STEP:010d}.tfl": lambda run: state(run),
+    f"replicate_1/level_01/checkpoint_{STEP:010d}.tfl": lambda run: state(run),
 }
 
 
@@ -191,7 +191,7 @@ def test_a_forged_ticket_is_read_or_a_typed_error(data):
 def test_a_forged_state_is_gone_on_with_or_a_typed_error(run, data):
     header, payload = header_of(run.checkpoint_path(UNDER_WAY, STEP).read_bytes())
     header["metadata"] = changed(data.draw, header["metadata"])
-    found = read(run, f"replicate_1/level_01/state_{STEP:010d}.tfl", forged(header, payload))
+    found = read(run, f"replicate_1/level_01/checkpoint_{STEP:010d}.tfl", forged(header, payload))
     assert isinstance(found, bytes | LotteryError)
 
 

@@ -1,4 +1,4 @@
-"""Law 12: importing the package changes neither the environment nor the choice of Keras, and needs no TensorFlow."""
+"""Importing the package changes neither the environment nor the choice of Keras, and needs no TensorFlow."""
 
 import os
 import subprocess
@@ -30,13 +30,13 @@ def run(code, legacy):
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_law_12_importing_changes_nothing_and_imports_no_keras(legacy):
+def test_importing_changes_nothing_and_imports_no_keras(legacy):
     assert run(CHECK.format(before="", use=""), legacy) == ["True", "[]"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("legacy", [False, True])
-def test_law_12_the_layers_import_the_chosen_keras_only_and_no_tfmot(legacy):
+def test_the_layers_import_the_chosen_keras_only_and_no_tfmot(legacy):
     keras = "tf_keras" if legacy else "keras"
     # TensorFlow and Keras change things themselves as they are imported; we add nothing to that.
     code = CHECK.format(before=f"import tensorflow, {keras}", use="tf_lottery.make_prunable")

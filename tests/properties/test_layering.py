@@ -18,12 +18,13 @@ MAY_IMPORT = {
     "keras_compat": {"errors"},
     "models": {"errors", "keras_compat"},
     "masking": {"core", "errors", "files", "keras_compat"},
-    "callbacks": {"core", "errors", "files", "keras_compat", "masking"},
+    "rewinding": {"core", "errors", "keras_compat", "masking"},
+    "callbacks": {"core", "errors", "files", "keras_compat", "masking", "rewinding"},
     "feeds": {"core", "data", "errors"},
     "training": {"core", "errors", "feeds", "keras_compat", "masking"},
     "experiment": {
         *("__init__", "core", "data", "errors", "feeds", "files", "keras_compat", "masking", "models", "quiet"),
-        "training",
+        *("rewinding", "training"),
     },
     "export": {"core", "errors", "experiment", "files", "keras_compat", "masking", "quiet"},
     "report": {"core", "errors", "experiment"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
 }
 WITHOUT_TENSORFLOW = (
     *("cli.py", "core", "data", "errors.py", "failpoints.py", "files.py", "masking/ticket.py", "quiet.py", "report"),
-    *("export/formats.py", "training/topology.py"),
+    *("export/formats.py", "training/optimizers.py", "training/topology.py"),
 )
 FILES = sorted(ROOT.rglob("*.py"))
 

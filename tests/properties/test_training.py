@@ -1,4 +1,4 @@
-"""Laws 3 to 7, on the Keras that this process uses."""
+"""Exact start, zero at every step, masks of ones, complete rewind and inference, on the Keras that this process uses."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def fit_and_watch(model, optimizer, callbacks=(), **settings):
     + [nightly("momentum", (1, True)), nightly("momentum", (7, False))],
     ids=str,
 )
-def test_law_4_pruned_weights_are_plus_zero_whenever_user_code_looks(optimizer, settings):
+def test_pruned_weights_are_plus_zero_whenever_user_code_looks(optimizer, settings):
     steps_per_execution, jit_compile = settings
     model = tiny.half_masked(tiny.convolutional)
     settings = {"steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
@@ -86,7 +86,7 @@ def test_law_4_pruned_weights_are_plus_zero_whenever_user_code_looks(optimizer, 
 
 @pytest.mark.parametrize("settings", [(1, False), slow((7, True))], ids=str)
 @pytest.mark.parametrize("optimizer", ["momentum", "weight decay", "averages written"])
-def test_law_4_holds_in_a_subclassed_model(optimizer, settings):
+def test_pruned_weights_stay_zero_in_a_subclassed_model(optimizer, settings):
     steps_per_execution, jit_compile = settings
     model = tiny.half_masked(tiny.subclassed)
     settings = {"steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
@@ -95,7 +95,7 @@ def test_law_4_holds_in_a_subclassed_model(optimizer, settings):
 
 @pytest.mark.parametrize("policy", ["mixed_float16", slow("mixed_bfloat16")])
 @pytest.mark.parametrize("build", [tiny.convolutional, tiny.subclassed])
-def test_law_4_holds_under_mixed_precision(build, policy):
+def test_pruned_weights_stay_zero_under_mixed_precision(build, policy):
     keras.mixed_precision.set_global_policy(policy)
     try:
         model = tiny.half_masked(build)
@@ -105,14 +105,14 @@ def test_law_4_holds_under_mixed_precision(build, policy):
 
 
 @pytest.mark.parametrize("build", [tiny.dense, tiny.subclassed])
-def test_law_4_holds_when_the_best_weights_come_back(build):
+def test_pruned_weights_stay_zero_when_the_best_weights_come_back(build):
     model = tiny.half_masked(build)
     stop = keras.callbacks.EarlyStopping("loss", mode="max", patience=0, restore_best_weights=True)
     assert all(fit_and_watch(model, keras.optimizers.Adam(0.05), callbacks=[stop], jit_compile=False))
 
 
 @pytest.mark.skipif(keras_compat.LEGACY, reason="legacy Keras has no such callback")
-def test_law_4_holds_when_averages_take_the_place_of_weights():
+def test_pruned_weights_stay_zero_when_averages_take_the_place_of_weights():
     swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
     model = tiny.half_masked(tiny.dense)
     assert all(fit_and_watch(model, OPTIMIZERS["averages"](), callbacks=[swap], jit_compile=False))
@@ -120,7 +120,7 @@ def test_law_4_holds_when_averages_take_the_place_of_weights():
 
 @pytest.mark.parametrize("in_a_graph", [False, True])
 @pytest.mark.parametrize("build", [tiny.convolutional, tiny.subclassed])
-def test_law_4_holds_in_a_loop_of_ones_own_with_no_call_at_all(build, in_a_graph):
+def test_pruned_weights_stay_zero_in_a_loop_of_ones_own_with_no_call_at_all(build, in_a_graph):
     model, optimizer = tiny.half_masked(build), OPTIMIZERS["momentum"]()
 
     def step(x, y):
@@ -138,13 +138,13 @@ def test_law_4_holds_in_a_loop_of_ones_own_with_no_call_at_all(build, in_a_graph
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_law_4_holds_in_our_own_training(jit_compile):
+def test_pruned_weights_stay_zero_in_our_own_training(jit_compile):
     model = tiny.half_masked(tiny.convolutional)
     trainer = tiny.trainer(model, keras.optimizers.AdamW(LearningRate(0.05), weight_decay=0.1), jit_compile=jit_compile)
     pauses, seen = Pauses(), []
     pauses.most_steps = lambda step: 1
     pauses.on_pause = lambda progress: seen.append(tiny.is_pruned_to_plus_zero(model))
-    trainer.train(0, 12, order_seed=0, pauses=pauses)
+    trainer.train(0, 12, shuffle_seed=0, pauses=pauses)
     assert seen == [True] * 12
 
 
@@ -157,7 +157,7 @@ def test_law_4_holds_in_our_own_training(jit_compile):
         *(nightly(build, name, False) for build in MODELS if build != "dense" for name in ("weight decay", "averages")),
     ],
 )
-def test_law_5_an_all_ones_mask_trains_bit_for_bit_like_the_model_without_masks(build, optimizer, jit_compile):
+def test_an_all_ones_mask_trains_bit_for_bit_like_the_model_without_masks(build, optimizer, jit_compile):
     plain = MODELS[build]()
     masked = MODELS[build]()
     for variable, value in zip(naming.named_variables(masked).values(), state.weights(plain).values(), strict=True):
@@ -178,24 +178,24 @@ def test_law_5_an_all_ones_mask_trains_bit_for_bit_like_the_model_without_masks(
         *(slow(build, 3, True) for build in MODELS if build != "convolutional"),
     ],
 )
-def test_law_6_retraining_from_step_k_with_all_ones_masks_ends_as_the_dense_run(build, k, jit_compile):
+def test_retraining_from_step_k_with_all_ones_masks_ends_as_the_dense_run(build, k, jit_compile):
     model = conversion.make_prunable(MODELS[build]())
     schedule = LearningRate(0.05, drops=(5, 9), warmup=4)
     trainer = tiny.trainer(model, keras.optimizers.Adam(schedule), jit_compile=jit_compile)
-    dense = trainer.train(0, 12, order_seed=1, snapshots_at=[k])
+    dense = trainer.train(0, 12, shuffle_seed=1, snapshots_at=[k])
     end = state.capture(model, trainer.optimizer)
     state.restore(dense.snapshots[k], model, trainer.optimizer)
-    again = trainer.train(k, 12, order_seed=1)
+    again = trainer.train(k, 12, shuffle_seed=1)
     assert same_bits(end, state.capture(model, trainer.optimizer))
     losses = {row["step"]: row["validation_loss"] for row in dense.history}
     assert all(losses[row["step"]] == row["validation_loss"] for row in again.history)
 
 
 @pytest.mark.parametrize("build", MODELS)
-def test_law_3_a_level_starts_at_the_masked_weights_of_step_k_bit_for_bit(build):
+def test_a_level_starts_at_the_masked_weights_of_step_k_bit_for_bit(build):
     model = conversion.make_prunable(MODELS[build]())
     trainer = tiny.trainer(model, OPTIMIZERS["averages"]())
-    snapshot = trainer.train(0, 12, order_seed=1, snapshots_at=[3]).snapshots[3]
+    snapshot = trainer.train(0, 12, shuffle_seed=1, snapshots_at=[3]).snapshots[3]
     model_masks.set_masks(model, masks := tiny.half_masks(model))
     state.restore(snapshot, model, trainer.optimizer)
     for name, weight in state.weights(model).items():
@@ -208,19 +208,19 @@ def test_law_3_a_level_starts_at_the_masked_weights_of_step_k_bit_for_bit(build)
             assert not average.numpy()[~mask.numpy()].any()
 
 
-def test_law_6_the_snapshot_changes_nothing():
+def test_the_snapshot_changes_nothing():
     model = conversion.make_prunable(tiny.convolutional())
     trainer = tiny.trainer(model)
     start = state.capture(model, trainer.optimizer)
-    trainer.train(0, 12, order_seed=1)
+    trainer.train(0, 12, shuffle_seed=1)
     without = state.capture(model, trainer.optimizer)
     state.restore(start, model, trainer.optimizer)
-    trainer.train(0, 12, order_seed=1, snapshots_at=[5])
+    trainer.train(0, 12, shuffle_seed=1, snapshots_at=[5])
     assert same_bits(without, state.capture(model, trainer.optimizer))
 
 
 @pytest.mark.parametrize("build", MODELS)
-def test_law_7_predict_and_evaluate_change_no_weight(build):
+def test_predict_and_evaluate_change_no_weight(build):
     model = tiny.half_masked(MODELS[build])
     model.compile("sgd", tiny.loss(), jit_compile=False)
     before = [weight.tobytes() for weight in model.get_weights()]

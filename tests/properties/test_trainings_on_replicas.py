@@ -1,11 +1,11 @@
-"""Our own training on MirroredStrategy: the laws of levels, and that two replicas train as one."""
+"""Our own training on MirroredStrategy: the properties of levels, and that two replicas train as one."""
 
 from pathlib import Path
 
 import pytest
 import replicas
 
-LAWS = (
+PROPERTIES = (
     "two_replicas_train_as_one_plain_False",
     "two_replicas_train_as_one_plain_True",
     "two_replicas_train_as_one_synchronized_False",
@@ -29,4 +29,4 @@ LAWS = (
 @pytest.mark.slow
 def test_properties_on_two_replicas():
     outcomes = replicas.outcomes_of(Path(__file__).with_name("trainings_on_two_replicas.py"))
-    assert outcomes == dict.fromkeys(LAWS, "done")
+    assert outcomes == dict.fromkeys(PROPERTIES, "done")

@@ -77,7 +77,7 @@ def pruned(trainer, seed=0):
 
 def trained(trainer, start=0, snapshots_at=(), pauses=NO_PAUSES):
     with trainer.strategy.scope():
-        outcome = trainer.train(start, T, order_seed=1, snapshots_at=snapshots_at, pauses=pauses)
+        outcome = trainer.train(start, T, shuffle_seed=1, snapshots_at=snapshots_at, pauses=pauses)
         trainer.replicas.check()
         return outcome, trainer.capture(), trainer.evaluate("test")
 
@@ -136,13 +136,13 @@ def stopped_between_evaluations_a_training_ends_with_the_same_bytes(kind):
     with TWO.scope():
         pauses = Stopping(made, 1, at=6)
         with pytest.raises(StoppedError):
-            made.train(0, T, order_seed=1, snapshots_at=[K], pauses=pauses)
+            made.train(0, T, shuffle_seed=1, snapshots_at=[K], pauses=pauses)
         assert bool(pauses.kept.weights.get("replicas")) == (kind != "plain")
         for rows in pauses.kept.weights.get("replicas", {}).values():
             assert rows.shape[0] == 2
             assert (rows[0] != rows[1]).any()
         other = trainer(TWO, kind)
-        other.train(2, 5, order_seed=3)
+        other.train(2, 5, shuffle_seed=3)
         ended = trained(other, other.resume(pauses.kept), snapshots_at=[K])
     assert same_ends(ended, expected)
 
@@ -174,9 +174,9 @@ def a_line_is_that_of_one_replica(kind):
         made = trainer(strategy, kind)
         start, ends = made.capture(), []
         with strategy.scope():
-            for order_seed in (1, 2):
+            for shuffle_seed in (1, 2):
                 state.restore(start, made.model, made.optimizer)
-                made.train(0, T, order_seed)
+                made.train(0, T, shuffle_seed)
                 ends.append(state.weights(made.model))
             line = Connectivity(made).along(*ends, points=3, fresh_statistics=True, seeds=(3, 4))
             lines.append([row["test_loss"] for row in line])
@@ -235,8 +235,8 @@ CASES = {
     for kind, averages in (("plain", False), ("plain", True), ("synchronized", False))
 }
 CASES |= {
-    f"{law.__name__}_{kind}": (law, kind)
-    for law, kinds in {
+    f"{check.__name__}_{kind}": (check, kind)
+    for check, kinds in {
         a_level_that_prunes_nothing_ends_with_the_bytes_of_the_dense_one: ("plain", "BatchNorm", "Dropout"),
         a_line_is_that_of_one_replica: ("plain", "synchronized"),
         pruned_weights_are_zero_on_both_replicas: ("BatchNorm",),
@@ -250,9 +250,9 @@ CASES["batch_statistics_are_made_one_by_their_mean"] = (batch_statistics_are_mad
 
 
 def outcome(case):
-    law, *arguments = CASES[case]
+    check, *arguments = CASES[case]
     try:
-        law(*arguments)
+        check(*arguments)
     except (Exception, pytest.fail.Exception) as error:
         return "".join(traceback.format_exception(error))[-1500:]
     return "done"

@@ -249,7 +249,7 @@ def test_a_unit_that_finishes_meanwhile_is_done(tmp_path, monkeypatch):
 
 def test_a_run_can_be_read_while_it_is_active(tmp_path):
     run, looks = begin(tmp_path, prune=Prune(levels=20)), set()
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), os.environ["PYTHONPATH"]])}
     command = [sys.executable, "-c", GOING_ON, run.path]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
         while process.poll() is None:

@@ -138,7 +138,7 @@ def test_a_mistake_is_one_line(arguments, message):
 
 def test_all_three_commands_work_while_a_run_is_active(tmp_path):
     open_run.open_run(tmp_path, fakes.experiment(), fakes.ENVIRONMENT)
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ["PYTHONPATH"]])}
     command = [sys.executable, "-c", GOING_ON, tmp_path]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
         try:

@@ -1,4 +1,4 @@
-"""Lines between networks, against NumPy on the same weights."""
+"""Lines between networks, compared with NumPy on the same weights."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SEEDS = (3, 4)
 
 
 def two_ends(trainer):
-    """The weights after training in two data orders."""
+    """Return the weights after training in two data orders."""
     start, ends = trainer.capture(), []
     for shuffle_seed in (1, 2):
         state.restore(start, trainer.model, trainer.optimizer)
@@ -54,7 +54,7 @@ def normalised():
     )
 
 
-def test_fresh_statistics_are_the_means_over_training_batches_whatever_those_of_the_ends_are(monkeypatch):
+def test_fresh_statistics_are_means_over_training_batches(monkeypatch):
     monkeypatch.setattr("tf_lottery.training.connectivity._EXAMPLES", 18)  # three batches of 6
     trainer = tiny.trainer(conversion.make_prunable(normalised()))
     first, second = two_ends(trainer)
@@ -73,7 +73,7 @@ def test_fresh_statistics_are_the_means_over_training_batches_whatever_those_of_
     assert (row["test_error"], row["test_loss"]) == (pytest.approx(error, abs=1e-12), pytest.approx(loss, rel=1e-4))
 
 
-def test_without_fresh_statistics_those_of_the_ends_are_interpolated():
+def test_without_fresh_statistics_the_statistics_of_the_ends_are_interpolated():
     trainer = tiny.trainer(conversion.make_prunable(normalised()))
     first, second = two_ends(trainer)
     along = Connectivity(trainer).along
@@ -90,7 +90,7 @@ def test_between_a_network_and_itself_nothing_changes():
     assert len({(row["test_error"], row["test_loss"]) for row in rows}) == 1
 
 
-def test_points_that_are_left_out_change_nothing_in_the_others():
+def test_skipping_points_does_not_change_the_others():
     keras.utils.set_random_seed(0)
     trainer = tiny.trainer(conversion.make_prunable(tiny.convolutional()))
     first, second = two_ends(trainer)
@@ -101,7 +101,7 @@ def test_points_that_are_left_out_change_nothing_in_the_others():
         assert list(rest) == whole[measured:]
 
 
-def test_the_line_starts_and_ends_at_the_very_weights_of_both():
+def test_the_line_starts_and_ends_at_exactly_the_weights_of_both_networks():
     first = {"w": np.float32([0.1, 0.3]), "seed": np.uint32([1, 2])}
     second = {"w": np.float32([0.7, -0.0]), "seed": np.uint32([3, 4])}
     assert between(first, second, 0)["w"].tobytes() == first["w"].tobytes()
@@ -110,7 +110,7 @@ def test_the_line_starts_and_ends_at_the_very_weights_of_both():
     assert between(first, second, 0.5)["w"].dtype == np.float32
 
 
-def test_measuring_a_line_leaves_no_trace_in_the_trainings_after_it():
+def test_measuring_a_line_does_not_change_later_training():
     keras.utils.set_random_seed(0)
     keras_compat.make_randomness_restorable()
     trainer = tiny.trainer(conversion.make_prunable(tiny.convolutional()))
@@ -123,7 +123,7 @@ def test_measuring_a_line_leaves_no_trace_in_the_trainings_after_it():
     assert all(again[name].tobytes() == second[name].tobytes() for name in naming.named_variables(trainer.model))
 
 
-def test_networks_that_have_diverged_have_no_error_rather_than_one_that_does_not_change():
+def test_the_error_of_diverged_networks_is_nan():
     trainer = tiny.trainer(tiny.half_masked())
     end, _ = two_ends(trainer)
     diverged = end | {"dense_1/bias": np.full(3, np.nan, np.float32)}

@@ -25,7 +25,7 @@ def test_a_cpu_that_is_in_use_cannot_be_divided():
         distribution.make(Topology("mirrored", 2))
 
 
-def test_a_batch_is_shared_evenly_or_refused_with_the_nearest_sizes():
+def test_a_batch_that_replicas_cannot_share_is_refused_with_the_nearest_sizes():
     class Eight:
         num_replicas_in_sync = 8
 
@@ -59,5 +59,5 @@ def test_errors_of_one_process_are_not_taken_for_lost_workers(monkeypatch):
         fail()
     cluster = type("Strategy", (), {"cluster_resolver": "some"})()
     monkeypatch.setattr(tf.distribute, "get_strategy", lambda: cluster)
-    with pytest.raises(ClusterError, match=r"Another worker has stopped .* what is done is kept"):
+    with pytest.raises(ClusterError, match=r"Another worker has stopped .* finished units are stored"):
         fail()

@@ -49,7 +49,7 @@ def test_losses_are_float32_whatever_the_logits_are(smoothing):
 
 
 def test_weight_decay_is_the_kernel_regularizer_of_half_its_size():
-    """And adds weight_decay * w to the gradient of w, of kernels only."""
+    """It adds weight_decay * w to the gradient of kernels only."""
 
     def built(regularizer):
         return keras.Sequential(

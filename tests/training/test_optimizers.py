@@ -22,7 +22,7 @@ from tf_lottery.training.optimizers import OPTIMIZERS, Settings
         (LearningRate(0.4, warmup=8), 0, 0.0),
         (LearningRate(0.4, warmup=8), 2, 0.1),
         (LearningRate(0.4, drops=(10,), warmup=20), 10, 0.02),
-        (LearningRate(0.4, drops=(2**24 + 1,)), 2**24, 0.4),  # the next number is none of float32's
+        (LearningRate(0.4, drops=(2**24 + 1,)), 2**24, 0.4),  # float32 cannot hold the next number
         (HeldRate(LearningRate(0.4, drops=(10, 20)), last_step=15), 25, 0.04),
         (HeldRate(LearningRate(0.3, linear_until=100), last_step=99), 150, 0.003),
         (LearningRate(0.3, linear_until=100), 25, 0.225),
@@ -36,7 +36,7 @@ def test_the_learning_rate_is_a_function_of_the_step(schedule, step, rate):
 
 
 def gradient(weights, rows):
-    """Of the mean cross-entropy of a Dense layer, in float64."""
+    """Return the gradient of the mean cross-entropy of a Dense layer, in float64."""
     x, y = tiny.X[rows].reshape(len(rows), -1).astype(np.float64), tiny.Y[rows]
     logits = x @ weights["dense/kernel"] + weights["dense/bias"]
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

@@ -20,7 +20,7 @@ def test_a_slow_execution_shortens_the_next_to_one_step_at_least():
     assert pace.steps == 1
 
 
-def test_an_execution_that_takes_no_time_at_all_is_no_division_by_it():
+def test_an_execution_of_zero_seconds_is_allowed():
     pace = Pace(1000)
     pace.took(1, seconds=0.0)
     assert pace.steps == 8

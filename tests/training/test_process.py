@@ -6,7 +6,7 @@ from tf_lottery.errors import ConfigError
 from tf_lottery.training import process
 
 
-def test_a_process_that_has_started_cannot_be_configured_otherwise():
+def test_a_process_that_has_started_cannot_be_configured_again():
     assert tf.config.threading.get_intra_op_parallelism_threads() == 1
     assert tf.config.threading.get_inter_op_parallelism_threads() == 1
     tf.constant(1.0)
@@ -14,6 +14,6 @@ def test_a_process_that_has_started_cannot_be_configured_otherwise():
         process.configure(threads=7, deterministic_ops=False)
 
 
-def test_to_start_is_to_have_devices():
+def test_after_the_start_there_are_devices():
     process.start()
     assert tf.config.list_logical_devices()

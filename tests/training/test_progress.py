@@ -1,4 +1,4 @@
-"""How far a training is, written down and read again."""
+"""The progress of training, packed into a checkpoint and unpacked."""
 
 import numpy as np
 

@@ -67,6 +67,6 @@ def test_one_process_is_its_own_chief_whatever_the_environment_says(monkeypatch)
     assert Topology("mirrored").is_chief
 
 
-def test_only_a_single_device_leaves_room_for_other_trainings():
+def test_only_a_single_device_lets_other_units_train():
     assert ONE_DEVICE.is_alone
     assert not Topology("mirrored", 2).is_alone

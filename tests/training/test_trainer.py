@@ -57,7 +57,7 @@ def test_evaluation_covers_a_last_part_of_another_size(monkeypatch):
     assert in_parts == pytest.approx(tiny.trainer(model).evaluate("test"))
 
 
-def test_history_has_a_row_an_evaluation_and_early_stopping_is_its_first_minimum():
+def test_history_has_a_row_for_each_evaluation_and_early_stopping_is_its_first_minimum():
     outcome = tiny.trainer(conversion.make_prunable(tiny.dense()), steps=10).train(
         0, 10, shuffle_seed=0, snapshots_at=[3]
     )
@@ -81,7 +81,7 @@ def test_evaluation_may_be_rarer_than_the_end_of_training():
 
 
 class Seen(Pauses):
-    """Notes the steps at which a training pauses; lets it run for at most so many."""
+    """Records the steps at which training pauses; allows a number of steps between pauses."""
 
     def __init__(self, most=100):
         self.steps, self.most = [], most
@@ -93,7 +93,7 @@ class Seen(Pauses):
         self.steps.append(progress.step)
 
 
-def test_training_pauses_where_it_stops_and_wherever_it_is_asked_to():
+def test_training_pauses_at_its_stops_and_at_the_steps_asked_for():
     trainer, every, each = tiny.trainer(conversion.make_prunable(tiny.dense())), Seen(), Seen(most=1)
     trainer.train(1, 12, shuffle_seed=0, snapshots_at=[2], pauses=every)
     assert {2, 4, 8, 12} <= set(every.steps)
@@ -117,7 +117,7 @@ def reset_optimizer(trainer, clock=None):
     state.restore_optimizer(new, trainer.optimizer)
 
 
-def test_a_new_optimizer_takes_its_step_from_the_state_that_is_its_clock():
+def test_a_new_optimizer_takes_its_step_from_the_given_state():
     trainer = tiny.trainer(conversion.make_prunable(tiny.dense()))
     new = state.capture(trainer.model, trainer.optimizer)["optimizer"]
     clock = trainer.train(0, 5, shuffle_seed=0, snapshots_at=[3]).snapshots[3]["optimizer"]
@@ -137,7 +137,7 @@ def test_the_averages_of_a_new_optimizer_start_at_the_weights():
     assert all(np.array_equal(weight.numpy(), average.numpy()) for weight, average in trainer.averages)
 
 
-def test_evaluations_use_the_averages_of_the_weights_and_training_goes_on_from_the_weights():
+def test_evaluations_use_the_averages_of_the_weights_and_training_continues_from_the_weights():
     averaged = tiny.half_masked()
     weights, masks = state.weights(averaged), model_masks.get_masks(averaged)
     trainer = tiny.trainer(averaged, keras.optimizers.SGD(LearningRate(0.1), use_ema=True, ema_momentum=0.5))
@@ -187,7 +187,7 @@ def test_augmentation_sees_training_batches_and_their_draws_and_no_others():
     assert seen
 
 
-def test_regularizers_that_a_model_brings_along_count():
+def test_the_regularizers_of_a_model_count():
     model = keras.Sequential(
         [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3, kernel_regularizer="l2")]
     )
@@ -203,7 +203,7 @@ def test_regularizers_that_a_model_brings_along_count():
     np.testing.assert_allclose(difference, 0.1 * 2 * 0.01 * before, rtol=0, atol=1e-7)  # Keras' "l2" is L2(0.01)
 
 
-def test_measuring_the_pace_leaves_no_trace_in_the_trainings_after_it():
+def test_measuring_seconds_per_step_does_not_change_later_training():
     model = conversion.make_prunable(tiny.convolutional())
     trainer = tiny.trainer(model)
     start = trainer.capture()

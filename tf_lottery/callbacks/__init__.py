@@ -1,4 +1,4 @@
-"""Keras callbacks: lottery tickets, gradual pruning and summaries in anyone's `model.fit`."""
+"""Keras callbacks for `model.fit`: lottery tickets, gradual pruning and summaries."""
 
 from tf_lottery.callbacks.density_summaries import DensitySummaries
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket

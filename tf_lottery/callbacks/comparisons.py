@@ -1,4 +1,4 @@
-"""What a ticket is compared with: the models of its controls, and the dense network."""
+"""Comparisons of a ticket: the models of its controls, and the choice of the best level."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -31,20 +31,20 @@ def control_model(
 
     Args:
         kind: One of `core.controls.CONTROLS`.
-        level: The level whose ticket is compared; with `seed` it decides what is drawn at random.
+        level: The level whose ticket is compared. Random numbers depend on it and on `seed`.
         like: The model in which the tickets were found. Left unchanged.
         masks: The masks of the ticket.
         at_k: The state of the dense network at step k.
         transition: The transition between levels that made the ticket.
         seed: The seed of the LotteryTicket.
-        new: A newly initialised model to use. Defaults to None: one is made from the config of `like`.
+        new: A newly initialised model to use. Defaults to None: a model is created from the config of `like`.
 
     Raises:
         ConfigError: there is no such control.
-        ModelError: `like` cannot be made again from its config, or always starts with the same weights.
+        ModelError: `like` cannot be created again from its config, or always starts with the same weights.
     """
     if kind not in CONTROLS:
-        raise ConfigError(f"A control is one of {', '.join(CONTROLS)}. Received: {kind!r}")
+        raise ConfigError(f"`kind` must be one of {', '.join(CONTROLS)}. Received: kind={kind!r}")
     start = transition.start_point(level, kind)
     if new is None:
         new = conversion.copy(like)
@@ -79,7 +79,7 @@ def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str
     if not within >= 0 or ("accuracy" in monitor and within > 1):
         raise ConfigError(
             f"`within` is how much worse than level 0 {monitor!r} may be, at least 0 and in its own unit: 0.01 is one "
-            f"percent point of an accuracy. Received: within={within!r}"
+            f"percentage point of an accuracy. Received: within={within!r}"
         )
     if mode not in (None, "min", "max"):
         raise ConfigError(f"`mode` must be 'min' or 'max'. Received: mode={mode!r}")
@@ -106,7 +106,7 @@ def _compile_like(new: Model, model: Model) -> None:
 
 
 def _check_randomness(model: Model) -> None:
-    """Raise ModelError where two new models start with the same weights: nothing would be reinitialised."""
+    """Raise ModelError if two new models start with the same weights: they would not be reinitialised."""
     first, second = (model_masks.prunable_weights(conversion.copy(model)) for _ in range(2))
     if fixed := [name for name, weight in first.items() if np.ptp(weight) and np.array_equal(weight, second[name])]:
         raise ModelError(f"{', '.join(fixed)} always start with the same weights: their initializers have fixed seeds.")

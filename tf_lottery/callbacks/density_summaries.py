@@ -1,4 +1,4 @@
-"""Densities, levels and metrics in TensorBoard."""
+"""A callback that writes densities, levels and metrics for TensorBoard."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ _SCALAR = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"})
 class DensitySummaries(keras.callbacks.Callback):
     """Writes densities and metrics at the end of each epoch for TensorBoard, with the epoch as the step.
 
-    The scalars are `density` for all prunable weights together, `density/<weight name>` for each of them, and what
-    `fit` logs, as in `accuracy` and `val_accuracy`. Behind a LotteryTicket in the list of callbacks, `level` is one of
-    them. A model that tfmot prunes by itself can be watched as well. TensorBoard need not be installed to write them.
+    The scalars are `density` for all prunable weights together, `density/<weight name>` for each of them, and the logs
+    of `fit`, such as `accuracy` and `val_accuracy`. After a LotteryTicket in the list of callbacks, `level` is one of
+    them. The model may also be one that tfmot prunes. TensorBoard need not be installed to write them.
 
     Args:
-        log_dir: Directory of the event files, for instance that of `keras.callbacks.TensorBoard`; these scalars are a
-            run of their own there, `density`.
+        log_dir: Directory of the event files, for instance that of `keras.callbacks.TensorBoard`; TensorBoard shows
+            these scalars there as the run `density`.
 
     Raises:
         ModelError: in `fit`: the model has no masks.
@@ -44,7 +44,7 @@ class DensitySummaries(keras.callbacks.Callback):
         self.log_dir = str(log_dir)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        model_masks.masked_variables(self.model)  # no masks: said now, not after an epoch
+        model_masks.masked_variables(self.model)  # raises now, not after an epoch, if there are no masks
         self._writer = tf.summary.create_file_writer(tf.io.gfile.join(self.log_dir, "density"))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

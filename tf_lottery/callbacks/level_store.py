@@ -2,8 +2,8 @@
 
     directory/  settings.json   rewind.tfl   level_00.tfl  level_01.tfl …   optimizer_03.tfl   records.json
 
-A level is done when it is in `records.json`, which is written last, with the checksums of the level's files; every file
-is there whole or not at all.
+A level is finished when it is in `records.json`, which is written last, with the checksums of the level's files. Every
+file is either whole or missing.
 """
 
 import json
@@ -25,10 +25,11 @@ _WAY_OUT = "Restore it from a copy, or choose another directory."
 
 
 class LevelStore:
-    """Tickets, records and the state at step k.
+    """The tickets and records of finished levels, and the state at step k.
 
     Args:
-        directory: Where everything is stored, and what is resumed. Defaults to None: everything is kept in memory.
+        directory: The directory in which everything is stored, and which is resumed. Defaults to None: everything stays
+            in memory.
 
     Attributes:
         records: One entry for each finished level.
@@ -39,17 +40,18 @@ class LevelStore:
         self.records: list[dict[str, Any]] = []
         self._settings: Any = None
         self._memory: dict[str, bytes] = {}
-        self._digests: dict[str, str] = {}  # of all that was written
+        self._digests: dict[str, str] = {}  # checksums of the written arrays, by name
         self._load()
 
     def open(self, settings: Mapping[str, Any]) -> None:
-        """Resume what is stored.
+        """Resume the stored levels.
 
         Args:
-            settings: What decides the results of the experiment, as JSON holds it; lists may grow.
+            settings: The settings that decide the results of the experiment, as JSON values; lists may grow.
 
         Raises:
-            RunError: what is stored belongs to another experiment, is damaged (DamageError) or cannot be written.
+            RunError: the stored levels belong to another experiment, or the directory cannot be written.
+            DamageError: a file is damaged.
         """
         self._load()
         self._check(settings)
@@ -59,10 +61,10 @@ class LevelStore:
             for stale in set(self.path.glob("optimizer_*.tfl")) - {
                 self.path / f"optimizer_{len(self.records) - 1:02d}.tfl"
             }:
-                files.remove(stale, "callback leftover")  # of a process that ended before it could
+                files.remove(stale, "callback leftover")  # left by a process that was killed
 
     def add(self, record: Mapping[str, Any], ticket: Ticket, optimizer: Arrays | None = None) -> None:
-        """Keep a finished level, with the optimizer's state where the next level starts from it."""
+        """Store a finished level, with the state of the optimizer if the next level starts from it."""
         level = record["level"]
         self.write(f"level_{level:02d}", ticket)
         if optimizer is not None:
@@ -77,11 +79,11 @@ class LevelStore:
     def ticket(self, level: int) -> Ticket:
         """Return the ticket of a finished level."""
         if not 0 <= level < len(self.records):
-            raise TicketError(f"Levels 0 to {len(self.records) - 1} are done. Received: level={level}")
+            raise TicketError(f"Levels 0 to {len(self.records) - 1} are finished. Received: level={level}")
         return self.read(f"level_{level:02d}")
 
     def optimizer(self, level: int) -> Arrays:
-        """Return the optimizer's state at the end of a level; only the last one is kept."""
+        """Return the state of the optimizer at the end of a level; only that of the last level is stored."""
         return self.read(_optimizer(level)).weights["optimizer"]
 
     def state_before(self, level: int, moment: str) -> State:
@@ -90,7 +92,7 @@ class LevelStore:
         Args:
             level: Its number, from 1.
             moment: `"rewind"`: the state of the dense network at step k. `"final"`: the weights at the end of the level
-                before, with the state of the optimizer where it was kept.
+                before, with the state of the optimizer if it was stored.
         """
         if moment == "rewind":
             return self.read("rewind").weights
@@ -98,7 +100,7 @@ class LevelStore:
         return state | {"optimizer": self.optimizer(level - 1)} if self.has(_optimizer(level - 1)) else state
 
     def write(self, name: str, ticket: Ticket) -> None:
-        """Keep arrays under a name."""
+        """Store arrays under a name."""
         content = ticket_lib.pack(ticket)
         self._digests[name] = content[-ticket_lib.CHECKSUM_BYTES :].hex()
         if self.path is None:
@@ -111,17 +113,17 @@ class LevelStore:
         return name in self._memory if self.path is None else (self.path / f"{name}.tfl").exists()
 
     def read(self, name: str) -> Ticket:
-        """Return the arrays kept under a name.
+        """Return the arrays under a name.
 
         Raises:
             TicketError: the file is damaged.
-            DamageError: it is not the one that the levels were made with.
+            DamageError: the file is from another run.
         """
         if self.path is None:
             return ticket_lib.unpack(self._memory[name])
         ticket = ticket_lib.load_ticket(path := self.path / f"{name}.tfl")
         if self._digests.get(name) != _checksum(path):
-            raise DamageError(f"{path} is of another run: do two use {self.path} at once? {_WAY_OUT}")
+            raise DamageError(f"{path} belongs to another run: do two runs use {self.path} at once? {_WAY_OUT}")
         return ticket
 
     def digest(self, name: str) -> str:
@@ -129,18 +131,18 @@ class LevelStore:
         return self._digests[name]
 
     def forget(self, name: str) -> None:
-        """Drop the arrays under a name, if there are any."""
+        """Remove the arrays under a name, if there are any."""
         self._memory.pop(name, None)
         if self.path is not None:
             files.remove(self.path / f"{name}.tfl", "callback leftover")
 
     def _load(self) -> None:
-        """Read settings and records of a directory that has them."""
+        """Read the settings and records of the directory, if it has any."""
         if self.path is None or not self.path.exists():
             return
         if not (self.path / "settings.json").exists():
             if not self.path.is_dir() or not all(map(files.is_leftover, self.path.iterdir())):
-                raise RunError(f"{self.path} holds something else than lottery tickets. Choose a new or an empty one.")
+                raise RunError(f"{self.path} holds other files than lottery tickets. Choose a new or empty directory.")
             return
         self._settings = _unsealed(self.path / "settings.json")
         if (self.path / "records.json").exists():
@@ -151,7 +153,7 @@ class LevelStore:
             self.records, self._digests = records, digests
         for level, record in enumerate(self.records):
             if not _is_record(record, level):
-                raise DamageError(f"{self.path / 'records.json'} is damaged: record {level} is not one. {_WAY_OUT}")
+                raise DamageError(f"{self.path / 'records.json'} is damaged: record {level} is malformed. {_WAY_OUT}")
             numbers = record["metrics"].items()
             record["metrics"] = {name: math.nan if value is None else value for name, value in numbers}
 
@@ -161,12 +163,13 @@ class LevelStore:
         asked = _as_stored(settings)
         different = [name for name in {**stored, **asked} if not _continues(stored.get(name), asked.get(name))]
         if different:
-            differences = "; ".join(f"{name}={stored.get(name)} (there), {asked.get(name)} (now)" for name in different)
+            pairs = {name: (stored.get(name), asked.get(name)) for name in different}
+            differences = "; ".join(f"{name}={old} (stored), {new} (now)" for name, (old, new) in pairs.items())
             place = self.path or "This LotteryTicket"
             other = "directory" if self.path else "LotteryTicket"
             raise RunError(
-                f"{place} belongs to another experiment: {differences}. Use the arguments that are there, or "
-                f"take another {other}."
+                f"{place} belongs to another experiment: {differences}. Use the stored arguments, or choose another "
+                f"{other}."
             )
 
 
@@ -200,5 +203,5 @@ def _continues(stored: Any, asked: Any) -> bool:
 
 
 def _as_stored(settings: Mapping[str, Any]) -> Any:
-    """Return the settings as they come back from a file, which knows lists and no tuples."""
+    """Return the settings as they come back from a JSON file, where tuples have become lists."""
     return json.loads(json.dumps(files.finite(settings)))

@@ -1,4 +1,4 @@
-"""Levels inside one `fit`: when each begins, passes step k and ends, and the callbacks that see one level each."""
+"""Levels inside one `fit`: when each begins, reaches step k and ends, and callbacks that see each level by itself."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from tf_lottery import keras_compat
 from tf_lottery.core.steps import Timetable, to_steps
 from tf_lottery.keras_compat import keras
 
-_NEVER = 10**15  # no batch has this number, and no epoch so many batches
+_NEVER = 10**15  # larger than the number of any batch
 
 
 # The value of `stop_training` that ends an epoch of a level. It counts as true but is not True: other callbacks assign
@@ -21,16 +21,16 @@ class Level:
     """A level that is being trained.
 
     Args:
-        number: 0 is dense.
+        number: The number of the level; 0 is the dense network.
         model: The model that `fit` trains.
-        callbacks: Keras callbacks; they see the epochs of this training, and may end it with `stop_training`.
+        callbacks: Keras callbacks; they see the epochs of this level, and may end it with `stop_training`.
         epochs: The numbers of its epochs.
 
     Attributes:
-        epoch: The epoch that is next, or being trained.
+        epoch: The current or next epoch.
         stopped: Whether one of the callbacks ended the level.
-        is_restored: Whether, at its end, the weights of an earlier epoch came back.
-        wants_batches: Whether one of the callbacks wants to know of every batch.
+        is_restored: Whether a callback restored the weights of an earlier epoch at the end.
+        wants_batches: Whether one of the callbacks is called at every batch.
     """
 
     def __init__(self, number: int, model: Any, callbacks: Sequence[Any], epochs: range):
@@ -68,7 +68,7 @@ class Level:
         self.epoch += 1
 
     def end(self) -> dict[str, Any]:
-        """End the callbacks; returns the logs of the epoch whose weights the model now has."""
+        """End the callbacks; return the logs of the epoch whose weights the model has then."""
         last = self._logs.get(self.epoch - 1, {})
         self._callbacks.on_train_end(last)
         restored = [keras_compat.restored_epoch(callback) for callback in self._callbacks.callbacks]
@@ -84,42 +84,47 @@ class Level:
 
 
 class LevelsInFit(keras.callbacks.Callback):
-    """Divides the epochs of one `fit` into levels; what happens at their borders is for subclasses to say.
+    """Divides the epochs of one `fit` into levels; subclasses define what happens when a level begins and ends.
 
-    An epoch is cut short by `stop_training` at the end of a batch, which is taken back at the end of the epoch: so
-    validation, History and all other callbacks see it like any other epoch.
+    To cut an epoch short, `stop_training` is set at the end of a batch and unset at the end of the epoch. Validation,
+    History and all other callbacks then see it like any other epoch.
 
     Args:
-        epochs_per_level: Epochs of level 0; the others begin in the epoch of step k.
+        epochs_per_level: Epochs of level 0; the other levels begin in the epoch of step k.
         rewind_to: Step k.
-        counts_on: Whether the epochs of a level go on from those of the level before.
-        callbacks: Keras callbacks that live one level each.
+        counts_on: Whether the epoch numbers of a level continue those of the level before.
+        callbacks: Keras callbacks that see each level by itself.
     """
 
     def __init__(self, epochs_per_level: int, rewind_to: int | str, counts_on: bool, callbacks: Sequence[Any]):
         super().__init__()
-        self._supports_tf_logs = True  # or legacy Keras would fetch the logs of every batch
+        self._supports_tf_logs = True  # otherwise legacy Keras fetches the logs of every batch
         self.epochs_per_level, self.rewind_to, self.callbacks = epochs_per_level, rewind_to, tuple(callbacks)
         self._counts_on = counts_on
 
     def _next_level(self) -> int | None:
-        """Return the number of the level to train next; None if all are done."""
+        """Return the number of the level to train next; None if all are finished."""
         raise NotImplementedError
 
     def _begin_level(self, number: int) -> None:
-        """Put the model where the level starts."""
+        """Set the model to the start point of the level."""
         raise NotImplementedError
 
     def _reach_rewind_step(self) -> None:
-        """Step k of level 0 is done."""
+        """Record the state at step k; called when level 0 has reached it."""
         raise NotImplementedError
 
     def _end_level(self, level: Level, metrics: dict[str, Any]) -> None:
-        """The level is trained; `metrics` are the logs of the epoch whose weights the model has."""
+        """Store a trained level.
+
+        Args:
+            level: The level.
+            metrics: The logs of the epoch whose weights the model has.
+        """
         raise NotImplementedError
 
     def _plan(self, steps_per_epoch: int) -> None:
-        """Settle the epoch's length; raises ConfigError where step k does not fit it."""
+        """Set the length of an epoch; raise ConfigError if step k does not fit it."""
         spe = keras_compat.steps_per_execution(self.model)
         self.table = Timetable.plan(steps_per_epoch, self.epochs_per_level, self.rewind_to, spe)
         self._is_planned = True
@@ -130,13 +135,13 @@ class LevelsInFit(keras.callbacks.Callback):
         self._event, self._batches, self._is_planned = _NEVER, 0, False
         if steps := self.params.get("steps"):
             self._plan(steps)
-        else:  # a generator: its length is known when it has ended once
+        else:  # the length of a generator is known after its first epoch
             self.table = Timetable(_NEVER, self.epochs_per_level, to_steps(self.rewind_to, _NEVER))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         is_new = self._level is None
         if is_new and (number := self._next_level()) is None:
-            self._event = 0  # `fit` cannot be ended before its first batch
+            self._event = 0  # ends `fit` after its first batch, which is the earliest possible
             return
         if is_new:
             self._begin_level(number)
@@ -193,7 +198,7 @@ class LevelsInFit(keras.callbacks.Callback):
             self.model.stop_training = ENDED
 
     def _listen_to_batches(self, each: bool) -> None:
-        """Python at every batch only where somebody asked for it."""
+        """Turn calls at every batch on or off; they are on only if a callback needs them."""
         for event, method in (("on_train_batch_begin", self._begin_batch), ("on_train_batch_end", self._end_batch)):
             if each:
                 setattr(self, event, method)

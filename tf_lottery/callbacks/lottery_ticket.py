@@ -1,4 +1,4 @@
-"""Iterative magnitude pruning with rewinding in a user's own `model.fit`."""
+"""LotteryTicket: iterative magnitude pruning with rewinding inside `model.fit`."""
 
 import copy
 import os
@@ -27,10 +27,10 @@ from tf_lottery.masking.ticket import Ticket
 class LotteryTicket(LevelsInFit):
     """Find lottery tickets in one `fit`: train, prune, rewind and train again, level by level.
 
-    Level 0 trains the dense network for `epochs_per_level` epochs, and its full state at step k is kept. At the end of
-    a level the smallest weights are pruned. The next level starts with the other weights, and with everything else that
-    training changes, as they were at step k, and trains to where level 0 ended (Frankle et al. 2019, arXiv 1903.01611,
-    Algorithm 1).
+    Level 0 trains the dense network for `epochs_per_level` epochs and stores its full state at step k. At the end of a
+    level the smallest weights are pruned. The next level starts with the remaining weights, and everything else that
+    training changes, as they were at step k, and trains to the step at which level 0 ended (Frankle et al. 2019, arXiv
+    1903.01611, Algorithm 1).
 
     A callback cannot rewind the position in your data, nor the order in which `fit` shuffles them: every level begins
     with a new pass over the data. (Legacy Keras continues in the middle of arrays if k is inside an epoch.) Optimizers
@@ -55,11 +55,12 @@ class LotteryTicket(LevelsInFit):
         reset_optimizer: Whether levels start with a new optimizer instead of its state at step k. Defaults to False.
         min_density: Share of each array that global pruning leaves. Defaults to None: `fit` ends before a level that
             would leave nothing of a layer.
-        callbacks: Keras callbacks that see each level as a training of its own, and can end it. Callbacks in `fit`
-            itself see all levels as one; those that write files belong there. Defaults to none.
-        directory: Where everything is stored, as `level_02.tfl` and the like, which `tfl.load_ticket` reads. The same
-            script, run again, resumes after the last finished level. You must give it the same data and learning rate.
-            With several workers each needs a directory of its own. Defaults to None: everything is kept in memory.
+        callbacks: Keras callbacks that see each level as a training run of its own, and can end it. Callbacks of `fit`
+            itself see all levels as one; callbacks that write files belong there. Defaults to none.
+        directory: The directory in which everything is stored, in files such as `level_02.tfl`, which
+            `tfl.load_ticket` reads. The same script, run again, resumes after the last finished level; its data and
+            learning rate must be the same. With several workers, each needs a directory of its own. Defaults to None:
+            everything stays in memory.
         seed: Seed of criteria and controls that draw random numbers. Defaults to 0.
 
     Raises:
@@ -199,18 +200,19 @@ class LotteryTicket(LevelsInFit):
         Args:
             kind: `"random_mask"`: as many weights in each layer, chosen at random, from the dense network at step k.
                 `"reinit"`: the ticket's masks on newly initialised weights, from step 0. `"reinit_signs"`: the same
-                with the signs of step k. `"reshuffle"`, `"constant"`: the ticket's masks on altered weights of step k,
-                kept ones in random order, or all of one size with random signs; with `_signs`, the signs of step k.
+                with the signs of step k. `"reshuffle"`, `"constant"`: the ticket's masks on altered weights of step k:
+                the kept weights in random order, or all of one size with random signs. With `_signs`, weights have the
+                signs of step k.
             level: A finished level.
-            model: A prunable, compiled, newly initialised model to use. Needed where the model of `fit` cannot be made
-                again from its config. Defaults to None: a new model is made.
+            model: A prunable, compiled, newly initialised model to use. Needed if the model of `fit` cannot be created
+                again from its config. Defaults to None: a new model is created.
 
         Returns:
             A new compiled model, or `model`.
 
         Raises:
             ConfigError: there is no such control, or there was no `fit` in this process yet.
-            ModelError: the model cannot be made again, or always starts with the same weights.
+            ModelError: the model cannot be created again, or always starts with the same weights.
 
         Source:
             Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), section 3; Frankle, Carbin 2019 (arXiv 1803.03635),
@@ -243,7 +245,7 @@ class LotteryTicket(LevelsInFit):
 
     def on_train_begin(self, logs: Any = None) -> None:
         if self._has_found_all:
-            raise ConfigError("This LotteryTicket has found all its levels: make a new one for another `fit`.")
+            raise ConfigError("This LotteryTicket has found all its levels: create a new one for another `fit`.")
         tfmot_bridge.adopt(self.model)
         masks = model_masks.get_masks(self.model)
         other_callbacks.check(keras_compat.callbacks_of_fit(self), self.callbacks)
@@ -256,11 +258,12 @@ class LotteryTicket(LevelsInFit):
         self._masks: Arrays | None = masks
         if self.records:
             self._resume()
-        self._has_room: bool | None = None  # unknown until `fit` tells its first epoch
+        self._has_enough_epochs: bool | None = None  # unknown until the first epoch begins
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._has_room is None:
-            self._has_room = other_callbacks.has_room(self.params["epochs"] - epoch, self._epochs_needed())
+        if self._has_enough_epochs is None:
+            epochs = self.params["epochs"] - epoch
+            self._has_enough_epochs = other_callbacks.has_enough_epochs(epochs, self._epochs_needed())
         super().on_epoch_begin(epoch, logs)
 
     def _next_level(self) -> int | None:
@@ -269,7 +272,7 @@ class LotteryTicket(LevelsInFit):
     def _begin_level(self, number: int) -> None:
         self._start_weights: Arrays
         if number == 0:
-            self._store.forget("rewind")  # of an interrupted fit
+            self._store.forget("rewind")  # left by an interrupted `fit`
             self._start_weights = state.weights(self.model)
             return
         self._start_weights = rewinding.begin(
@@ -289,8 +292,8 @@ class LotteryTicket(LevelsInFit):
     def _end_level(self, level: Level, metrics: dict[str, Any]) -> None:
         if not self._store.has("rewind"):
             raise ConfigError(
-                f"Level 0 was ended after {level.epochs_trained} epochs, before step {self.table.rewind} that levels "
-                "rewind to. Choose an earlier `rewind_to`, or stop later."
+                f"Level 0 was ended after {level.epochs_trained} epochs, before step {self.table.rewind}, to which "
+                "levels rewind. Choose an earlier `rewind_to`, or end level 0 later."
             )
         final = state.weights(self.model) if level.is_restored else state.trained_weights(self.model, self._optimizer)
         record: dict[str, Any] = {
@@ -325,8 +328,8 @@ class LotteryTicket(LevelsInFit):
 
     def on_train_end(self, logs: Any = None) -> None:
         super().on_train_end(logs)
-        if self._masks is not None and self._has_room and not self.model.stop_training:
-            keras_compat.warn(f"`fit` ended before level {len(self.records)} was done: did its data run out?")
+        if self._masks is not None and self._has_enough_epochs and not self.model.stop_training:
+            keras_compat.warn(f"`fit` ended before level {len(self.records)} was finished: did its data run out?")
         if self._masks is None:  # undo what followed the end of the last level (in a fit that had nothing to do)
             self.restore(self.model, len(self.records) - 1)
             self._has_found_all = True
@@ -353,8 +356,8 @@ class LotteryTicket(LevelsInFit):
         length = self._store.read("rewind").metadata["steps_per_epoch"]
         if self._is_planned and length != self.table.steps_per_epoch:
             raise RunError(
-                f"{self.directory} was made with epochs of {length} steps; this fit has {self.table.steps_per_epoch}. "
-                "Give it the same data and batch size, or choose another directory."
+                f"{self.directory} was created with epochs of {length} steps; this `fit` has "
+                f"{self.table.steps_per_epoch}. Use the same data and batch size, or choose another directory."
             )
         self._plan(length)
         if self._held_rate is not None:
@@ -365,7 +368,7 @@ class LotteryTicket(LevelsInFit):
 
     def _finished(self) -> LevelStore:
         if not self.records:
-            raise ConfigError("No level is done yet: call `model.fit(…, callbacks=[tickets])` first.")
+            raise ConfigError("No level is finished yet: call `model.fit(…, callbacks=[tickets])` first.")
         return self._store
 
     def _epochs_needed(self) -> int:

@@ -1,4 +1,4 @@
-"""The other callbacks of a `fit` with a LotteryTicket: which do not work beside it, and which see all levels as one."""
+"""Checks of the other callbacks in a `fit` with a LotteryTicket, and of the number of epochs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from tf_lottery import keras_compat
 from tf_lottery.errors import ConfigError
 
-_OF_ONE_TRAINING = ("EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau")
+_FOR_ONE_TRAINING_RUN = ("EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau")
 _PRUNERS = ("LotteryTicket", "ScheduledPruning")
 
 
 def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
-    """Warn of callbacks that see all levels as one training, and refuse those that do not work with levels.
+    """Warn of callbacks that see all levels as one training run, and refuse those that do not work with levels.
 
     Args:
         callbacks: The callbacks of `fit`.
@@ -19,35 +19,35 @@ def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
 
     Raises:
         ConfigError: there is another callback that prunes; or a BackupAndRestore, which would count the epochs of
-            repeated levels as done.
+            later levels as finished.
     """
     outer = _kinds(callbacks)
     everywhere = [*outer, *_kinds(of_each_level)]
     pruners = [name for name in everywhere if name in _PRUNERS]
-    if len(pruners) > 1:  # one is the LotteryTicket that asks
+    if len(pruners) > 1:  # one is the LotteryTicket itself
         raise ConfigError(f"Only one callback can prune in a `fit`. Received: {', '.join(pruners)}")
     if "BackupAndRestore" in everywhere:
         raise ConfigError(
-            "BackupAndRestore cannot restore the levels of a LotteryTicket: the result would be another one. Take it "
-            "out and use LotteryTicket(directory=…): the same script, run again, resumes from there."
+            "BackupAndRestore cannot restore the levels of a LotteryTicket: the result would be different. Remove it "
+            "and use LotteryTicket(directory=…): the same script, run again, resumes from there."
         )
-    if outer_ones := [name for name in outer if name in _OF_ONE_TRAINING]:
+    if outer_ones := [name for name in outer if name in _FOR_ONE_TRAINING_RUN]:
         keras_compat.warn(
-            f"{', '.join(outer_ones)} in `fit` acts on all levels as if they were one training. To let it act "
-            "on each level by itself, give it to LotteryTicket(callbacks=[…])."
+            f"{', '.join(outer_ones)} in `fit` acts on all levels as if they were one training run. To apply it "
+            "to each level by itself, pass it to LotteryTicket(callbacks=[…])."
         )
 
 
 def _kinds(callbacks: Sequence[Any]) -> list[str]:
-    """Return the names of the callbacks' classes and of those they are derived from."""
+    """Return the names of the classes of the callbacks, and of their base classes."""
     return [base.__name__ for callback in callbacks for base in type(callback).__mro__]
 
 
-def has_room(epochs: int, needed: int) -> bool:
+def has_enough_epochs(epochs: int, needed: int) -> bool:
     """Return whether `fit` has enough epochs; warn if it has not."""
     if epochs < needed:
         keras_compat.warn(
-            f"`fit` ends before the last level is done: epochs={epochs}, {needed} are needed. "
+            f"`fit` ends before the last level is finished: epochs={epochs}, {needed} are needed. "
             "`epochs=tickets.total_epochs` is enough for all levels."
         )
     return epochs >= needed

@@ -1,4 +1,4 @@
-"""Gradual pruning in one run, by a schedule of tfmot's kind."""
+"""ScheduledPruning: gradual pruning in one training run, by a schedule such as those of tfmot."""
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -22,23 +22,26 @@ _LOOK_AHEAD = 1000  # steps
 
 
 class ScheduledPruning(keras.callbacks.Callback):
-    """Prunes a model while it trains, as far as a schedule says.
+    """Prunes a model while it trains, to the sparsities of a schedule.
 
-    When the schedule says prune for step s, the masks go to its sparsity before step s runs (the first step is 0). With
-    `steps_per_execution` > 1 that is after the first execution that ends at or after s. Counts are exact, always of all
-    prunable weights: `round(size * (1 - sparsity))` stay, at least 1. Unlike in tfmot nothing pruned ever returns: a
-    sparsity below what is pruned already changes nothing. Adds `density` to the logs of each epoch.
+    If the schedule prunes at step s, the masks reach its sparsity before step s runs (the first step is 0), or, with
+    `steps_per_execution` > 1, after the first execution that ends at or after s. Counts are exact: of all prunable
+    weights `round(size * (1 - sparsity))` stay, at least 1. Unlike in tfmot, pruned weights never return: a sparsity
+    below the current one changes nothing. The logs of each epoch get the entry `density`.
 
-    Steps are the batches that the optimizer has seen, so a second `fit` and a restored training go on in the schedule.
+    Steps are the batches that the optimizer has seen, so a second `fit`, or one with a restored optimizer, continues in
+    the schedule.
 
     Args:
         schedule: `tfmot.sparsity.keras.PolynomialDecay`, `ConstantSparsity`, a `PruningSchedule` of your own, or any
-            function `schedule(step) -> (should_prune, sparsity)`. It is asked for some 1000 steps ahead. The sparsity
-            counts as the decimal that a float32 is written as: 0.9 is nine tenths.
-        scope: `"layerwise"` brings each weight to the sparsity, `"global"` all together.
-        criterion: What makes a weight worth keeping: a name in `tfl.criteria.CRITERIA`, or a function
-            `(initial, trained, rng) -> scores`, all by weight name. Initial are the weights at the start of `fit`.
-        seed: For the criteria that draw.
+            function `schedule(step) -> (should_prune, sparsity)`. It is called for 1000 steps ahead. A sparsity is read
+            as the shortest decimal for its float32: 0.9 is exactly nine tenths.
+        scope: `"layerwise"` brings each weight array to the sparsity, `"global"` all together. Defaults to
+            `"layerwise"`.
+        criterion: The name of a criterion in `tfl.criteria.CRITERIA`, or a function `(initial, trained, rng) -> scores`
+            of arrays by weight name; the highest scores are kept. `initial` are the weights at the start of `fit`.
+            Defaults to `"magnitude"`.
+        seed: Seed of criteria that draw random numbers. Defaults to 0.
 
     Raises:
         PruningError: `scope` or `criterion` is unknown; in `fit`: a sparsity is not in [0, 1), or a weight is NaN.
@@ -78,7 +81,7 @@ class ScheduledPruning(keras.callbacks.Callback):
         self.scope = scope
         self.criterion = criterion_named(criterion)
         self.seed = seed
-        self._supports_tf_logs = True  # or legacy Keras would fetch the metrics of every batch for this callback
+        self._supports_tf_logs = True  # otherwise legacy Keras fetches the metrics of every batch
 
     def on_train_begin(self, logs: Any = None) -> None:
         tfmot_bridge.adopt(self.model)
@@ -88,7 +91,7 @@ class ScheduledPruning(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._start = keras_compat.batches_trained(self.model.optimizer)
-        if self._start != self._done:  # the first epoch, or someone has restored a state
+        if self._start != self._done:  # the first epoch, or a restored optimizer
             self._planned: dict[int, np.float32] = {}
             self._planned_to = self._start
             self._catch_up(self._start)
@@ -103,7 +106,7 @@ class ScheduledPruning(keras.callbacks.Callback):
             logs["density"] = model_masks.density(self.model)
 
     def _catch_up(self, done: int) -> None:
-        """Prune as far as all steps up to `done` ask for, and finds out at which step there is more to do."""
+        """Prune to the largest sparsity of the steps up to `done`, and look up the next step that prunes."""
         while self._planned_to <= done:
             self._planned |= self._look_ahead(self._planned_to)
             self._planned_to += _LOOK_AHEAD
@@ -125,7 +128,7 @@ class ScheduledPruning(keras.callbacks.Callback):
 
 
 def _share_to_remove(masks: Arrays, sparsity: Fraction) -> Fraction:
-    """Return the share of the kept weights whose removal brings all to `sparsity`; 0 if they are there already."""
+    """Return the share of the kept weights to remove to reach `sparsity`; 0 if it is reached already."""
     size, kept = sum(mask.size for mask in masks.values()), masks_lib.kept(masks)
     target = max(round(size * (1 - sparsity)), 1)
     return Fraction(kept - target, kept) if kept > target else Fraction(0)
@@ -141,7 +144,7 @@ def _look_ahead(schedule: Schedule) -> Callable[[int], Mapping[int, np.float32]]
     """Return a function from a step to the steps, from it on, at which to prune, and their sparsities."""
     try:
         ask = _ask_at_once(schedule)
-    except Exception:  # It does with the step what a tensor cannot; an error of its own comes again with plain numbers.
+    except Exception:  # It may not work with tensors; an error of its own is raised again with plain numbers.
         ask = _ask_one_by_one(schedule)
 
     def sparsities(start: int) -> dict[int, np.float32]:
@@ -156,7 +159,7 @@ def _ask_at_once(schedule: Schedule) -> Any:
         should_prune, sparsity = schedule(step)
         return tf.cast(should_prune, tf.bool), tf.cast(sparsity, tf.float32)
 
-    # As plain Python a schedule of tfmot takes 40 times as long.
+    # In plain Python a schedule of tfmot takes 40 times as long.
     @tf.function(input_signature=[tf.TensorSpec((), tf.int64)], autograph=False)
     def ask_all(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         steps = start + tf.range(_LOOK_AHEAD, dtype=tf.int64)

@@ -17,7 +17,7 @@ from tf_lottery.rewinding import Transition
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of LotteryTicket that decide what an experiment finds; see there.
+    """The arguments of LotteryTicket that decide the results; see there.
 
     Raises:
         LotteryError: one of them is impossible.
@@ -59,7 +59,7 @@ class Settings:
             )
 
     def transition(self, masks: Arrays) -> Transition:
-        """Return the transition between levels that the settings mean, for a model with these masks.
+        """Return the transition between levels, for a model with these masks.
 
         Raises:
             ConfigError: there is a fraction for each weight, but weights are not ranked layer by layer.
@@ -85,7 +85,7 @@ class Settings:
         )
 
     def as_json(self, masks: Arrays) -> dict[str, Any]:
-        """Return what must be the same for a directory to be resumed; lists may become longer."""
+        """Return the settings that must be equal to resume a directory, as JSON values; lists may become longer."""
         fraction_at = self.transition(masks).fraction_at
         return {
             "weights": {name: list(mask.shape) for name, mask in masks.items()},
@@ -103,7 +103,7 @@ class Settings:
     def _check_rates(self) -> None:
         if self.rates and (self.scope != "layerwise" or callable(self.fraction)):
             raise ConfigError(
-                '`rates` gives single weights other shares than `fraction`: it needs scope="layerwise" and a fraction '
+                '`rates` gives some weights other shares than `fraction`: it needs scope="layerwise" and a fraction '
                 f"that is a number. Received: scope={self.scope!r}, fraction={self.fraction!r}"
             )
         for rate in self._written_rates():
@@ -113,7 +113,7 @@ class Settings:
         whole_epochs = isinstance(self.rewind_to, str) and self.rewind_to.endswith("ep")
         if steps.to_steps(self.rewind_to, 1) >= self.epochs_per_level and whole_epochs:
             raise ConfigError(
-                f"`rewind_to` must lie before the end of a level of {self.epochs_per_level} epochs. "
+                f"`rewind_to` must be before the end of a level of {self.epochs_per_level} epochs. "
                 f"Received: rewind_to={self.rewind_to!r}"
             )
 

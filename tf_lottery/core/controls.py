@@ -1,8 +1,8 @@
-"""Controls: what a ticket must beat to show that its structure, its initialisation or its signs matter.
+"""Controls: networks that a ticket must beat to show that its structure, its initialisation or its signs matter.
 
-`"random_mask"` keeps other weights and `"reinit"` draws other weights (Frankle et al. 2019, arXiv 1903.01611, section 3;
-Frankle, Carbin 2019, arXiv 1803.03635, section 2). The others are from Zhou et al. 2019 (arXiv 1905.01067, section 4):
-they put the ticket's mask on altered weights of step k, and some keep the signs.
+`"random_mask"` keeps other weights, and `"reinit"` draws new values for the same weights (Frankle et al. 2019, arXiv
+1903.01611, section 3; Frankle, Carbin 2019, arXiv 1803.03635, section 2). The other controls are from Zhou et al. 2019
+(arXiv 1905.01067, section 4): they apply the ticket's mask to altered weights of step k, and some preserve the signs.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.core.start_points import StartPoint
 
-# A control with altered weights starts with a new optimizer: momentum gathered by other weights does not fit them.
+# A control with altered weights starts with a new optimizer: the momentum of other weights does not fit them.
 _ALTERED = StartPoint("rewind", "new")
 _REINITIALISED = StartPoint("new", "new", at_zero=True)
 CONTROLS = {
@@ -31,7 +31,7 @@ _SIGNS = "_signs"
 def random_mask(masks: Arrays, seed: int) -> dict[str, np.ndarray]:
     """Draw a random mask that keeps as many weights of each layer as `masks`.
 
-    It belongs on the *dense* weights of step k: most of the weights that it keeps are zero in the ticket.
+    Apply it to the *dense* weights of step k: most of the weights that it keeps are zero in the ticket.
     """
     return masks_lib.shuffle(masks, np.random.default_rng(seed))
 
@@ -45,14 +45,14 @@ def start_weights(
         control: One of `CONTROLS`.
         at_k: All variables of the dense network at step k, by name.
         masks: The masks of the ticket.
-        seed: For reshuffled and constant weights.
-        new: All variables of a newly initialised network; needed by `"reinit"` and `"reinit_signs"`.
+        seed: Seed of reshuffled and constant weights.
+        new: All variables of a newly initialised network; needed by `"reinit"` and `"reinit_signs"`. Defaults to None.
 
     Returns:
-        All variables, by name. `"random_mask"`: those of step k. `"reinit"`: `new`. `"reshuffle"`: those of step k, the
-        kept weights of each layer in random order. `"constant"`: those of step k, in each layer the standard deviation
-        of its weights with random signs (at k = 0, the standard deviation of the initialisation, as in the paper). With
-        `_signs`, every weight has the sign that it has at step k.
+        All variables, by name. `"random_mask"`: those of step k. `"reinit"`: `new`. `"reshuffle"`: those of step k,
+        with the kept weights of each layer in random order. `"constant"`: those of step k, with all weights of a layer
+        set to their standard deviation with random signs (at k = 0, the standard deviation of the initialisation, as in
+        the paper). With `_signs`, every weight has the sign that it has at step k.
     """
     rng, kind = np.random.default_rng(seed), control.removesuffix(_SIGNS)
     start = dict(new or {} if CONTROLS[control].weights == "new" else at_k)

@@ -1,16 +1,16 @@
-"""Start points: with which weights, at which step and with which optimizer state a level starts to train."""
+"""Start points: the weights, the step and the optimizer state with which a level starts to train."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class StartPoint:
-    """Where a level, or a control of a level, starts to train.
+    """The start point of a level or of a control.
 
     Attributes:
         weights: `"rewind"`: the weights of the dense network at step k. `"final"`: the weights at the end of the level
             before. `"new"`: newly initialised weights.
-        optimizer: `"rewind"` or `"final"`: the state of the optimizer at the same moments. `"new"`: a new optimizer.
+        optimizer: `"rewind"` or `"final"`: the state of the optimizer at these steps. `"new"`: a new optimizer.
         at_zero: Whether training starts at step 0 instead of step k. Defaults to False.
     """
 

@@ -158,7 +158,7 @@ class Checkpointer(Pauses):
             raise StoppedError(f"{place} with a checkpoint saved; the same command resumes from there.")
 
     def _check_snapshots(self, progress: Progress) -> None:
-        """Raise TicketError if the checkpoint is past a step whose state it lacks: a variant may have been added since."""
+        """Raise TicketError if the checkpoint lacks the state at an earlier step, which a variant added since needs."""
         passed = {step for step in self._snapshots_at if step <= progress.step}
         if missing := sorted(passed - set(progress.snapshots)):
             raise TicketError(f"it lacks the state at step {missing[0]}, which a variant added since needs")

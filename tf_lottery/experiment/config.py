@@ -145,7 +145,7 @@ class Prune:
 
 @dataclass(slots=True)
 class Stability:
-    """The networks that are trained again with other shuffle seeds, to see how far apart they end; see run_stability.py.
+    """The networks that are trained again with other shuffle seeds, to measure their stability; see run_stability.py.
 
     Attributes:
         levels: Levels whose tickets and random masks are trained again, with the dense network from step k; `()` for

@@ -44,7 +44,7 @@ def _kind(device: Any, tf: Any) -> str:
 
 
 def _vector_extensions() -> str:
-    """Return the vector extensions of the CPU that numerical libraries look at; `""` if the system does not list them."""
+    """Return the vector extensions of the CPU that numerical libraries use; `""` if the system does not list them."""
     try:
         flags = set(Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split())
     except OSError:

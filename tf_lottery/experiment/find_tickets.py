@@ -71,8 +71,8 @@ def find_tickets(
     topology.check()
     interval = CheckpointInterval.parse(checkpoint_every)
     if jobs < 1 or (jobs > 1 and not topology.is_alone):
-        most = "at least 1" if topology.is_alone else f"1: strategy {topology.strategy!r} uses all devices for each unit"
-        raise ConfigError(f"`jobs` must be {most}. Received: {jobs}")
+        only = f"1: strategy {topology.strategy!r} uses all devices for each unit"
+        raise ConfigError(f"`jobs` must be {'at least 1' if topology.is_alone else only}. Received: {jobs}")
     found = open_run.existing_run(run_dir, config)
     config = found.config if found else config  # extended by what the run already has
     units = _units(config, only_replicates)

@@ -59,7 +59,9 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
     try:
         validation.check(extended)
     except ConfigError as error:
-        raise RunError(f"{path} cannot be extended like this. A run keeps what it has, and that leads to: {error}") from error
+        raise RunError(
+            f"{path} cannot be extended like this. A run keeps what it has, and that leads to: {error}"
+        ) from error
     return Run(path, extended)
 
 
@@ -103,12 +105,13 @@ def opened_by_chief(path: str | os.PathLike[str], config: Experiment) -> Run:
     run = existing_run(path, config)
     if run is None:
         raise RunError(
-            f"{path} does not exist here, although the chief has created it. All workers need the same run directory, on "
-            "storage that all of them can read."
+            f"{path} does not exist here, although the chief has created it. All workers need the same run "
+            "directory, on storage that all of them can read."
         )
     if config_lib.fields(run.config) != config_lib.fields(Run.load(path).config):
         raise RunError(
-            f"The chief was asked for less than this worker ({', '.join(EXTENDABLE)}). Give all workers the same command."
+            f"The chief was asked for less than this worker ({', '.join(EXTENDABLE)}). Give all workers the same "
+            "command."
         )
     return run
 
@@ -136,7 +139,8 @@ def _other_environment(path: Path, before: Mapping[str, Any], now: Mapping[str, 
     )
     return (
         f"{path} was made in another environment, which can change results: {changes}. Resume in that one, "
-        "choose another --run_dir, or accept it with --any_environment: the report then says that the run is not bit-exact."
+        "choose another --run_dir, or accept it with --any_environment: the report then says that the run is not "
+        "bit-exact."
     )
 
 

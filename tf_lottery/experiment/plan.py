@@ -41,7 +41,7 @@ class Plan:
         return total - (0 if starts_at_zero(unit) else rewind)
 
     def seconds(self, work: Mapping[Unit, int]) -> float | None:
-        """Estimate the time that `work`, from `work`, takes; None if unknown. Lines between networks take extra time."""
+        """Estimate how long units take, from `work`; None if unknown. Lines between networks take extra time."""
         return None if self.seconds_per_step is None else sum(work.values()) * self.seconds_per_step / self.jobs
 
     def work(self, units: Iterable[Unit]) -> dict[Unit, int]:

@@ -1,10 +1,10 @@
 """The stability of the networks of a run: to pruning, to data order, and on the line between two data orders.
 
-The definitions are those of Frankle et al. 2019 (arXiv 1903.01611, section on stability). Networks are compared by their
-stored weights at the end of training, and never by moving averages of these (`train.average`). All copies of a network
-start from the same state: that at step k or, if levels do not rewind the weights, that of the level. The dense network
-always starts from step k. With `prune.reset_optimizer` copies start with a new optimizer, as levels do; the dense
-network in its first data order does not, because its momentum continues through step k.
+The definitions are those of Frankle et al. 2019 (arXiv 1903.01611, section on stability). Networks are compared by
+their stored weights at the end of training, never by moving averages of these (`train.average`). All copies of a
+network start from the same state: that at step k or, if levels do not rewind the weights, that of the level. The dense
+network always starts from step k. With `prune.reset_optimizer` copies start with a new optimizer, as levels do. The
+dense network in its first data order does not: its momentum continues through step k.
 
 - *Stability to data order*: one subnetwork in two data orders (including augmentation).
 - *Stability to pruning*: the dense network and the subnetwork in one data order, compared on the kept weights.
@@ -56,8 +56,8 @@ def rows(run: Run) -> pd.DataFrame:
 def lines(run: Run) -> pd.DataFrame:
     """Return a table with one row for each point of each line between the first data order and another.
 
-    Columns: variant, replicate, level, control, shuffle_seed (of the second end), share (of the second end, 0-1), test_error
-    (0-1), test_loss.
+    Columns: variant, replicate, level, control, shuffle_seed (of the second end), share (of the second end, 0-1),
+    test_error (0-1), test_loss.
     """
     found = [run.line(unit).assign(**_place(unit), shuffle_seed=unit.shuffle_seed) for unit in _units_with_lines(run)]
     columns = [*_PLACE, "shuffle_seed", "share", "test_error", "test_loss"]
@@ -73,7 +73,9 @@ def barriers(points: pd.DataFrame) -> pd.DataFrame:
         points: From `lines`.
     """
     measures = ["test_error", "test_loss"]
-    found = points.groupby([*_PLACE, "shuffle_seed"], sort=False)[measures].agg(lambda values: stability.barrier([*values]))
+    found = points.groupby([*_PLACE, "shuffle_seed"], sort=False)[measures].agg(
+        lambda values: stability.barrier([*values])
+    )
     return found.set_axis(["error_barrier", "loss_barrier"], axis=1).reset_index()
 
 

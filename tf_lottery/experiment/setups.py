@@ -1,4 +1,4 @@
-"""Setups: the model, data and optimizer that all units of a variant share in a process, so that they are traced once."""
+"""Setups: the model, data and optimizer that all units of a variant share in a process; they are traced once."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Setup:
         return {"masks": of_state["masks"], "rewind": everything, "final": everything}
 
     def initial_weights(self, initialisation: int, dropout: int) -> dict[str, np.ndarray]:
-        """Return the variables of a new model: weights drawn with one seed, states of random generators with the other."""
+        """Return the variables of a new model: weights from one seed, states of random generators from the other."""
         weights, random_states = self._new_variables(initialisation), self._random_states()
         drawn = self._new_variables(dropout) if random_states else {}
         return weights | {name: drawn[name] for name in random_states}

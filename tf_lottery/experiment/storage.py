@@ -9,9 +9,9 @@
                   (in a sweep, one such folder for each variant)
               report/ {index.html, *.png, tickets.csv, comparisons.csv, …, tables.md, report.lock}
 
-A unit is finished when its `manifest.json` exists. It is written last and holds the size and SHA-256 of the files beside
-it, none of which is ever written again. A file that may change has a backup, and both have checksums. Every write goes
-to a temporary file that is renamed once its bytes are safe on disk (`files.write`).
+A unit is finished when its `manifest.json` exists. The manifest is written last and holds the size and SHA-256 of the
+other files, none of which is ever written again. A file that may change has a backup, and both have checksums. Every
+write goes to a temporary file that is renamed once its bytes are safe on disk (`files.write`).
 """
 
 import io
@@ -118,8 +118,8 @@ class Run:
         content = backups.read(path, "config")
         if (found := content.pop("format", 1)) != FORMAT:
             raise RunError(
-                f"{path} is in run format {found}, of another version of tf_lottery; this version reads format {FORMAT}."
-                " Use the version that its environment.json names, or choose another --run_dir."
+                f"{path} is in run format {found}, of another version of tf_lottery; this version reads format "
+                f"{FORMAT}. Use the version that its environment.json names, or choose another --run_dir."
             )
         with manifest.reading(path / "config.json"):
             return cls(path, _experiment(path, content))

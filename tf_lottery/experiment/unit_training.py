@@ -112,7 +112,9 @@ class UnitTraining:
         alike = self.setups.alike(self.unit.variant) if plan.is_dense(self.unit) else []
         rewind_steps = sorted({self.setups.of(label).lengths.rewind for label in alike})
         trainer.replicas.check()
-        checkpointer = Checkpointer(self.run, self.unit, trainer, self.hooks, from_step=from_step, snapshots_at=rewind_steps)
+        checkpointer = Checkpointer(
+            self.run, self.unit, trainer, self.hooks, from_step=from_step, snapshots_at=rewind_steps
+        )
         progress = trainer.train(
             checkpointer.resumed() or from_step,
             self.setup.lengths.total,
@@ -126,8 +128,8 @@ class UnitTraining:
         metrics = _metrics(masks, from_step, trainer, progress) | {"seeds": self.seeds}
         if self.unit.shuffle_seed and self.setup.config.stability.points:
             self._measure_line(progress, at_end, checkpointer)
-        final = at_end.weights
-        return Trained(final["weights"], final["optimizer"], progress.snapshots, progress, metrics, checkpointer.seconds)
+        final, seconds = at_end.weights, checkpointer.seconds
+        return Trained(final["weights"], final["optimizer"], progress.snapshots, progress, metrics, seconds)
 
     def save(self, masks: Arrays, start: Arrays, trained: Trained) -> None:
         """Store the results; if the unit is a dense network, store them for every variant that shares it."""

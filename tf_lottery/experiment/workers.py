@@ -31,7 +31,7 @@ class Watcher:
     """Is told of the progress of an experiment; this one ignores it."""
 
     def on_plan(self, work: Mapping[Unit, int], done: list[Unit], plan: Plan) -> None:
-        """Called once, before any unit trains, with the optimizer steps of each unit to train, and the finished units."""
+        """Called once, before any unit trains, with the optimizer steps of the units to train."""
 
     def on_steps(self, unit: Unit, steps: int) -> None:
         """Called repeatedly with the steps since the last call; at first with the steps that were resumed."""
@@ -125,7 +125,7 @@ class Workers:
                 watcher.on_note(f"{running[future]} did not answer in time; it will resume from its last checkpoint.")
             raise
         if self._topology.strategy == "multi_worker":
-            time.sleep(_LINGER_SECONDS)  # a worker that ends first must still answer those that have not left the last meeting
+            time.sleep(_LINGER_SECONDS)  # other workers may still need this one to leave the last meeting
 
     def _perform(self, run: Run, needs: Needs, running: dict[Future, Unit], watcher: Watcher) -> None:
         waiting = list(needs)

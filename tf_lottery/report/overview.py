@@ -90,7 +90,7 @@ class Overview:
         if (lengths := self.plan) is None:
             return None
         done, needs = 0, plan.needs(self.run.config)
-        work = lengths.work(plan.trainings(needs, needs))
+        work = lengths.work(plan.units_to_train(needs, needs))
         for status in self.units:
             if status.is_done:
                 done += work.get(status.unit, 0)

@@ -1,6 +1,6 @@
 """Linear mode connectivity: error and loss on the line between two networks (Frankle et al. 2020, arXiv 1912.05671).
 
-Two copies of a network, trained from one state in two data orders, are *stable* when error hardly rises between them.
+Two copies of a network, trained from one state in two data orders, are *stable* if the error hardly rises between them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +15,14 @@ from tf_lottery.keras_compat import keras
 from tf_lottery.masking import naming, state
 from tf_lottery.training.trainer import Trainer
 
-_EXAMPLES = 2048  # that BatchNorm statistics are computed from
+_EXAMPLES = 2048  # for recomputing BatchNorm statistics
 
 
 class Connectivity:
-    """Measures a trainer's model along lines; traced once.
+    """Measures the model of a trainer along lines between two networks; traced once.
 
     Args:
-        trainer: Whose model, data and devices are used. The model is left with other weights.
+        trainer: The trainer whose model, data and devices are used. Measuring leaves the model with other weights.
     """
 
     def __init__(self, trainer: Trainer):
@@ -40,20 +40,20 @@ class Connectivity:
         seeds: tuple[int, int],
         measured: int = 0,
     ) -> Iterator[dict[str, float]]:
-        """Error and loss on the test set at evenly spaced points of the line.
+        """Measure error and loss on the test set at evenly spaced points of the line.
 
         Args:
-            first, second: All variables at both ends, by name; the model keeps its masks. What is no float, such as the
-                state of a random generator, is that of `first`.
-            points: How many, both ends among them.
-            fresh_statistics: Whether the moving statistics of BatchNorm are computed anew at each point, as means over
-                the batches of 2,048 training examples. Else they too are interpolated, and those between two networks
-                belong to neither.
-            seeds: Of the data order and the augmentation of these batches.
-            measured: How many points to leave out, from the first on; they change nothing in the others.
+            first, second: All variables at both ends, by name; the model keeps its masks. Variables that are not
+                floats, such as the state of a random generator, have the values of `first`.
+            points: Number of points, including both ends.
+            fresh_statistics: Whether the moving statistics of BatchNorm are recomputed at each point, as means over the
+                batches of 2,048 training examples. Otherwise they are interpolated too, and between two networks they
+                fit neither.
+            seeds: The seeds of the data order and the augmentation of these batches.
+            measured: Number of points to skip, because they are measured already. Defaults to 0.
 
         Yields:
-            One row a point: share (of `second`, 0-1), test_error (0-1; NaN where the loss is not finite), test_loss.
+            A row for each point: share (of `second`, 0-1), test_error (0-1; NaN if the loss is not finite), test_loss.
         """
         batches = self._batches(seeds) if fresh_statistics and self._statistics else []
         for share in np.linspace(0, 1, points)[measured:]:
@@ -61,7 +61,7 @@ class Connectivity:
             if batches:
                 self._refresh(batches)
             found = self._trainer.evaluate("test", averaged=False)
-            # Networks that have diverged all make the same errors: that is no stability.
+            # All diverged networks make the same errors, which would look like stability.
             error = 1 - found["accuracy"] if np.isfinite(found["loss"]) else np.nan
             yield {"share": share.item(), "test_error": error, "test_loss": found["loss"]}
 
@@ -82,13 +82,13 @@ class Connectivity:
             variable.assign(sums[name] / len(batches))
 
     def _add_batch(self, sums: Mapping[str, tf.Tensor], *batch: Any) -> dict[str, tf.Tensor]:
-        """Return the sums with the statistics of a batch added, the means over its replicas."""
+        """Return the sums with the statistics of a batch added, as means over the replicas."""
         strategy = self._trainer.strategy
         found = strategy.run(self._replica_statistics, args=batch)
         return {name: total + strategy.reduce("MEAN", found[name], axis=None) for name, total in sums.items()}
 
     def _replica_statistics(self, *taken: Any) -> dict[str, tf.Tensor]:
-        """Those of a replica's share of a batch: what it adds to nothing, undone the momentum."""
+        """Return the statistics of a replica's share of a batch: its update of zeros, divided by (1 - momentum)."""
         x, _ = self._trainer.feed.examples_of(*taken)
         for variable, _ in self._statistics.values():
             variable.assign(tf.zeros(variable.shape, variable.dtype))
@@ -100,7 +100,7 @@ class Connectivity:
 
 
 def between(first: Arrays, second: Arrays, share: float) -> dict[str, np.ndarray]:
-    """(1 - share) * first + share * second, in the dtypes of `first`; what is no float stays as in `first`."""
+    """Return (1 - share) * first + share * second, in the dtypes of `first`; arrays that are not floats are copied."""
     return {
         name: ((1 - share) * array + share * second[name]).astype(array.dtype) if _is_float(array) else array
         for name, array in first.items()

@@ -1,4 +1,4 @@
-"""Strategies by name, and what keeps their replicas alike."""
+"""Distribution strategies by name, and the checks that keep their replicas equal."""
 
 import contextlib
 import os
@@ -14,10 +14,10 @@ from tf_lottery.training.topology import Topology
 
 
 def make(topology: Topology) -> tf.distribute.Strategy:
-    """Return the strategy that a topology names. Call it before TensorFlow runs its first op.
+    """Create the strategy that a topology names. Call it before TensorFlow runs its first op.
 
     Raises:
-        ConfigError: it is unknown, or there are fewer devices than it asks for.
+        ConfigError: the strategy is unknown, or there are fewer devices than it needs.
     """
     topology.check()
     return _STRATEGIES[topology.strategy](topology.devices)
@@ -50,7 +50,7 @@ def _multi_worker(devices: int) -> tf.distribute.Strategy:
 
 
 def _tpu(devices: int) -> tf.distribute.Strategy:
-    """Untried: no TPU was at hand."""
+    """Create the strategy for a TPU. It has never been run, for lack of a TPU."""
     name = os.environ.get("TPU_NAME", "local")
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
@@ -73,7 +73,7 @@ _STRATEGIES: dict[str, Callable[[int], tf.distribute.Strategy]] = {
 
 
 def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
-    """Raise ConfigError where the replicas cannot share a batch evenly."""
+    """Raise ConfigError if the replicas cannot share a batch evenly."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         near = sorted({max(batch_size // replicas, 1) * replicas, -(-batch_size // replicas) * replicas})
@@ -85,24 +85,24 @@ def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
 
 @contextlib.contextmanager
 def lost_workers() -> Iterator[None]:
-    """Raise ClusterError in the place of what TensorFlow says when another worker is gone."""
+    """Turn the errors that TensorFlow raises when another worker is lost into ClusterError."""
     try:
         yield
     except tf.errors.OpError as error:
         if tf.distribute.get_strategy().cluster_resolver is None:
             raise
         raise ClusterError(
-            "Another worker has stopped or cannot be reached; it may have said why. Start all workers again with the "
-            "same command: what is done is kept."
+            "Another worker has stopped or cannot be reached; its own output may say why. Start all workers again "
+            "with the same command: finished units are stored."
         ) from error
 
 
 class Replicas:
-    """What keeps the copies of variables alike on all devices of all workers; traced once. On one device, nothing.
+    """Keeps the copies of variables equal on all devices of all workers; traced once. Does nothing on one device.
 
     Args:
-        variables: All that must be alike.
-        averaged: Those among them that each replica changes in its own way, as BatchNorm does its statistics, by name.
+        variables: All variables that must be equal.
+        averaged: Those among them that each replica changes by itself, such as the statistics of BatchNorm, by name.
     """
 
     def __init__(self, variables: Sequence[Any], averaged: Mapping[str, Any]):
@@ -120,7 +120,7 @@ class Replicas:
         return self._strategy.num_replicas_in_sync > 1
 
     def unify(self) -> None:
-        """Set `averaged` to their means over all replicas."""
+        """Set the variables `averaged` to their means over all replicas."""
         if self.are_many and self._averaged:
             self._unify()
 
@@ -128,7 +128,7 @@ class Replicas:
         """Compare a checksum of each variable on all replicas of all workers.
 
         Raises:
-            RunError: some differ. No assignment was meant to do that.
+            RunError: some variables differ, which should never happen.
         """
         if not self.are_many:
             return
@@ -137,28 +137,28 @@ class Replicas:
         if different.any():
             names = [variable.name for variable, differs in zip(self._variables, different, strict=True) if differs]
             raise RunError(
-                f"The replicas have lost each other: they do not agree on {', '.join(names)}. Start again: what is "
-                "done is kept."
+                f"The replicas should hold the same values, but do not agree on {', '.join(names)}. Start again with "
+                "the same command: finished units are stored."
             )
 
     def mean(self, values: Sequence[float]) -> list[float]:
-        """Return the mean of what all workers say, on each of them the same; on a single one what it says itself."""
+        """Return the means of the values of all workers, equal on each of them; a single worker gets its own values."""
         if self._strategy.cluster_resolver is None:
             return list(values)
         return self._mean(tf.constant(values, tf.float32)).numpy().tolist()
 
     def meet(self) -> None:
-        """Wait until all workers have come here."""
+        """Wait until all workers have called this."""
         self.mean([0.0])
 
     def own_values(self) -> dict[str, np.ndarray]:
-        """`averaged` as each replica has them, one row a replica, by name; nothing on one device."""
+        """Return the values of `averaged` on each replica, one row for each replica, by name; empty on one device."""
         if not self.are_many:
             return {}
         return {name: rows.numpy() for name, rows in self._own().items()}
 
     def set_own_values(self, values: Mapping[str, np.ndarray]) -> None:
-        """Give each replica its row of what `own_values` returned."""
+        """Set the variables on each replica to its row of the values that `own_values` returned."""
         if not values:
             return
         replica_id = self._strategy.run(lambda: tf.distribute.get_replica_context().replica_id_in_sync_group)
@@ -172,7 +172,7 @@ class Replicas:
         return self._strategy.reduce("MEAN", self._strategy.run(tf.identity, args=(values,)), axis=None)
 
     def _assign_means(self) -> None:
-        # What every replica reads for itself: `reduce` takes a mirrored variable for equal everywhere, and returns one.
+        # Each replica must read its own copy: `reduce` assumes that a mirrored variable is equal everywhere.
         own = self._strategy.run(lambda: {name: tf.identity(variable) for name, variable in self._averaged.items()})
         for name, values in own.items():
             self._averaged[name].assign(self._strategy.reduce("MEAN", values, axis=None))
@@ -184,13 +184,13 @@ class Replicas:
         return {name: self._strategy.gather(row, axis=0) for name, row in rows.items()}
 
     def _checksums(self) -> tf.Tensor:
-        """Return one row a replica, one column a variable."""
+        """Return the checksums, one row for each replica and one column for each variable."""
         own = self._strategy.run(lambda: tf.stack([_checksum(variable) for variable in self._variables])[None])
         return self._strategy.gather(own, axis=0)
 
 
 def _checksum(variable: Any) -> tf.Tensor:
-    """Return a sum over the bits of a variable, each entry weighted by its place; 64 bits, as GPUs add no 32-bit integers."""
+    """Return a sum over the bits of a variable, weighted by position; in 64 bits: GPUs do not add 32-bit integers."""
     value = tf.reshape(tf.convert_to_tensor(variable), [-1])
     if value.dtype.is_floating:
         value = tf.bitcast(value, {2: tf.int16, 4: tf.int32, 8: tf.int64}[value.dtype.size])

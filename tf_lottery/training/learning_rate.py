@@ -17,7 +17,8 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         drop_factor: Usually 0.1.
         warmup: Steps until `base` is reached; the rate at step s is multiplied by min(1, s / warmup).
         final: The rate does not fall below this one.
-        linear_until: The step at which the rate has fallen from `base` to `final` in a straight line; 0: no such line.
+        linear_until: The step at which the rate has fallen linearly from `base` to `final`. Defaults to 0: it does not
+            fall linearly.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy, auxiliary heads, L2."""
+"""The loss that training minimises: cross-entropy, auxiliary heads, L2."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tf_lottery.keras_compat import keras
 
 @dataclass(frozen=True)
 class Objective:
-    """Terms of the loss.
+    """The terms of the loss.
 
     Attributes:
         label_smoothing: Share of each label that is spread evenly over all classes, 0-1.
@@ -29,7 +29,8 @@ class Objective:
 
         Args:
             y: Classes, int32, shape (examples,).
-            outputs: Logits of shape (examples, classes), or a list of such: the first counts, the others are auxiliary.
+            outputs: Logits of shape (examples, classes), or a list of such tensors, of which all but the first are
+                auxiliary.
 
         Returns:
             float32, shape (examples,).
@@ -54,11 +55,11 @@ class Objective:
         )
 
 
-CROSS_ENTROPY = Objective()  # and nothing else
+CROSS_ENTROPY = Objective()  # without other terms
 
 
 def cross_entropy(y: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Of each example, in float32 whatever the precision of the logits."""
+    """Return the cross-entropy of each example, in float32 whatever the precision of the logits."""
     return keras.losses.sparse_categorical_crossentropy(y, _float32(logits), from_logits=True)
 
 

@@ -1,9 +1,9 @@
-"""Optimizers by name. This module imports Keras only when it makes one."""
+"""Optimizers by name. This module imports Keras only when it creates one."""
 
 from dataclasses import dataclass
 from typing import Any
 
-# Name -> the class in `keras.optimizers`, and which of `Settings` it takes.
+# Name -> the class in `keras.optimizers`, and the fields of `Settings` that it takes.
 OPTIMIZERS = {
     "adam": ("Adam", ("epsilon",)),
     "sgd": ("SGD", ("momentum", "nesterov")),
@@ -13,14 +13,16 @@ OPTIMIZERS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What an optimizer is made of besides its learning rate.
+    """The settings of an optimizer besides its learning rate.
 
     Attributes:
-        momentum: Of `"sgd"` and `"rmsprop"`. Keras' velocity holds steps, not gradients: when the learning rate drops,
-            what it has gathered still goes on at the old rate (in PyTorch and TensorFlow 1, `"sgd"` at the new one).
-        nesterov: Whether the momentum of `"sgd"` is Nesterov's.
-        epsilon: Of `"adam"` and `"rmsprop"`; the latter's stands inside the root, as in TensorFlow 1.
-        average: Momentum of an exponential moving average of the weights, 0-1; 0: none.
+        momentum: Momentum of `"sgd"` and `"rmsprop"`. The velocity of Keras holds steps, not gradients: when the
+            learning rate drops, earlier gradients keep the old rate (in PyTorch and TensorFlow 1, the velocity of
+            `"sgd"` is scaled by the new one). Defaults to 0.9.
+        nesterov: Whether `"sgd"` uses Nesterov momentum. Defaults to False.
+        epsilon: Epsilon of `"adam"` and `"rmsprop"`; that of `"rmsprop"` is inside the root, as in TensorFlow 1.
+            Defaults to 1e-7.
+        average: Momentum of an exponential moving average of the weights, 0-1. Defaults to 0: no average.
     """
 
     momentum: float = 0.9
@@ -30,13 +32,13 @@ class Settings:
 
 
 def make(name: str, rate: Any, settings: Settings = Settings(), *, scale_loss: bool = False) -> Any:
-    """Make a new optimizer.
+    """Create a new optimizer.
 
     Args:
         name: One of `OPTIMIZERS`.
         rate: Its learning rate: a number or a schedule of Keras.
-        settings: Everything else. Defaults to those of `Settings`.
-        scale_loss: Whether it scales the loss dynamically, as float16 needs it. Defaults to False.
+        settings: The other settings. Defaults to `Settings()`.
+        scale_loss: Whether to scale the loss dynamically, as float16 requires. Defaults to False.
 
     Returns:
         An optimizer of Keras.

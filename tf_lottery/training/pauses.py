@@ -1,4 +1,4 @@
-"""How long a training runs by itself, and what happens when it comes up for air."""
+"""The pauses of a training run: how many steps it trains in one execution, and the hook between executions."""
 
 from tf_lottery.training.progress import Progress
 
@@ -8,30 +8,33 @@ _ANY = 2**31
 
 
 class Pauses:
-    """Called between the executions of a training, at steps that change none of its results; this one does nothing."""
+    """A hook that is called between executions of a training run, which changes no result; this one does nothing."""
 
     def most_steps(self, step: int) -> int:
-        """Return how many steps to train, at most, from `step` to the next pause."""
+        """Return the largest number of steps to train from `step` to the next pause."""
         return _ANY
 
     def on_pause(self, progress: Progress) -> None:
-        """Called with the training up to `progress.step` done; whatever it raises ends the training."""
+        """Called when training has reached `progress.step`; an exception that it raises ends training."""
 
 
 NO_PAUSES = Pauses()
 
 
 class Pace:
-    """How many steps an execution takes: at most so many, and about half a second's worth where steps are slow.
+    """The number of steps in an execution: a fixed number at most, and about half a second's worth if steps are slow.
 
-    So a training can be stopped soon. Where executions end changes no result.
+    Training can then be stopped soon. Where executions end changes no result.
+
+    Args:
+        most_steps: The largest number of steps in an execution.
     """
 
     def __init__(self, most_steps: int) -> None:
         self._most_steps = most_steps
-        self.steps = 1  # the first execution is traced, which takes its time
+        self.steps = 1  # the first execution includes tracing, which takes longer
 
     def took(self, steps: int, seconds: float) -> None:
-        """Learn from an execution."""
+        """Adjust `steps` to the duration of an execution."""
         in_time = int(steps * _SECONDS / max(seconds, 1e-6))
         self.steps = max(1, min(in_time, _GROWTH * self.steps, self._most_steps))

@@ -1,4 +1,4 @@
-"""Settings of a whole process that decide whether it trains repeatably."""
+"""Settings of a whole process that make its results repeatable."""
 
 import tensorflow as tf
 
@@ -7,16 +7,17 @@ from tf_lottery.errors import ConfigError
 
 
 def configure(threads: int, *, deterministic_ops: bool, one_device: bool = True) -> None:
-    """Make this process train repeatably: thread counts, deterministic ops, restorable randomness.
+    """Make the results of this process repeatable: thread counts, deterministic ops, restorable randomness.
 
     Call it before TensorFlow runs its first op. The number of threads changes results in the last bits, so it belongs
     to the experiment, not to the machine.
 
     Args:
-        threads: How many an op may use.
-        deterministic_ops: Whether to ask TensorFlow for them. Not with XLA, which they exclude; on one CPU device it
-            repeats itself without.
-        one_device: Whether one device trains, so that one op at a time is enough; several wait for each other.
+        threads: Number of threads that an op may use.
+        deterministic_ops: Whether to turn on TensorFlow's op determinism. It does not work with XLA, which is
+            repeatable without it on one CPU device.
+        one_device: Whether one device trains, so that running one op at a time is enough; several devices wait for each
+            other. Defaults to True.
 
     Raises:
         ConfigError: TensorFlow has already started with other thread counts.
@@ -32,11 +33,11 @@ def configure(threads: int, *, deterministic_ops: bool, one_device: bool = True)
 
 
 def device_kind() -> str:
-    """Of the device that trains: `"CPU"`, `"GPU"` or `"TPU"`. Starts nothing, so `configure` may follow."""
+    """Return the kind of the device that trains, `"CPU"`, `"GPU"` or `"TPU"`; `configure` can still be called."""
     kinds = {device.device_type for device in tf.config.list_physical_devices()}
     return next((kind for kind in ("TPU", "GPU") if kind in kinds), "CPU")
 
 
 def start() -> None:
-    """Have TensorFlow look for devices, and say what it has to say of those that it misses, now rather than later."""
+    """Start TensorFlow, so that its warnings about missing devices come now rather than later."""
     tf.config.list_logical_devices()

@@ -1,4 +1,4 @@
-"""How far a training is: with the state of model and optimizer, all that it needs to go on as if nothing had been."""
+"""The progress of a training run: with the state of model and optimizer, everything that resuming it exactly takes."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,19 +16,19 @@ _REPLICAS = "replicas"
 
 @dataclass
 class Progress:
-    """What a training has gathered so far.
+    """The progress of a training run.
 
     Attributes:
-        step: Steps done, counted from the start of training. The data order needs no more than this.
+        step: Finished steps, counted from the start of training. The position in the data follows from it.
         losses: Sum of the training losses since the last evaluation, a float32 number.
-        counted: Of how many steps.
-        history: One row an evaluation: step, train_loss, validation_loss, validation_accuracy.
-        snapshots: The full states at the steps asked for, as far as it has come there.
+        counted: Number of steps in `losses`.
+        history: One row for each evaluation: step, train_loss, validation_loss, validation_accuracy.
+        snapshots: The full states at the requested steps that training has reached.
         early_stop_loss: The lowest validation loss.
-        early_stop_step: Its step; the first one of equals.
+        early_stop_step: The step of the lowest validation loss; the first one if there are several.
         early_stop_weights: The variables that were evaluated at that step, by name.
-        line: What was measured after the last step, one row a point; see `connectivity.along`.
-        seconds: Wall-clock time that it has taken, for who keeps count of it; no result depends on it.
+        line: Measurements after the last step, one row for each point; see `connectivity.along`.
+        seconds: Wall-clock time of training so far; no result depends on it.
     """
 
     step: int
@@ -44,18 +44,18 @@ class Progress:
 
     @classmethod
     def start(cls, step: int) -> "Progress":
-        """Of a training that begins at `step`."""
+        """Return the progress of a training run that begins at `step`."""
         return cls(step, early_stop_step=step)
 
 
 def pack(progress: Progress, state: Mapping[str, Arrays], masks: Arrays, by_replica: Arrays) -> Ticket:
-    """Return all of it in the form of a ticket, which has a file format.
+    """Return a checkpoint, in the form of a ticket, which has a file format.
 
     Args:
-        progress: How far it is.
-        state: Of model and optimizer, from `state.capture`.
-        masks: Of the model.
-        by_replica: What differs between replicas, one row each, by name; see `Replicas.own_values`.
+        progress: The progress of training.
+        state: The state of model and optimizer, from `state.capture`.
+        masks: The masks of the model.
+        by_replica: The values that differ between replicas, one row for each, by name; see `Replicas.own_values`.
     """
     groups = dict(state)
     for step, snapshot in progress.snapshots.items():
@@ -67,16 +67,16 @@ def pack(progress: Progress, state: Mapping[str, Arrays], masks: Arrays, by_repl
     return Ticket(masks, groups, _numbers(progress))
 
 
-def brought_up_to_date(kept: Ticket, progress: Progress) -> Ticket:
-    """Return the same state, with what was measured since; the arrays stay as they were."""
-    return replace(kept, metadata=_numbers(progress))
+def with_progress(checkpoint: Ticket, progress: Progress) -> Ticket:
+    """Return a checkpoint with the numbers of `progress` and the same arrays."""
+    return replace(checkpoint, metadata=_numbers(progress))
 
 
 def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
-    """What `pack` was given, but for the masks, which the ticket has.
+    """Return the progress, the state and the values by replica of a checkpoint from `pack`; `ticket` has the masks.
 
     Raises:
-        TicketError: it is no such ticket.
+        TicketError: the ticket is not a checkpoint.
     """
     metadata, groups = ticket.metadata, ticket.weights
     try:
@@ -94,19 +94,19 @@ def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
         )
         return progress, {group: groups[group] for group in _GROUPS}, groups.get(_REPLICAS, {})
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise TicketError(f"This is not the state of a training: {error!r}") from error
+        raise TicketError(f"This is not a checkpoint of a training run: {error!r}") from error
 
 
 def shapes(
     state: Shapes, snapshots_at: Collection[int], masks: Mapping[str, tuple[int, ...]], replicas: int
 ) -> dict[str, Any]:
-    """What `pack` can put into a ticket; see `ticket.unpack`.
+    """Return the shapes of all arrays that a checkpoint from `pack` may hold; see `ticket.unpack`.
 
     Args:
-        state: The shapes of what `state.capture` returns.
-        snapshots_at: The steps that snapshots are asked for at.
-        masks: The shapes of those of the model.
-        replicas: How many train.
+        state: The shapes of the state that `state.capture` returns.
+        snapshots_at: The steps of the snapshots.
+        masks: The shapes of the masks.
+        replicas: Number of replicas.
     """
     return {
         **state,
@@ -127,7 +127,7 @@ def _snapshots(groups: Mapping[str, Arrays]) -> list[int]:
 
 
 def _numbers(progress: Progress) -> dict[str, Any]:
-    """Return all but its arrays; floats in hexadecimal, which is exact and has a name for what is no number."""
+    """Return the progress without its arrays; floats in hexadecimal, which is exact and can express NaN."""
     return {
         "step": progress.step,
         "losses": float(progress.losses).hex(),
@@ -141,7 +141,7 @@ def _numbers(progress: Progress) -> dict[str, Any]:
 
 
 def _pairs(rows: Sequence[Mapping[str, float]]) -> list[list[list[str]]]:
-    """As a ticket's metadata does not keep the order of names, which is that of the columns of a table."""
+    """Return rows as lists of pairs, because metadata would lose the order of names, that of a table's columns."""
     return [[[name, float(value).hex()] for name, value in row.items()] for row in rows]
 
 
@@ -156,5 +156,5 @@ def _number(name: str, text: str) -> float:
 
 def _whole(number: Any) -> int:
     if type(number) is not int or number < 0:
-        raise ValueError(f"{number!r} is no number of steps")
+        raise ValueError(f"{number!r} is not a number of steps")
     return number

@@ -1,4 +1,4 @@
-"""How many devices and machines a program trains on, as far as it can be known without TensorFlow."""
+"""The devices and machines that a program trains on, as far as they are known without TensorFlow."""
 
 import difflib
 import json
@@ -20,13 +20,14 @@ _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type
 
 @dataclass(frozen=True)
 class Topology:
-    """Which devices train together.
+    """The devices that train together.
 
     Attributes:
         strategy: `"default"`: one device. `"mirrored"`: several devices of this machine. `"multi_worker"`: several
             machines, each of which runs the same command with its own `TF_CONFIG`. `"tpu"`: the cores of a TPU.
-        devices: Of `"mirrored"`: how many; 0 for all GPUs there are. On a machine without GPUs its CPU is divided into
-            that many logical devices, which is slower than one and good for trying things out.
+            Defaults to `"default"`.
+        devices: Number of devices of `"mirrored"`; 0 for all GPUs. On a machine without GPUs the CPU is divided into
+            that many logical devices, which is slower than one device and serves for trying things out. Defaults to 0.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -38,7 +39,7 @@ class Topology:
     devices: int = 0
 
     def check(self) -> None:
-        """Raise ConfigError where this cannot be."""
+        """Raise ConfigError if the topology is impossible."""
         if self.strategy not in STRATEGIES:
             near = difflib.get_close_matches(self.strategy, STRATEGIES, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -69,7 +70,7 @@ ONE_DEVICE = Topology()
 
 
 def _cluster() -> tuple[dict[str, Any], str, int]:
-    """Return all workers, and which one of them this is, from `TF_CONFIG`."""
+    """Return the cluster, and the type and index of this worker, from `TF_CONFIG`."""
     text = os.environ.get("TF_CONFIG", "")
     try:
         content = json.loads(text)

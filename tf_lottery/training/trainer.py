@@ -1,4 +1,4 @@
-"""Training any range of steps, exactly: whole segments of steps in one execution, one trace for all levels."""
+"""The training loop: any range of steps, many steps in one execution, one trace for all levels."""
 
 import contextlib
 import time
@@ -23,28 +23,28 @@ _MEASURED_SECONDS = 0.3
 
 
 class Trainer:
-    """Trains a prunable model, on one device or on many.
+    """Trains a prunable model on one or several devices.
 
-    The result of training from step a to b depends on the state at a, the seeds, the number of replicas, and nothing
-    else: not on what was trained before, nor on where it pauses, is stopped and goes on.
+    The result of training from step a to b depends on the state at a, the seeds and the number of replicas, and on
+    nothing else: not on earlier training, nor on pauses, stops and checkpoints.
 
-    Make it, the model, the optimizer and the feed in the scope of one strategy. Gradients are summed over its replicas.
-    BatchNorm normalises each replica's share of a batch by itself, unless it is synchronized; its statistics are made
-    one, their mean, whenever they are looked at: at evaluations, at the snapshot, and at the end.
+    Create it, the model, the optimizer and the feed in the scope of one strategy. Gradients are summed over its
+    replicas. BatchNorm normalises each replica's share of a batch by itself, unless it is synchronized; its statistics
+    are set to their mean over the replicas before they are used: at evaluations, at snapshots, and at the end.
 
     Args:
-        model: A built prunable model that returns logits, or a list of logits of which the first count.
-        feed: Where batches come from.
+        model: A built prunable model that returns logits, or a list whose first entry is the logits.
+        feed: The source of batches.
         optimizer: A new optimizer; its learning rate must be a function of the step. With `use_ema`, evaluations use
             its averages of the weights.
-        steps: T, the length of a whole training.
-        evaluate_every: Steps between evaluations on the validation split; there is one at T too.
-        objective: What is minimised.
-        decayed: The weights that `objective.weight_decay` decays.
+        steps: T, the length of a whole training run.
+        evaluate_every: Steps between evaluations on the validation split; there is one at T, too.
+        objective: The loss. Defaults to cross-entropy.
+        decayed: The weights that `objective.weight_decay` decays. Defaults to none.
         jit_compile: Whether XLA compiles the steps, on a single replica. Faster for dense layers on a CPU, slower for
-            convolutions.
-        steps_per_execution: The most optimizer steps of one execution; they are fewer where half a second is over, so
-            that a training can be stopped soon.
+            convolutions. Defaults to False.
+        steps_per_execution: The largest number of optimizer steps in one execution; an execution ends after about half
+            a second, so that training can be stopped soon. Defaults to 1000.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Trainer:
         self._objective, self._decayed = objective, list(decayed)
         model.compile(optimizer)
         optimizer.build(model.trainable_variables)
-        model_masks.apply_masks(model)  # now that there are averages to mask
+        model_masks.apply_masks(model)  # the averages of the optimizer exist now and need masking
         compiled = jit_compile and self.strategy.num_replicas_in_sync == 1
         self._step = tf.function(self._train_step, jit_compile=compiled, autograph=False)
         self._run = tf.function(self._train_steps, jit_compile=compiled and feed.in_memory, autograph=False)
@@ -87,19 +87,19 @@ class Trainer:
         snapshots_at: Collection[int] = (),
         pauses: Pauses = NO_PAUSES,
     ) -> Progress:
-        """Train up to step `to_step`, from the state that model and optimizer are in.
+        """Train to step `to_step`, from the current state of model and optimizer.
 
         Args:
             start: The first step, counted from the start of training; or the progress so far, from `resume`. If that is
                 complete, nothing is trained.
-            to_step: Where to end.
-            shuffle_seed: Which data order to follow.
-            augmentation_seed: Which draws of the augmentation to follow. Default: `shuffle_seed`.
-            snapshots_at: Steps at which to keep the full state.
-            pauses: Called now and then.
+            to_step: The last step.
+            shuffle_seed: The seed of the data order.
+            augmentation_seed: The seed of the augmentation. Defaults to `shuffle_seed`.
+            snapshots_at: Steps at which to record the full state. Defaults to none.
+            pauses: The hook between executions. Defaults to one that does nothing.
 
         Returns:
-            What the training has gathered.
+            The progress, which is complete.
 
         Raises:
             DataError: examples cannot be read.
@@ -124,7 +124,7 @@ class Trainer:
         return progress
 
     def seconds_per_step(self) -> float:
-        """About how long a step takes, with its share of an evaluation. Leaves the model with other weights."""
+        """Measure how long a step takes, with its share of an evaluation. Leaves the model with other weights."""
         progress, most_steps, seconds = Progress.start(0), min(self.evaluate_every, self.steps), 0.0
         self._execute(progress, 1, (0, 0))  # traced and compiled
         self.evaluate("validation")
@@ -137,7 +137,7 @@ class Trainer:
         return seconds / max(progress.step - 1, 1) + (time.monotonic() - evaluated) / self.evaluate_every
 
     def checkpoint(self, progress: Progress) -> Ticket:
-        """Return all that `resume` needs: model, optimizer, masks and progress. With several workers all call it."""
+        """Return a checkpoint for `resume`: model, optimizer, masks and progress. All workers must call it together."""
         own = self.replicas.own_values()
         return progress_lib.pack(progress, self.capture(), model_masks.get_masks(self.model), own)
 
@@ -145,8 +145,8 @@ class Trainer:
         """Set model and optimizer to a checkpoint; return the progress to call `train` with.
 
         Raises:
-            TicketError, ModelError: it is no checkpoint, or one of another model; then nothing was changed.
-            RunError: the replicas have read different states.
+            TicketError, ModelError: it is not a checkpoint, or one of another model; nothing is changed then.
+            RunError: the replicas have read different checkpoints.
         """
         progress, captured, own = progress_lib.unpack(checkpoint)
         state_lib.restore(captured, self.model, self.optimizer, checkpoint.masks)
@@ -155,7 +155,7 @@ class Trainer:
         return progress
 
     def shapes(self, snapshots_at: Collection[int] = ()) -> Shapes:
-        """Return the shapes of all that a checkpoint may hold, without reading values."""
+        """Return the shapes of all arrays that a checkpoint may hold, without reading values."""
         return progress_lib.shapes(
             state_lib.shapes(self.model, self.optimizer),
             snapshots_at,
@@ -171,8 +171,9 @@ class Trainer:
         """Measure the model on `"validation"` or `"test"`.
 
         Args:
-            split: Which examples.
-            averaged: Whether the optimizer's averages of the weights stand for the weights, where it keeps some.
+            split: The split of the data.
+            averaged: Whether to evaluate the optimizer's averages of the weights instead of the weights, if it has any.
+                Defaults to True.
 
         Returns:
             Mean cross-entropy (`loss`, without label smoothing and L2) and `accuracy`, 0-1.
@@ -183,12 +184,12 @@ class Trainer:
         return {"loss": losses / examples, "accuracy": hits / examples}
 
     def _execute(self, progress: Progress, most_steps: int, seeds: tuple[int, int]) -> None:
-        """Train as many steps as go in one execution."""
+        """Train for one execution, which has `most_steps` steps or fewer."""
         started, start = time.monotonic(), progress.step
         count = min(most_steps, self._pace.steps)
         with self.feed.errors():
             segment = self.feed.segment(*seeds, start, start + count)
-            # The sum goes on where it was, number by number, so that it does not show where executions end.
+            # Summation continues from the sum so far, step by step, so that it does not depend on where executions end.
             losses = self._run(tf.constant(count), tf.constant(progress.losses, tf.float32), *segment)
         progress.losses = float(losses)
         progress.counted += count
@@ -210,7 +211,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _evaluated_weights(self) -> Iterator[None]:
-        """Put the optimizer's averages, where it keeps some, in the place of the weights for a while."""
+        """Replace the weights by the optimizer's averages, if it has any, inside a `with` statement."""
         averages = self.averages
         raw = [tf.convert_to_tensor(weight) for weight, _ in averages]
         try:
@@ -227,7 +228,7 @@ class Trainer:
         return keras_compat.moving_averages(self.optimizer, self.model.trainable_variables)
 
     def _train_steps(self, count: tf.Tensor, losses: tf.Tensor, *segment: Any) -> tf.Tensor:
-        """Train `count` steps; returns `losses` with theirs added."""
+        """Train `count` steps; return `losses` plus the losses of these steps."""
 
         def train_step(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             loss = self.strategy.run(self._step, args=self.feed.take(segment, i))
@@ -237,7 +238,7 @@ class Trainer:
         return tf.while_loop(lambda i, total: i < count, train_step, (tf.constant(0), losses))[1]
 
     def _train_step(self, *taken: Any) -> tf.Tensor:
-        """Return one step on a replica's share of a batch; returns its part of the batch's mean loss, without L2."""
+        """Train one step on a replica's share of a batch; return its part of the batch's mean loss, without L2."""
         x, y = self.feed.examples_of(*taken)
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(self._objective.losses(y, self.model(x, training=True))) / self.feed.batch_size
@@ -252,7 +253,7 @@ class Trainer:
         return loss
 
     def _losses_and_hits(self, x: Any, y: Any) -> tuple[tf.Tensor, ...]:
-        """Sum over a held-out batch, and how many examples it has."""
+        """Return the sum of the losses and the number of hits in a held-out batch, and its number of examples."""
         sums = self.strategy.run(self._replica_losses_and_hits, args=(x, y))
         return tuple(self.strategy.reduce("SUM", part, axis=None) for part in sums)
 
@@ -266,7 +267,7 @@ class Trainer:
 
 
 def stops(from_step: int, to_step: int, every: int, also: Collection[int] = ()) -> list[int]:
-    """Where training from one step to another has something to do: multiples of `every`, `also`, and the end."""
+    """Return the steps at which training stops: multiples of `every`, steps in `also`, and the end."""
     multiples = range(from_step - from_step % every + every, to_step, every)
     inside = {*multiples, *(step for step in also if from_step < step < to_step)}
     return [*sorted(inside), to_step]

@@ -1,13 +1,13 @@
 # %% [markdown]
-# # Your own parts
+# # Your own plugins
 #
-# An experiment of tf_lottery is put together from parts that have names: a *criterion*, which says which weights are
-# pruned, a network, a data source, and more. This tutorial adds one of each: a function, an entry, a test. Then an
-# experiment uses all three.
+# An experiment of tf_lottery refers to functions by name: a *criterion*, which decides which weights are pruned, a
+# network, a data source, and more. This tutorial adds a criterion, a data source and a network of your own, each as a
+# function, an entry and a test. Then an experiment uses all three.
 #
-# There are two places for a part. In a clone of the repository it is one file and one line, and all scripts know it.
-# [CONTRIBUTING.md](../../CONTRIBUTING.md) has the table of what goes where. Or it stays in a file of yours, outside. We
-# do the second, and say at each step what the first would be.
+# You can add such a function in a clone of the repository, where it takes one file and one line, and all scripts know
+# it. [CONTRIBUTING.md](../../CONTRIBUTING.md) has a table of what goes where. Or you can leave it in a module of your
+# own: then it is a *plugin*. This tutorial makes plugins, and says at each step where the function would be in a clone.
 
 # %%
 # ruff: noqa: S101 (tests assert)
@@ -26,28 +26,29 @@ from tf_lottery.keras_compat import keras
 
 LEVELS = 6  # how often to prune
 EPOCHS = 30  # how long the first network is trained
-STEPS = "1000it"  # optimizer steps ("it", iterations) of each training of the experiment
+STEPS = "1000it"  # optimizer steps ("it", iterations) of each training run of the experiment
 REPLICATES = 5  # the whole experiment, so often
 
 # %% [markdown]
-# `tf_lottery.keras_compat` gives the Keras in use, Keras 3 or legacy Keras. Code that imports it from there works on
-# both.
+# `tf_lottery.keras_compat` provides the Keras in use, Keras 3 or legacy Keras. Code that imports `keras` from there
+# works on both.
 #
 # ## A criterion
 #
-# A criterion gives every weight a score. Those with the lowest scores are pruned. It is a function of three arguments:
+# A criterion gives every weight a score. The weights with the lowest scores are pruned. It is a function of three
+# arguments:
 #
 # - `initial`, the weights that the training started from: a dict of arrays by weight name,
 # - `trained`, the weights it ended with: the same names and shapes,
 # - `rng`, a random generator of NumPy, for criteria that draw.
 #
-# The usual one is the magnitude, |w|. Ours is the same, except that a weight counts half if training has turned its
-# sign.
+# The usual criterion is the magnitude, |w|. Ours is the same, except that a weight whose sign has changed in training
+# counts half.
 
 
 # %%
 def same_sign(initial, trained, rng):
-    """|trained|, or half of it where the sign is another than that of `initial`."""
+    """Return |trained|, or half of it where the sign differs from that of `initial`."""
     return {
         name: np.abs(weight) * np.where(weight * initial[name] > 0, 1.0, 0.5).astype(weight.dtype)
         for name, weight in trained.items()
@@ -55,11 +56,12 @@ def same_sign(initial, trained, rng):
 
 
 # %% [markdown]
-# Its test is a literal example, small enough to check by eye, and a law: a criterion leaves its arguments alone.
+# Its test is a literal example, small enough to check by eye, and a property: a criterion does not change its
+# arguments.
 
 
 # %%
-def test_a_weight_that_has_turned_its_sign_counts_half():
+def test_a_weight_whose_sign_has_changed_counts_half():
     initial, trained = {"w": np.array([1.0, -2.0, 3.0])}, {"w": np.array([4.0, 0.5, -3.0])}
     scores = same_sign(initial, trained, np.random.default_rng(0))
     assert scores["w"].tolist() == [4.0, 0.25, 1.5]
@@ -67,22 +69,22 @@ def test_a_weight_that_has_turned_its_sign_counts_half():
     assert trained["w"].tolist() == [4.0, 0.5, -3.0]
 
 
-test_a_weight_that_has_turned_its_sign_counts_half()
+test_a_weight_whose_sign_has_changed_counts_half()
 
 # %% [markdown]
-# In a clone, the function goes to `tf_lottery/core/criteria.py`, and the test beside those in
-# `tests/core/test_criteria.py`.
+# In a clone, the function goes into `tf_lottery/core/criteria.py`, and the test into `tests/core/test_criteria.py`.
 #
 # ## A data source
 #
 # A data source is a function without arguments that returns a `Dataset`: three splits, each with float32 examples `x`
-# and int32 classes `y`. It must return the same data every time: a run that goes on tomorrow reads them again. So a
-# source that draws has a seed of its own. Ours: points in the plane, in three rings around each other.
+# and int32 classes `y`. It must return the same data every time, because a run that is resumed tomorrow reads them
+# again. So a source that draws random numbers has a seed of its own. Ours returns points in the plane, in three rings
+# around each other.
 
 
 # %%
 def rings():
-    """300 training, 300 validation and 900 test points of shape (2,), in three rings."""
+    """Return 300 training, 300 validation and 900 test points of shape (2,), in three rings."""
     rng = np.random.default_rng(0)
 
     def split(count):
@@ -95,7 +97,7 @@ def rings():
 
 
 # %%
-def test_rings_are_what_they_say_and_the_same_every_time():
+def test_rings_have_their_shape_and_are_the_same_every_time():
     first, second = rings(), rings()
     assert first.examples == {"train": 300, "validation": 300, "test": 900}
     assert first.input_shape == (2,)
@@ -106,7 +108,7 @@ def test_rings_are_what_they_say_and_the_same_every_time():
         assert np.array_equal(split.x, getattr(second, name).x)
 
 
-test_rings_are_what_they_say_and_the_same_every_time()
+test_rings_have_their_shape_and_are_the_same_every_time()
 
 points = rings().train
 figure, axis = plt.subplots(figsize=(3.2, 3.2), layout="constrained")
@@ -115,18 +117,18 @@ axis.set(title="rings: the training points", aspect="equal")
 plt.show()
 
 # %% [markdown]
-# In a clone, this is a file in `tf_lottery/data/`, and its test a file in `tests/data/`.
+# In a clone, this goes into `tf_lottery/data/in_memory.py`, and its test into `tests/data/`.
 #
 # ## A network
 #
-# A network is a function of the shape of an example and the number of classes, which returns a built Keras model. Two
-# rules: it returns *logits*, without a softmax, and its last layer is named "output". Further arguments come from the
-# name that the config uses, as we will see.
+# A network is a function of the shape of an example and the number of classes that returns a built Keras model. The
+# model returns *logits*, without a softmax, and its last layer is named "output". Further arguments come from the name
+# in the config, as we will see.
 
 
 # %%
 def mlp(input_shape, num_classes, width=16):
-    """One hidden layer of `width` ReLU units."""
+    """Return a network with one hidden layer of `width` ReLU units."""
     return keras.Sequential(
         [
             keras.Input(input_shape),
@@ -138,21 +140,21 @@ def mlp(input_shape, num_classes, width=16):
 
 
 # %%
-def test_the_mlp_has_the_layers_it_says():
+def test_the_mlp_has_its_layers():
     model = mlp((2,), 3, width=16)
     assert model.count_params() == (2 * 16 + 16) + (16 * 3 + 3)
     assert model.output_shape == (None, 3)
     assert list(tfl.get_masks(tfl.make_prunable(model))) == ["dense/kernel", "output/kernel"]
 
 
-test_the_mlp_has_the_layers_it_says()
+test_the_mlp_has_its_layers()
 
 # %% [markdown]
-# In a clone, this is a file in `tf_lottery/models/`, and its test a file in `tests/models/`.
+# In a clone, this goes into a module of `tf_lottery/models/`, and its test into `tests/models/`.
 #
-# ## In your own `fit`, that is all
+# ## Use in your own `fit`
 #
-# Functions need no entry there: `LotteryTicket` takes the criterion itself.
+# In your own `fit`, functions need no entries: `LotteryTicket` takes the criterion itself.
 
 # %%
 keras.utils.set_random_seed(1)
@@ -167,20 +169,20 @@ model.fit(points.x, points.y, epochs=tickets.total_epochs, callbacks=[tickets], 
 print(tickets.to_frame().round(3).to_string(index=False))
 
 # %% [markdown]
-# ## Entries, for configs
+# ## Entries for configs
 #
-# A config has names in the place of functions, because it is written to the run directory. So the parts need entries:
+# A config names functions, because it is written to the run directory. So the functions need entries:
 #
-# | part | where it is entered | in a clone |
+# | function | table | file of the table |
 # |---|---|---|
-# | criterion | `tfl.criteria.CRITERIA` | the last lines of `core/criteria.py` |
+# | criterion | `tfl.criteria.CRITERIA` | `core/criteria.py` |
 # | data source | `tfl.data.SOURCES` | `data/__init__.py` |
 # | its shape and classes, for `--smoke` | `tfl.data.SHAPES` | `data/dataset.py` |
-# | network | `names.MODELS` | `models/names.py`, and an example in `EXAMPLES` there |
+# | network | `names.MODELS` | `models/names.py`, with an example in `EXAMPLES` there |
 #
-# The entry of a network is a pattern for whole names, and where the network is built, as "module.function", the module
-# being one in `tf_lottery.models`; from outside, the function itself. What a named group of the pattern matches is an
-# argument of the function: `mlp_64` calls `mlp(..., width=64)`.
+# The key of a network is a pattern for whole names. Its value is the function that builds the network; in a clone, it
+# is a string "module.function" with a module of `tf_lottery.models`. The named groups of the pattern are arguments of
+# the function: `mlp_64` calls `mlp(..., width=64)`.
 
 # %%
 ENTRIES = """
@@ -191,11 +193,11 @@ names.MODELS[r"mlp_(?P<width>[1-9]\\d*)"] = mlp
 """
 
 # %% [markdown]
-# You would have written functions and entries into a file to begin with. Here we put the file together from the cells
+# Normally you would write functions and entries into a file from the start. Here we compose the file from the cells
 # above.
 
 # %%
-HEADER = '''"""A criterion, a data source and a network; importing this file enters them."""
+HEADER = '''"""A criterion, a data source and a network; importing this module registers them."""
 
 import numpy as np
 
@@ -206,16 +208,16 @@ from tf_lottery.models import names
 
 
 '''
-sources = [inspect.getsource(part) for part in (same_sign, rings, mlp)]
-Path("parts.py").write_text(HEADER + "\n\n".join(sources) + ENTRIES)
+sources = [inspect.getsource(function) for function in (same_sign, rings, mlp)]
+Path("my_plugins.py").write_text(HEADER + "\n\n".join(sources) + ENTRIES)
 
-sys.path.insert(0, str(Path.cwd()))  # where parts.py is
-import parts  # now the entries are there in this process
+sys.path.insert(0, str(Path.cwd()))  # the folder of my_plugins.py
+import my_plugins  # registers the plugins in this process
 
 
 # %%
 def test_the_entries_are_found():
-    assert tfl.criteria.CRITERIA["same_sign"] is parts.same_sign
+    assert tfl.criteria.CRITERIA["same_sign"] is my_plugins.same_sign
     assert tfl.data.load("rings").input_shape == tfl.data.load("rings", synthetic=True).input_shape == (2,)
     assert tfl.models.build("mlp_64", (2,), 3).count_params() == (2 * 64 + 64) + (64 * 3 + 3)
 
@@ -225,20 +227,20 @@ test_the_entries_are_found()
 # %% [markdown]
 # ## An experiment with all three
 #
-# Is our criterion any better than the magnitude? The experiment has three *variants*: the two criteria, and random
-# pruning. They share the dense network of each *replicate*, the whole experiment once more with another seed, so they
-# can be compared in pairs.
+# Is our criterion better than the magnitude? The experiment has three *variants*: the two criteria, and random pruning.
+# A *replicate* is the whole experiment once more with another seed. The variants share the dense network of each
+# replicate, so they can be compared in pairs.
 #
-# Trainings run in *processes of their own*, which begin with an empty memory. They import the modules that entries come
-# from, whatever `jobs` is. So the parts must be in a module that can be imported, like `parts.py` here; functions of a
-# notebook, or of a config file, are not.
+# Training runs in *worker processes*, for any value of `jobs`. A new process does not know the functions of this
+# notebook, but it imports the modules that the entries come from. So plugins must be in a module that can be imported,
+# such as `my_plugins.py`, and not in a notebook or a config file.
 
 # %%
 SCRIPT = f'''"""Our criterion against the magnitude and chance."""
 
 import sys
 
-import parts  # enters our parts
+import my_plugins  # registers the plugins
 import tf_lottery as tfl
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.smoke import smoke
@@ -280,13 +282,13 @@ find("--smoke")
 
 # %% [markdown]
 # `smoke` makes any experiment small: one replicate, one level, six steps, on noise in the shape of the data. It shows
-# that everything fits together before you wait for the whole.
+# that everything fits together, before you start the whole experiment.
 
 # %%
 find()
 
 # %% [markdown]
-# `tickets.csv` in the report has one row a training.
+# `tickets.csv` in the report has one row per training run.
 
 # %%
 rows = pd.read_csv("runs/rings/report/tickets.csv")
@@ -317,30 +319,30 @@ axis.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# Lines are means of the replicates, bands go from the lowest to the highest. A difference is called *shown* if it has
-# the same sign in every replicate, and there are at least three; else it is *not shown*. So our criterion is better
-# than chance, and not shown to be better than the plain magnitude. That is a result, too.
+# Lines are means of the replicates, and bands range from the lowest to the highest. We call a difference *shown* if it
+# has the same sign in every replicate, and there are at least three; otherwise it is *not shown*. So our criterion is
+# better than chance, and not shown to be better than the plain magnitude. This is a result, too.
 #
-# ## What works from outside, and what does not
+# ## Where plugins work
 #
-# | | parts in a file of yours | parts in a clone |
+# | | plugin in a module of your own | function in a clone |
 # |---|---|---|
 # | your own `fit` | yes | yes |
-# | `tfl.find_tickets` with any `jobs`, in a script or a notebook that imports them | yes | yes |
-# | `tfl.load_network`, `page.write` in a program that imports them first | yes | yes |
-# | `scripts/find_tickets.py` with a config that imports them, its folder on `PYTHONPATH` | yes | yes |
-# | `scripts/report.py`, `runs.py`, `export.py` on such a run | `--plugins=parts`, its folder on `PYTHONPATH` | yes |
+# | `tfl.find_tickets` with any `jobs`, in a script or a notebook that imports the module | yes | yes |
+# | `tfl.load_network`, `page.write` in a program that imports the module first | yes | yes |
+# | `scripts/find_tickets.py` with a config that imports the module | its folder on `PYTHONPATH` | yes |
+# | `scripts/report.py`, `runs.py`, `export.py` on such a run | `--plugins=my_plugins`, folder on `PYTHONPATH` | yes |
 #
-# From outside, an unknown name in another program ends with an error that lists the known names. Nothing is lost:
-# import the parts, and the run is read.
+# A program that does not import the plugins ends with an error that lists the known names. Nothing is lost: if it
+# imports them, it can read the run.
 #
-# Names are all that a run directory knows of parts. If you change `same_sign`, a run that goes on does not notice. Give
-# a changed part a new name.
+# A run directory contains only the names of plugins. If you change `same_sign`, a run that is resumed does not notice.
+# Give a changed plugin a new name.
 #
-# ## Where to go from here
+# ## Further reading
 #
 # - [CONTRIBUTING.md](../../CONTRIBUTING.md) has the same table for schedules, augmentations, optimizers, controls,
-#   figures and more, and the habits of the tests.
-# - A *layer* of your own needs no entry in a table: `tfl.register_prunable(MyLayer, "weight")` says which of its
-#   weights can be pruned.
-# - [Scale out](scale_out.ipynb) is about jobs, machines and devices.
+#   figures and more, and the rules for tests.
+# - A *layer* of your own needs no entry in a table: `tfl.register_prunable(MyLayer, "weight")` makes one of its weights
+#   prunable.
+# - [Several jobs, devices and machines](scale_out.ipynb) is about running large experiments.
