@@ -14,7 +14,7 @@ of the dense one; rewound to step 0 (--config.prune.rewind_to=0it) or reinitiali
 
 The paper seems to have SqueezeNet's optimizer in this row and this one in SqueezeNet's; the reference has them as
 here. All kernels are pruned together but those of the auxiliary head (3.3M weights), of which the paper says nothing:
-the head is thrown away after training, so its weights are not part of the network whose density is told. The reference
+the head is removed after training, so its weights do not count in the density. The reference
 trains in float32 by default, and distorts the colours too. 10,000 of the training images are held out for validation,
 which the paper does not say of its own.
 

@@ -12,7 +12,7 @@ from tf_lottery import cli
 from tf_lottery.experiment.find_tickets import find_tickets
 from tf_lottery.experiment.smoke import smoke
 from tf_lottery.report import json_output, page, terminal
-from tf_lottery.report.progress_display import Progress
+from tf_lottery.report.progress_display import ProgressDisplay
 from tf_lottery.training.topology import STRATEGIES, Topology
 
 _CONFIG = cli.define_experiment()
@@ -42,16 +42,16 @@ _OUTPUT = cli.Output()
 
 
 def main() -> None:
-    config = cli.experiment(_CONFIG)
+    config = smoke(_CONFIG.value, _DEVICES.value) if _SMOKE.value else _CONFIG.value
     topology = Topology(_STRATEGY.value, _DEVICES.value)
     topology.check()
     jobs = _JOBS.value if _JOBS.value is not None else os.cpu_count() if topology.is_alone else 1
     with cli.resumable(_RUN_DIR.value):
-        with Progress(**_OUTPUT.aside) as progress:
+        with ProgressDisplay(**_OUTPUT.aside) as progress:
             if topology.strategy == "multi_worker":
                 progress.on_note("Waiting for all workers of TF_CONFIG ...")
             run = find_tickets(
-                smoke(config, topology.devices) if _SMOKE.value else config,
+                config,
                 _RUN_DIR.value,
                 jobs=jobs,
                 topology=topology,

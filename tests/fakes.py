@@ -5,9 +5,9 @@ import zlib
 import numpy as np
 
 from tf_lottery.core import masks as masks_lib, steps
-from tf_lottery.experiment import execution, open_run, plan, variants
+from tf_lottery.experiment import config as config_lib, open_run, plan
 from tf_lottery.experiment.config import Experiment, Prune, Stability
-from tf_lottery.experiment.execution import Execution
+from tf_lottery.experiment.plan import Execution
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.masking.ticket import Ticket
 from tf_lottery.training import progress
@@ -23,7 +23,7 @@ def experiment(**changes):
 
 def settled(config):
     """With nothing left open of how to execute trainings, as `find_tickets` gives it to them."""
-    return execution.settled(config, Execution(threads=1, jit_compile=False, steps_per_execution=1000))
+    return plan.settled(config, Execution(threads=1, jit_compile=False, steps_per_execution=1000))
 
 
 def metrics(unit, accuracy=0.9, step=100):
@@ -86,7 +86,7 @@ def sweep(path, config=None, units=None):
     config = config or sweep_of()
     made = open_run.open_run(path, config, ENVIRONMENT)
     for unit in plan.units(config) if units is None else units:
-        member = variants.of(config, unit.variant)
+        member = config_lib.variant(config, unit.variant)
         k = steps.to_steps(member.prune.rewind_to, 1)
         rng = np.random.default_rng(zlib.crc32(str(unit).encode()))
         masks = sweep_masks(unit)

@@ -144,7 +144,7 @@ def test_a_missing_flag_is_one_line():
     [
         (
             "find_tickets",
-            ["config", "run_dir", "jobs", "strategy", "checkpoint_every", "smoke", "[no]quiet", "[no]json"],
+            ["config", "run_dir", "jobs", "strategy", "checkpoint_every", "[no]smoke", "[no]quiet", "[no]json"],
         ),
         ("report", ["run_dir", "plugins", "[no]quiet", "[no]json"]),
         ("runs", ["plugins", "[no]quiet", "[no]json"]),
@@ -199,6 +199,7 @@ def test_a_script_that_a_signal_ends_has_the_status_of_the_signal_and_an_ignored
     assert (done.stdout.split(), done.stderr) == (["130", "143", "129", "0"], "")
 
 
+@pytest.mark.slow
 def test_a_report_depends_neither_on_the_hash_seed_nor_on_the_encoding_of_the_terminal(tmp_path):
     runs = [fakes.sweep(tmp_path / name / "run") for name in ("one", "two")]
     environments = [{"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2", "PYTHONIOENCODING": "ascii"}]
@@ -214,6 +215,7 @@ def test_a_report_depends_neither_on_the_hash_seed_nor_on_the_encoding_of_the_te
     assert printed_in_ascii.isascii()
     assert not printed.isascii()
     one, two = ({file.name: file.read_bytes() for file in (run.path / "report").iterdir()} for run in runs)
+    assert one.pop("report.lock") != two.pop("report.lock")  # has the process ID
     assert one == two
     assert {"index.html", "tickets.csv", "tables.md"} <= set(one)
 

@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,7 @@ from tiers import nightly
 
 from tf_lottery import data, models
 from tf_lottery.core import schedules
-from tf_lottery.experiment import config as config_lib, validation, variants
-from tf_lottery.experiment.lengths import lengths
+from tf_lottery.experiment import config as config_lib, lengths, validation
 from tf_lottery.experiment.smoke import smoke
 from tf_lottery.masking import conversion, model_masks
 
@@ -63,9 +63,8 @@ def loaded(name):
     return module
 
 
-MEMBERS = {
-    path.stem: list(variants.members(loaded(path.stem).get_config()).values()) for path in PATHS
-}  # of each config, the experiments of its variants
+# Of each config, the experiments of its variants by label.
+MEMBERS = {path.stem: config_lib.members(loaded(path.stem).get_config()) for path in PATHS}
 
 
 @functools.lru_cache
@@ -104,22 +103,24 @@ def test_the_smoke_run_of_a_config_is_a_possible_experiment(path):
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_the_rewind_step_and_the_drops_of_a_config_lie_before_the_end_of_training(name):
-    for member in MEMBERS[name]:
-        found = lengths(member, EXAMPLES[member.data.name])
-        assert 0 <= found.rewind < found.total
-        assert all(0 < drop < found.total for drop in found.drops)
+    for label, member in MEMBERS[name].items():
+        examples = EXAMPLES[member.data.name]
+        found = lengths.lengths(member, examples)
+        assert found.rewind < found.total or label == "k=T"
+        epoch = Fraction(examples, member.train.batch_size)
+        assert all(lengths.drop_steps(drop, epoch, found.total)[0] < found.total for drop in member.train.drops)
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        nightly(name) if members[0].model.name in LARGE else name
+        nightly(name) if any(member.model.name in LARGE for member in members.values()) else name
         for name, members in MEMBERS.items()
-        if any(member.prune.exclude for member in members)
+        if any(member.prune.exclude for member in members.values())
     ],
 )
 def test_what_a_config_excludes_from_pruning_is_there(name):
-    for member in MEMBERS[name]:
+    for member in MEMBERS[name].values():
         weights = weights_of(member.model.name, member.data.name, member.data.image_size)
         unmatched = [regex for regex in member.prune.exclude if not any(re.search(regex, weight) for weight in weights)]
         assert unmatched == []

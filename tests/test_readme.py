@@ -16,7 +16,7 @@ from tf_lottery.experiment.storage import Unit
 from tf_lottery.experiment.validation import check
 from tf_lottery.masking import conversion, model_masks, state
 from tf_lottery.masking.ticket import Ticket
-from tf_lottery.report import text
+from tf_lottery.report import tables
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -74,7 +74,7 @@ def test_the_figures_of_a_config_are_those_of_its_run():
     name = "fashion_resnet"
     spec = importlib.util.spec_from_file_location(name, ROOT / f"configs/{name}.py")
     spec.loader.exec_module(config := importlib.util.module_from_spec(spec))
-    table = text.table(pd.read_csv(ROOT / f"docs/{name}.csv"))
+    table = tables.levels(pd.read_csv(ROOT / f"docs/{name}.csv"))
     accuracy, steps = table["test accuracy (%)"], table["early-stop step"]
     stated = re.findall(r"^ +([\d.]+%) +(\d.*)$", config.__doc__, re.MULTILINE)
     assert len(stated) == 6

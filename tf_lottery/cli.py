@@ -101,13 +101,6 @@ def define_plugins() -> flags.FlagHolder:
     return holder
 
 
-def experiment(holder: flags.FlagHolder) -> Experiment:
-    """Return the experiment of the flag `--config`; raise ConfigError if the file returns anything else."""
-    if not isinstance(holder.value, Experiment):
-        raise ConfigError(f"get_config() must return an Experiment. Received: {type(holder.value).__name__}")
-    return holder.value
-
-
 def numbers(name: str, texts: list[str]) -> list[int]:
     """Return the whole numbers that a flag lists; raise ConfigError if they are not whole numbers."""
     if not all(text.isdecimal() for text in texts):

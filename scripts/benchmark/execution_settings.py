@@ -1,4 +1,4 @@
-"""What the table in tf_lottery/experiment/execution.py was made of: python scripts/benchmark/execution_settings.py
+"""What the table in tf_lottery/experiment/plan.py was made of: python scripts/benchmark/execution_settings.py
 
 Milliseconds of an optimizer step in the training loop of `find_tickets`, by network, threads, XLA and steps an
 execution; a process for each combination of the first three. On a CPU: there was no other device to measure on. Larger

@@ -93,9 +93,9 @@ SECTIONS = (
     (
         "stored_states",
         "On disk",
-        "Checkpoints (states, in the table) and finished training runs. The cost of a checkpoint every ten minutes is the time "
-        "of one divided by ten minutes. A LeNet that saves one every 500 steps, which take a quarter of a second, "
-        "pays 4%.",
+        "Checkpoints (states, in the table) and finished training runs. The cost of a checkpoint every ten minutes is "
+        "the time of one divided by ten minutes. A LeNet that saves one every 500 steps, which take a quarter of a "
+        "second, pays 4%.",
     ),
     (
         "startup",
@@ -114,7 +114,7 @@ SECTIONS = (
     (
         "execution_settings",
         "Threads, XLA and steps per execution",
-        "The measurements behind the table in `tf_lottery/experiment/execution.py`: XLA and 500 steps for dense "
+        "The measurements behind the table in `tf_lottery/experiment/plan.py`: XLA and 500 steps for dense "
         "networks; no XLA and 100 steps for convolutions; one thread, because two training runs side by side are "
         "faster than one with two threads. If nothing else is trained, `--config.train.threads=2` makes a LeNet "
         "faster, and these small residual networks, which spend their time in starting operations, slower. Larger "
@@ -132,15 +132,15 @@ SECTIONS = (
 TRIED = """
 - XLA for the optimizer's update alone, in steps that are not compiled otherwise: a step takes 1.04 times as long for
   resnet_8_w4, 1.05 times for resnet_8_w8_1d.
-- TensorFlow without oneDNN: a step takes 1.26 times as long for resnet_8_w4, and 0.89 times for resnet_8_w8_1d, which is
-  too small a gain, in too special a case, for a switch of the whole process.
+- TensorFlow without oneDNN: a step takes 1.26 times as long for resnet_8_w4, and 0.89 times for resnet_8_w8_1d, too
+  small a gain, in too special a case, for a switch of the whole process.
 - Other ways to set pruned weights to +0.0, on LeNet-300-100 without XLA, where one more pass counts most: a step takes
   1.08 times the dense step with `Select`, which is used, 1.14 with `tf.where`, 1.07 with a bitwise and, 1.06 with
   `multiply_no_nan`. The last two need masks four times as large. This measurement cannot tell differences of a few
   hundredths apart.
 - Training without dead units: see above. A third less time a step at 1% density, a seventh at 4%, nothing at 11%. Each
-  level would have to be compiled again, which pays off after about 6,000 steps at 1% and 13,000 at 4%; and the biases of
-  constant units still learn, so that the results differ.
+  level would have to be compiled again, which pays off after about 6,000 steps at 1% and 13,000 at 4%; and the biases
+  of constant units still learn, so that the results differ.
 - Reading Fashion-MNIST faster: of 2.7 s, reading the records takes 1.8 and decoding them less than one; decoding in
   batches takes longer (3.2 s).
 """

@@ -30,7 +30,7 @@ def main() -> None:
 
 def of_config(name: str) -> list[dict[str, object]]:
     from tf_lottery.core import masks as masks_lib
-    from tf_lottery.experiment import execution, open_run
+    from tf_lottery.experiment import open_run, plan
     from tf_lottery.experiment.checkpoints import EVERY_TEN_MINUTES
     from tf_lottery.experiment.setups import Setups
     from tf_lottery.experiment.smoke import smoke
@@ -39,7 +39,7 @@ def of_config(name: str) -> list[dict[str, object]]:
     from tf_lottery.training.progress import Progress
 
     config = dataclasses.replace(smoke(read(name)), controls=())
-    config = execution.settled(config, execution.chosen("CPU", "default", execution.layer_kinds(config)))
+    config = plan.settled(config, plan.choose_execution("CPU", "default", plan.layer_kinds(config)))
     trainer = Setups(config).of("").trainer
     with tempfile.TemporaryDirectory() as folder:
         run, unit, numbers = open_run.open_run(Path(folder, "run"), config, {}), Unit(1, 1), itertools.count(1)

@@ -275,7 +275,7 @@ def test_only_the_last_optimizer_state_stays(tmp_path):
     assert [path.name for path in tmp_path.glob("optimizer_*")] == ["optimizer_02.tfl"]
 
 
-def test_a_measure_that_is_no_number_stays_one(tmp_path):
+def test_a_nan_metric_is_stored_as_nan(tmp_path):
     class Lost(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             logs["val_loss"] = float("nan")

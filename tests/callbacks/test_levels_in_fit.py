@@ -23,7 +23,7 @@ def dataset(length_is_known):
     ("rewind_to", "epochs", "iterations"),
     [(0, [0, 1, 2], 24), slow("1ep", [1, 2], 16), (11, [1, 2], 13), slow("23it", [2], 1), slow(3, [0, 1, 2], 21)],
 )
-def test_levels_begin_in_the_epoch_of_step_k_with_what_was_left_of_it(rewind_to, epochs, iterations):
+def test_levels_begin_in_the_epoch_of_step_k_and_train_the_rest_of_it(rewind_to, epochs, iterations):
     counted = []
 
     class Counts(keras.callbacks.Callback):
@@ -76,7 +76,7 @@ def test_an_outer_stop_in_an_epoch_that_is_cut_short_ends_the_fit(first):
     assert len(made.history.epoch) == 3
 
 
-def test_early_stopping_lives_one_level_and_the_record_is_of_the_restored_epoch():
+def test_early_stopping_applies_to_one_level_and_the_record_is_of_the_restored_epoch():
     losses = []
 
     class Losses(keras.callbacks.Callback):

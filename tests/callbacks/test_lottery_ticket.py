@@ -58,7 +58,7 @@ def test_the_global_magnitude_masks_are_those_of_a_plain_sort(tickets):
     assert np.array_equal(np.concatenate([after[name].ravel() for name in names]), kept)
 
 
-def test_the_frame_has_a_row_a_level(tickets):
+def test_the_frame_has_a_row_for_each_level(tickets):
     frame = tickets.to_frame()
     assert frame["level"].tolist() == [0, 1, 2, 3]
     assert frame["step"].tolist() == [16, 16, 16, 16]  # the optimizer's count goes back to 11
@@ -183,7 +183,7 @@ def test_min_density_leaves_a_share_of_every_layer_and_the_count_exact():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_no_numbers_are_named_when_pruning(value):
+def test_nan_and_infinite_weights_are_named_when_pruning(value):
     class Breaks(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             self.model.trainable_variables[0].assign(np.full((36, 4), value, np.float32))

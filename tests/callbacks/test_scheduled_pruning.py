@@ -136,7 +136,7 @@ def test_nothing_pruned_ever_returns_even_if_the_schedule_falls():
         assert all((later[name] <= earlier[name]).all() for name in later)
 
 
-def test_masks_from_before_are_kept():
+def test_existing_masks_stay():
     model = compiled()
     tfl.set_masks(model, start := tiny.half_masks(model))
     fit(model, ScheduledPruning(at(s0=0.1, s1=0.75)), watcher := Watcher())
@@ -148,7 +148,9 @@ def test_masks_from_before_are_kept():
 @pytest.mark.parametrize(
     ("steps_per_execution", "expected"), [(2, [156, 156, 117, 78, 78]), (3, [156, 117, 78, 78]), (8, [156, 78])]
 )
-def test_several_steps_an_execution_prune_at_its_first_end_at_or_after_the_step(steps_per_execution, expected):
+def test_with_several_steps_per_execution_masks_change_after_the_execution_that_reaches_the_step(
+    steps_per_execution, expected
+):
     model = compiled(steps_per_execution=steps_per_execution)
     fit(model, ScheduledPruning(at(s3=0.25, s5=0.5), scope="global"), watcher := Watcher(), batch_size=4)
     assert watcher.kept == expected
@@ -160,7 +162,7 @@ def test_if_several_steps_fall_into_one_execution_the_sparsest_counts():
     assert watcher.kept == [156, 39]
 
 
-def test_density_is_in_the_logs_and_those_of_validation_belong_to_it():
+def test_density_is_in_the_logs_and_validation_is_of_the_pruned_model():
     model = compiled()
     history = fit(
         model, ScheduledPruning(at(s3=0.25, s8=0.5), scope="global"), epochs=2, validation_data=(tiny.X, tiny.Y)
@@ -182,14 +184,14 @@ def test_a_model_that_is_set_back_is_pruned_again():
     assert watcher.kept == [156, 156, 117, 117] * 2 + [117]
 
 
-def test_a_sparsity_counts_as_the_decimal_that_it_is_written_as():
+def test_a_sparsity_is_read_as_its_shortest_decimal():
     model = tfl.make_prunable(keras.Sequential([keras.Input((5,)), keras.layers.Dense(5)]))
     model.compile("sgd", "mse", jit_compile=False)
     model.fit(tiny.X[:5, 0, :5, 0], tiny.X[:5, 0, :5, 0], verbose=0, callbacks=[ScheduledPruning(at(s0=0.9))])
     assert tfl.get_masks(model)["dense/kernel"].sum() == 2  # of 2.5, to even; in binary it is 2.5000006
 
 
-def test_it_looks_ahead_again_where_its_look_ahead_ends(monkeypatch):
+def test_a_schedule_is_evaluated_again_after_its_look_ahead(monkeypatch):
     monkeypatch.setattr(scheduled_pruning, "_LOOK_AHEAD", 3)
     assert (
         kept_by_step(at(s3=0.25, s6=0.5, s7=0.75), epochs=2, scope="global") == [156] * 3 + [117] * 3 + [78] + [39] * 2
@@ -320,11 +322,11 @@ def test_nan_weights_are_named():
         fit(model, ScheduledPruning(at(s2=0.5)))
 
 
-def test_a_model_is_no_schedule():
+def test_a_model_is_refused_as_a_schedule():
     with pytest.raises(PruningError, match=r"must be a function .* Received: <"):
         ScheduledPruning(tiny.dense())
 
 
-def test_a_schedule_that_is_no_function_is_refused():
+def test_a_schedule_that_is_not_a_function_is_refused():
     with pytest.raises(PruningError, match=r"must be a function .* Received: 0.5"):
         ScheduledPruning(0.5)

@@ -83,7 +83,7 @@ def written(path):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_extended_equals_one_that_was_asked_for_at_once(finished, tmp_path):
+def test_an_extended_run_equals_one_that_was_trained_in_one_go(finished, tmp_path):
     run_dir = tmp_path / "run"
     find_tickets(
         run_dir, "--jobs=2", "--config.prune.levels=1", "--config.replicates=1", "--config.controls=('reinit',)"

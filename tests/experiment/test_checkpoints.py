@@ -86,7 +86,7 @@ def test_a_killed_unit_resumes_from_its_newest_checkpoint(tmp_path, whole, unit)
     assert again.notes == []
 
 
-def test_the_duration_of_a_unit_is_that_in_all_its_processes(tmp_path):
+def test_the_duration_of_a_unit_includes_all_its_processes(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         Process(tmp_path / "run", "3it", kill_at=11).train(DENSE)
     again = Process(tmp_path / "run")

@@ -46,7 +46,7 @@ def test_the_description_of_an_environment_holds_everything_that_can_change_a_re
     assert "CPU" in devices
 
 
-def test_an_environment_described_twice_is_equal_also_after_a_file_has_held_it():
+def test_an_environment_has_one_description_which_survives_a_file():
     described = environment.describe("default")
     assert environment.describe("default") == described
     assert json.loads(json.dumps(described)) == described

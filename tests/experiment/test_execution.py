@@ -7,7 +7,7 @@ import pytest
 
 from tf_lottery import models
 from tf_lottery.experiment.config import Experiment, Model, Train
-from tf_lottery.experiment.execution import Execution, chosen, layer_kinds, settled
+from tf_lottery.experiment.plan import Execution, choose_execution, layer_kinds, settled
 from tf_lottery.models import names
 from tf_lottery.training.topology import STRATEGIES
 
@@ -21,7 +21,7 @@ def test_xla_compiles_dense_networks_alone_on_a_cpu():
         for device in ("CPU", "GPU", "TPU")
         for strategy in STRATEGIES
         for kinds in (("dense",), ("convolution", "dense"))
-        if chosen(device, strategy, kinds).jit_compile
+        if choose_execution(device, strategy, kinds).jit_compile
     ]
     assert compiled == [("CPU", "default", ("dense",))]
 
@@ -45,5 +45,5 @@ def test_the_config_overrides_the_table():
 
 
 def test_the_choice_needs_no_tensorflow():
-    code = "import sys; import tf_lottery.experiment.execution; print('tensorflow' in sys.modules)"
+    code = "import sys; import tf_lottery.experiment.plan; print('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

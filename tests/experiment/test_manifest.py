@@ -30,7 +30,7 @@ def test_files_are_read_only_if_their_manifest_exists(folder):
 
 
 @pytest.mark.parametrize("content", [b"step\n2\n", b"step\n", b"step\n1\n2\n", b""])
-def test_another_content_is_damage(folder, content):
+def test_changed_content_is_damage(folder, content):
     (folder.path / "history.csv").write_bytes(content)
     with pytest.raises(DamageError, match=rf"history.csv is damaged: .* Delete {folder.path} to have it redone"):
         folder.read("history.csv")

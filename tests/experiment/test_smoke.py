@@ -1,4 +1,4 @@
-from tf_lottery.experiment import variants
+from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment, Prune, Stability, Train, fields
 from tf_lottery.experiment.smoke import smoke
 from tf_lottery.experiment.validation import check
@@ -50,4 +50,4 @@ def test_a_smoke_run_of_a_sweep_has_its_variants():
         "k=60": {"train.drops": ("4it",), "prune.rewind_to": "2it"},
         "one-shot": {"prune.fraction": 0.9},
     }
-    assert variants.of(small, "k=60").train.steps == "6it"
+    assert config_lib.variant(small, "k=60").train.steps == "6it"

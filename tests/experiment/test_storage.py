@@ -94,7 +94,7 @@ def test_results_are_never_overwritten(run):
 
 
 @pytest.mark.parametrize("name", ["ticket.tfl", "history.csv", "metrics.json", "optimizer.tfl"])
-def test_a_damaged_file_is_found_and_the_way_out_named(run, name):
+def test_a_damaged_file_is_found_and_the_error_says_what_to_do(run, name):
     unit = Unit(1, 0)
     fakes.save(run, unit, optimizer={"rewind": {"0000": np.zeros(1)}})
     read = {
@@ -159,7 +159,7 @@ def test_a_run_that_was_killed_before_it_had_a_config_can_start_again(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"sha256": {}}'])
-def test_a_damaged_manifest_is_named_with_the_way_out(run, content):
+def test_a_damaged_manifest_is_named_and_the_error_says_what_to_do(run, content):
     fakes.save(run, Unit(1, 0))
     (run.path / "replicate_1/level_00/manifest.json").write_text(content)
     for read in (run.metrics, run.ticket, run.history):

@@ -32,7 +32,7 @@ def test_a_layer_is_read_from_a_config_with_and_without_its_module(config):
 
 
 def test_a_config_without_module_of_an_unknown_layer_is_an_error_that_names_it():
-    with pytest.raises((TypeError, ValueError), match="(Could not locate class|Unknown layer:) 'Nowhere'"):
+    with pytest.raises((TypeError, ValueError), match=r"(Could not locate class|Unknown layer:) 'Nowhere'"):
         keras_compat.layer_from_config({"class_name": "Nowhere", "config": {}})
 
 

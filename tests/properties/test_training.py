@@ -1,4 +1,4 @@
-"""Exact start, zero at every step, masks of ones, complete rewind and inference, on the Keras that this process uses."""
+"""Exact start, zero at every step, masks of ones, complete rewind, inference: on the Keras that this process uses."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Zero at every step on MirroredStrategy, as far as the stock `fit` works there; what it cannot do is watched on unmasked models."""
+"""Pruned weights are zero on MirroredStrategy, as far as the `fit` of Keras works there; the rest fails unmasked too."""
 
 import json
 import os

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from tf_lottery.experiment import run_stability, variants
+from tf_lottery.experiment import config as config_lib, run_stability
 from tf_lottery.experiment.config import Prune, Stability
 from tf_lottery.report import claims, findings, results
 
@@ -20,7 +20,7 @@ def found(sweep):
 
 def comparisons(run):
     barriers = run_stability.barriers(run_stability.lines(run))
-    return claims.comparisons(results.rows(run), run_stability.rows(run), barriers, variants.members(run.config))
+    return claims.comparisons(results.rows(run), run_stability.rows(run), barriers, config_lib.members(run.config))
 
 
 def claim(found, statement, **place):
@@ -151,7 +151,7 @@ def test_trained_weights_are_not_said_to_be_early(tmp_path):
 def test_variants_that_are_not_as_sparse_are_not_compared_and_levels_need_not_be_the_same(sweep):
     frame = results.rows(sweep)
     of_60 = frame.variant == "k=60"
-    none, members = pd.DataFrame(), variants.members(sweep.config)
+    none, members = pd.DataFrame(), config_lib.members(sweep.config)
     other = claims.comparisons(frame.assign(kept=frame.kept.where(~of_60, frame.kept + 50)), none, none, members)
     assert not other.statement.str.contains("than that of").any()
     once = frame[~(of_60 & (frame.level == 1))]
@@ -181,7 +181,7 @@ def test_stability_is_the_mean_of_the_samples_of_a_replicate_beside_that_of_the_
 
 def test_equal_networks_have_no_ratio_and_show_nothing(sweep):
     rows = run_stability.rows(sweep).assign(distance=0.0, angle=0.0)
-    found = claims.comparisons(results.rows(sweep), rows, pd.DataFrame(), variants.members(sweep.config))
+    found = claims.comparisons(results.rows(sweep), rows, pd.DataFrame(), config_lib.members(sweep.config))
     found = found[found.measure.isin(claims.STABILITY)]
     assert found.ratio.isna().all()
     assert (found.verdict == "not shown").all()
@@ -193,7 +193,7 @@ def barriers(sweep, *values):
     rows = pd.DataFrame(
         [place | {"replicate": number, "error_barrier": value} for number, value in enumerate(values, 1)]
     )
-    found = claims.comparisons(results.rows(sweep), pd.DataFrame(), rows, variants.members(sweep.config))
+    found = claims.comparisons(results.rows(sweep), pd.DataFrame(), rows, config_lib.members(sweep.config))
     return claim(found, "error barrier below 2 percentage")
 
 
@@ -226,7 +226,7 @@ def test_dense_networks_and_random_masks_have_barriers_too(found):
 def test_a_replicate_that_lacks_one_of_both_does_not_count(sweep):
     frame = results.rows(sweep)
     frame = frame[~((frame.branch == "random_mask") & (frame.replicate == 1))]
-    found = claims.comparisons(frame, pd.DataFrame(), pd.DataFrame(), variants.members(sweep.config))
+    found = claims.comparisons(frame, pd.DataFrame(), pd.DataFrame(), config_lib.members(sweep.config))
     row = claim(found, "random mask", variant="k=0", level=1)
     assert (row.n, row.verdict) == (2, "not shown")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tf_lottery.core import masks as masks_lib
-from tf_lottery.experiment import open_run, variants
+from tf_lottery.experiment import config as config_lib, open_run
 from tf_lottery.experiment.config import Prune
 from tf_lottery.report import overlaps
 
@@ -116,7 +116,7 @@ def test_unfinished_units_have_no_row_and_a_ticket_needs_no_dense_network(tmp_pa
 def test_variants_that_are_other_networks_have_no_overlap(tmp_path, monkeypatch):
     masks = fakes.sweep_masks
     config = fakes.sweep_of(variants={"a": {}, "b": {"model.name": "conv_2"}})
-    assert variants.labels(config) == ["a", "b"]
+    assert config_lib.labels(config) == ["a", "b"]
     monkeypatch.setattr(
         fakes,
         "sweep_masks",

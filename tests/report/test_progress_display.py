@@ -9,7 +9,7 @@ from rich.console import Console
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.report import progress_display, terminal
-from tf_lottery.report.progress_display import Progress
+from tf_lottery.report.progress_display import ProgressDisplay
 
 UNITS = [fakes.unit(1, 0), fakes.unit(1, 1)]
 PLAN = Plan({"": (200, 0)})
@@ -27,7 +27,7 @@ def output(monkeypatch, stream=None, **settings):
 
 
 def watch(run):
-    with Progress() as watcher:
+    with ProgressDisplay() as watcher:
         watcher.on_plan(dict.fromkeys(UNITS, 200), [], PLAN)
         for unit in UNITS:
             watcher.on_steps(unit, 200)
@@ -71,7 +71,7 @@ def test_in_a_terminal_a_bar_with_the_time_left_stays_at_the_end(monkeypatch, tm
 def test_the_time_counts_from_the_plan_on(monkeypatch):
     clock = [0.0]
     output(monkeypatch, get_time=lambda: clock[0])
-    watcher = Progress()
+    watcher = ProgressDisplay()
     clock[0] = 20.0  # TensorFlow has started
     watcher.on_plan(dict.fromkeys(UNITS, 200), [], PLAN)
     clock[0] = 30.0
@@ -81,7 +81,7 @@ def test_the_time_counts_from_the_plan_on(monkeypatch):
 def test_the_display_has_level_step_and_accuracy_of_all_units_under_way(monkeypatch, tmp_path):
     output(monkeypatch)
     run, rewound = fakes.run(tmp_path / "run"), Unit(2, 1, "random_mask")
-    watcher = Progress()
+    watcher = ProgressDisplay()
     watcher.on_plan({UNITS[0]: 1500, rewound: 1440, UNITS[1]: 1440}, [], Plan({"": (1500, 60)}))
     watcher.on_steps(UNITS[0], 1200)
     watcher.on_accuracy(UNITS[0], 0.934)
@@ -104,7 +104,7 @@ def test_the_display_has_level_step_and_accuracy_of_all_units_under_way(monkeypa
 
 def test_the_display_names_variants_and_shuffle_seeds(monkeypatch):
     output(monkeypatch)
-    watcher, unit = Progress(), Unit(1, 2, "random_mask", "k=[0]", shuffle_seed=1)
+    watcher, unit = ProgressDisplay(), Unit(1, 2, "random_mask", "k=[0]", shuffle_seed=1)
     watcher.on_plan({unit: 200}, [], Plan({"k=[0]": (200, 0)}))
     watcher.on_steps(unit, 5)
     assert seen(watcher)[1:] == [
@@ -116,7 +116,7 @@ def test_the_display_names_variants_and_shuffle_seeds(monkeypatch):
 @pytest.mark.parametrize("width", [40, 80])
 def test_no_line_of_the_display_is_wider_than_the_terminal(monkeypatch, tmp_path, width):
     output(monkeypatch)
-    watcher, unit = Progress(), Unit(1, 2, "reshuffle_signs", "learning-rate rewinding, " * 3, shuffle_seed=1)
+    watcher, unit = ProgressDisplay(), Unit(1, 2, "reshuffle_signs", "learning-rate rewinding, " * 3, shuffle_seed=1)
     watcher.on_plan({unit: 10_000, UNITS[0]: 200}, [], Plan({unit.variant: (10_000, 0), "": (200, 0)}))
     watcher.on_steps(unit, 5)
     watcher.on_done(fakes.run(tmp_path / "run"), UNITS[0])
@@ -130,14 +130,14 @@ def test_no_line_of_the_display_is_wider_than_the_terminal(monkeypatch, tmp_path
 
 def test_units_that_were_finished_before_are_counted(monkeypatch):
     stream = output(monkeypatch)
-    with Progress() as watcher:
+    with ProgressDisplay() as watcher:
         watcher.on_plan({UNITS[0]: 200}, UNITS[1:], PLAN)
     assert stream.getvalue() == "1 training runs to do, 1 done before; 200 optimizer steps in all.\n"
 
 
 def test_the_plan_says_that_error_along_lines_is_not_counted(monkeypatch):
     stream = output(monkeypatch)
-    with Progress() as watcher:
+    with ProgressDisplay() as watcher:
         watcher.on_plan({Unit(1, 1, shuffle_seed=1): 200}, [], PLAN)
     assert "200 optimizer steps in all. Error along the lines between data orders comes on top.\n" in stream.getvalue()
 
@@ -147,7 +147,7 @@ def test_the_plan_says_that_error_along_lines_is_not_counted(monkeypatch):
     [({}, "a note\n", ""), ({"stderr": True}, "", "a note\n"), ({"stderr": True, "quiet": True}, "", "")],
 )
 def test_progress_can_leave_standard_output_alone(capsys, settings, out, err):
-    with Progress(**settings) as watcher:
+    with ProgressDisplay(**settings) as watcher:
         watcher.on_note("a note")
     assert capsys.readouterr() == (out, err)
 

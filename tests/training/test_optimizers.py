@@ -8,7 +8,7 @@ from tf_lottery.masking import conversion, state
 from tf_lottery.rewinding import HeldRate
 from tf_lottery.training import optimizers
 from tf_lottery.training.learning_rate import LearningRate
-from tf_lottery.training.optimizers import OPTIMIZERS, Settings
+from tf_lottery.training.optimizers import OPTIMIZERS, OptimizerSettings
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def rmsprop(g, slots, t, rate):
 @pytest.mark.parametrize(
     ("name", "settings", "by_hand"),
     [
-        ("adam", Settings(epsilon=1e-3), adam),
-        ("sgd", Settings(momentum=0.8), momentum),
-        ("sgd", Settings(momentum=0.8, nesterov=True), nesterov),
-        ("rmsprop", Settings(momentum=0.8, epsilon=1e-3), rmsprop),
+        ("adam", OptimizerSettings(epsilon=1e-3), adam),
+        ("sgd", OptimizerSettings(momentum=0.8), momentum),
+        ("sgd", OptimizerSettings(momentum=0.8, nesterov=True), nesterov),
+        ("rmsprop", OptimizerSettings(momentum=0.8, epsilon=1e-3), rmsprop),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
@@ -93,7 +93,7 @@ def test_three_steps_equal_numpy(name, settings, by_hand):
 def test_every_optimizer_averages_weights_and_scales_losses_if_asked(name):
     model = conversion.make_prunable(tiny.dense())
     before = state.weights(model)["dense/kernel"]
-    optimizer = optimizers.make(name, LearningRate(0.1), Settings(average=0.5), scale_loss=True)
+    optimizer = optimizers.make(name, LearningRate(0.1), OptimizerSettings(average=0.5), scale_loss=True)
     assert isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
     trainer = tiny.trainer(model, optimizer)
     trainer.train(0, 4, shuffle_seed=0)

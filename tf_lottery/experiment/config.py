@@ -7,6 +7,7 @@ Config files return an `Experiment`; `--config.prune.fraction=0.3` overrides a f
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,10 @@ from tf_lottery.errors import ConfigError
 
 # The fields that can grow when a run is extended.
 EXTENDABLE = ("replicates", "prune.levels", "controls", "variants", "stability.levels", "stability.shuffle_seeds")
+# These fields belong to the whole run, or to the processes that train it.
+_FIXED = ("seed", "replicates", "variants", "train.threads", "train.jit_compile", "train.steps_per_execution")
+_AFTER_THE_DENSE_NETWORK = ("prune.", "stability.", "controls", "shuffle")
+_LABEL = re.compile(r"(?!level_|controls$|shuffle_seed_|replicate\.lock$)[A-Za-z0-9][A-Za-z0-9 =.,%+_-]{0,59}")
 
 
 @dataclass(slots=True)
@@ -79,7 +84,7 @@ class Train:
         steps: T, the length of the dense training run.
         evaluate_every: How often losses and accuracies are measured.
         threads: Threads of one training run; results depend on it in the last bits. None: chosen by device, strategy
-            and layers when a run is begun (execution.py), and recorded in the run. The same holds for the next two.
+            and layers when a run is begun (plan.py), and recorded in the run. The same holds for the next two.
         jit_compile: Whether XLA compiles the steps, on one replica and in place of TensorFlow's op determinism. Results
             depend on it in the last bits, too.
         steps_per_execution: The most steps between two checks for a stop or a due checkpoint; changes no result.
@@ -248,3 +253,64 @@ def _replace(value: Any, kind: type, other: type) -> Any:
     if isinstance(value, dict):
         return {name: _replace(part, kind, other) for name, part in value.items()}
     return other(value) if isinstance(value, kind) else value
+
+
+def labels(config: Experiment) -> list[str]:
+    """Return the labels of all variants; `[""]` for an experiment that has none."""
+    return [*config.variants] or [""]
+
+
+def variant(config: Experiment, label: str) -> Experiment:
+    """Return the experiment of one variant, which has no variants itself; for `""` return the experiment as it is.
+
+    Raises:
+        ConfigError: there is no such variant, or it names a field that does not exist or cannot differ.
+    """
+    if not label and not config.variants:
+        return config
+    if label not in config.variants:
+        raise ConfigError(f"There is no variant {label!r}. Known: {', '.join(labels(config))}")
+    flat, changes = fields(config), fields(config)["variants"][label]
+    if wrong := [name for name in changes if name not in flat or name in _FIXED]:
+        raise ConfigError(
+            f"A variant can change all fields of the config but {', '.join(_FIXED)}. "
+            f"Received: {wrong[0]!r} in variant {label!r}"
+        )
+    return from_fields(flat | changes | {"variants": {}})
+
+
+def members(config: Experiment) -> dict[str, Experiment]:
+    """Return the experiments of all variants by label."""
+    return {label: variant(config, label) for label in labels(config)}
+
+
+def dense_network(member: Experiment) -> str:
+    """Return a text of all fields that decide the dense network; variants with equal texts share one."""
+    flat = fields(member)
+    deciding = {name: value for name, value in flat.items() if not name.startswith(_AFTER_THE_DENSE_NETWORK)}
+    return json.dumps(deciding | {"prune.exclude": flat["prune.exclude"]}, sort_keys=True)
+
+
+def changes(member: Experiment, config: Experiment) -> dict[str, Any]:
+    """Return the values of `member` that differ from those of `config`, by field, as `variants` holds them."""
+    flat, base = fields(member), fields(config)
+    found = {name: value for name, value in flat.items() if value != base[name] and name != "variants"}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def check_variants(config: Experiment) -> None:
+    """Check that labels can name folders, and that fields exist and may differ; `validation` checks the values.
+
+    Raises:
+        ConfigError: a label or a field is impossible.
+    """
+    for label in config.variants:
+        if not _LABEL.fullmatch(label):
+            raise ConfigError(
+                "A label of `variants` may have letters, digits, spaces and =.,%+_- (and must not be level_…, "
+                f"shuffle_seed_… or controls). Received: {label!r}"
+            )
+    folded = [label.casefold() for label in config.variants]  # on some file systems "a" and "A" are the same folder
+    if twice := [label for label in config.variants if folded.count(label.casefold()) > 1]:
+        raise ConfigError(f"Labels of `variants` must differ in more than capitals. Received: {', '.join(twice)}")
+    members(config)

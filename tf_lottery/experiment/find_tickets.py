@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_lottery.errors import ConfigError, DamageError
-from tf_lottery.experiment import execution, locks, open_run, plan as plan_lib, validation
+from tf_lottery.experiment import locks, open_run, plan as plan_lib, validation
 from tf_lottery.experiment.checkpoints import CheckpointInterval
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
@@ -89,7 +89,7 @@ def find_tickets(
         with Workers(config, min(jobs, most_jobs), topology, interval) as workers:
             plan = workers.plan()
             if topology.is_chief:
-                run = _open(run_dir, execution.settled(config, plan.execution), plan.environment, any_environment)
+                run = _open(run_dir, plan_lib.settled(config, plan.execution), plan.environment, any_environment)
                 if not found:
                     locked.enter_context(_locked(run, units))
             if not topology.is_alone:

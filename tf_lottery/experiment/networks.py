@@ -6,7 +6,7 @@ from typing import Any
 from tf_lottery import data, keras_compat, models
 from tf_lottery.core import schedules
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import plan, variants
+from tf_lottery.experiment import config as config_lib, plan
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.masking import conversion, model_tickets
@@ -37,7 +37,7 @@ def load_network(run: Run | str | os.PathLike[str], unit: Unit, weights: str = "
     """
     run = run if isinstance(run, Run) else Run.load(run)
     check_done(run, unit)
-    model = _build(variants.of(run.config, unit.variant))
+    model = _build(config_lib.variant(run.config, unit.variant))
     return model_tickets.restore_ticket(model, run.ticket(unit, model_tickets.ticket_shapes(model)), weights)
 
 

@@ -8,12 +8,21 @@ from typing import Any
 
 from tf_lottery.core import seeds
 from tf_lottery.core.controls import CONTROLS
-from tf_lottery.experiment import variants
+from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
-from tf_lottery.experiment.execution import Execution
 from tf_lottery.experiment.storage import Unit
+from tf_lottery.models import names
 
 Needs = Mapping[Unit, Unit | None]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Settings for the speed of a training run, which change results in the last bits at most; see `config.Train`."""
+
+    threads: int
+    jit_compile: bool
+    steps_per_execution: int
 
 
 @dataclass(frozen=True)
@@ -70,12 +79,12 @@ def needs(config: Experiment) -> dict[Unit, Unit | None]:
     A level needs the ticket of the level before, and a unit with a further shuffle seed needs the one with the first.
     If variants share a dense network, each variant needs that of the variant before; the first trains it for all.
     """
-    members = variants.members(config)
+    members = config_lib.members(config)
     every = {unit: _needed(unit) for label, member in members.items() for unit in _units(label, member)}
     before: dict[tuple[int, str], Unit] = {}
     for label, member in members.items():
         for replicate in range(1, member.replicates + 1):
-            dense, place = Unit(replicate, 0, variant=label), (replicate, variants.dense_network(member))
+            dense, place = Unit(replicate, 0, variant=label), (replicate, config_lib.dense_network(member))
             every[dense] = before.get(place)
             before[place] = dense
     places = {label: place for place, label in enumerate(members)}
@@ -162,3 +171,37 @@ def seeds_of(config: Experiment, unit: Unit) -> dict[str, int]:
         "random_mask": derive("random_mask", unit.level),
         "treatment": derive("treatment", unit.level),
     }
+
+
+_DENSE = frozenset({"dense"})
+_DEFAULT = Execution(1, False, 100)
+# Device kind, strategy and layer kinds -> the fastest settings (docs/benchmarks.md, measured by
+# scripts/benchmark/execution_settings.py). GPUs, TPUs and several devices have not been measured.
+_MEASURED = {("CPU", "default", _DENSE): Execution(1, True, 500)}
+
+
+def choose_execution(device: str, strategy: str, kinds: Collection[str]) -> Execution:
+    """Return the settings from the table; nothing is timed here.
+
+    Args:
+        device: Kind of the device that trains: `"CPU"`, `"GPU"` or `"TPU"`.
+        strategy: One of `topology.STRATEGIES`.
+        kinds: The kinds of layers in all networks, from `layer_kinds`.
+
+    >>> choose_execution("CPU", "default", {"dense"}).jit_compile, choose_execution("CPU", "default", {"convolution", "dense"}).jit_compile
+    (True, False)
+    """
+    return _MEASURED.get((device, strategy, frozenset(kinds)), _DEFAULT)
+
+
+def layer_kinds(config: Experiment) -> set[str]:
+    """Return the kinds of layers, `"dense"` and `"convolution"`, in the networks of all variants."""
+    return {kind for member in config_lib.members(config).values() for kind in names.layer_kinds(member.model.name)}
+
+
+def settled(config: Experiment, execution: Execution) -> Experiment:
+    """Return the experiment with the fields that are None set to those of `execution`."""
+    open_fields = {
+        name: value for name, value in dataclasses.asdict(execution).items() if getattr(config.train, name) is None
+    }
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **open_fields))

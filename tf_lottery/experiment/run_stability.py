@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from tf_lottery.core import stability, steps
-from tf_lottery.experiment import plan, variants
+from tf_lottery.experiment import config as config_lib, plan
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.masking.ticket import Ticket
 
@@ -101,7 +101,7 @@ def _pairs(run: Run, stored: Stored) -> Iterator[tuple[dict[str, Any], dict[str,
 
 def _differs_only_in_mask(run: Run, unit: Unit) -> bool:
     """Return whether a unit trained like the dense network with the same shuffle seed, apart from the mask."""
-    member = variants.of(run.config, unit.variant)
+    member = config_lib.variant(run.config, unit.variant)
     if member.prune.rewind != "weights":
         return False
     same_start = not member.prune.reset_optimizer or steps.to_steps(member.prune.rewind_to, 1) == 0
@@ -122,4 +122,4 @@ def _place(unit: Unit) -> dict[str, Any]:
 def _units_with_lines(run: Run) -> list[Unit]:
     """Return the finished units with further shuffle seeds for which a line is measured."""
     every = [unit for unit in plan.units(run.config) if unit.shuffle_seed and run.is_done(unit)]
-    return [unit for unit in every if variants.of(run.config, unit.variant).stability.points]
+    return [unit for unit in every if config_lib.variant(run.config, unit.variant).stability.points]

@@ -11,7 +11,7 @@ from tf_lottery import data, keras_compat, models, rewinding
 from tf_lottery.core import schedules
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import LotteryError
-from tf_lottery.experiment import lengths as lengths_lib, variants
+from tf_lottery.experiment import config as config_lib, lengths as lengths_lib
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.lengths import Lengths
 from tf_lottery.feeds import make_feed
@@ -68,8 +68,8 @@ class Setups:
 
     def __init__(self, config: Experiment):
         self.config = config
-        self._members = variants.members(config)
-        self._dense = {label: variants.dense_network(member) for label, member in self._members.items()}
+        self._members = config_lib.members(config)
+        self._dense = {label: config_lib.dense_network(member) for label, member in self._members.items()}
         self._made: dict[str, Setup] = {}
 
     def of(self, label: str) -> Setup:
@@ -143,7 +143,7 @@ def _optimizer(config: Experiment, lengths: Lengths) -> Any:
         linear_until=lengths.total if train.decay == "linear" else 0,
     )
     held = HeldRate(rate, last_step=lengths.total - 1)  # fine-tuning continues at the rate that training ended with
-    settings = optimizers.Settings(train.momentum, train.nesterov, train.epsilon, train.average)
+    settings = optimizers.OptimizerSettings(train.momentum, train.nesterov, train.epsilon, train.average)
     return optimizers.make(train.optimizer, held, settings, scale_loss=train.precision == "mixed_float16")
 
 

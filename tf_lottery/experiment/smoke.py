@@ -3,7 +3,7 @@
 import dataclasses
 
 from tf_lottery.core import steps
-from tf_lottery.experiment import variants
+from tf_lottery.experiment import config as config_lib, validation
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.lengths import EVERY
 
@@ -17,11 +17,15 @@ def smoke(config: Experiment, devices: int = 1) -> Experiment:
     Args:
         config: The experiment.
         devices: Number of devices that share a batch; the batch has at least 8 examples. Defaults to 1.
+
+    Raises:
+        ConfigError: the experiment is impossible.
     """
+    validation.check(config)
     small = _small(config, max(devices, 1))
-    members = {label: _small(member, max(devices, 1)) for label, member in variants.members(config).items() if label}
+    members = {label: _small(member, max(devices, 1)) for label, member in config_lib.members(config).items() if label}
     return dataclasses.replace(
-        small, variants={label: variants.changes(member, small) for label, member in members.items()}
+        small, variants={label: config_lib.changes(member, small) for label, member in members.items()}
     )
 
 

@@ -30,7 +30,7 @@ import pandas as pd
 from tf_lottery import files
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import LotteryError, RunError
-from tf_lottery.experiment import backups, config as config_lib, locks, manifest, validation, variants
+from tf_lottery.experiment import backups, config as config_lib, locks, manifest, validation
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.masking import ticket as ticket_lib
 from tf_lottery.masking.ticket import Shapes, Ticket
@@ -93,7 +93,7 @@ class Run:
 
     def __init__(self, path: Path, config: Experiment):
         self.path, self.config = path, config
-        members = variants.members(config)
+        members = config_lib.members(config)
         self._experiments = {label: config_lib.fingerprint(member) for label, member in members.items()}
 
     @classmethod

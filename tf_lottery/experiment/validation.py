@@ -10,7 +10,7 @@ from tf_lottery.core.controls import CONTROLS
 from tf_lottery.core.start_points import REWINDS
 from tf_lottery.data import SOURCES, augmentations
 from tf_lottery.errors import ConfigError, PruningError
-from tf_lottery.experiment import variants
+from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment, Prune, Stability
 from tf_lottery.experiment.lengths import drop_steps
 from tf_lottery.models import names
@@ -32,8 +32,8 @@ def check(config: Experiment) -> None:
     if not isinstance(config, Experiment):
         raise ConfigError(f"`config` must be an Experiment of tf_lottery.experiment.config. Received: {config!r}")
     _types(config)
-    variants.check(config)
-    for label, member in variants.members(config).items():
+    config_lib.check_variants(config)
+    for label, member in config_lib.members(config).items():
         try:
             _types(member)
             _check(member)

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from tf_lottery import quiet
 from tf_lottery.errors import StoppedError
-from tf_lottery.experiment import plugins
+from tf_lottery.experiment import config as config_lib, plugins
 from tf_lottery.experiment.checkpoints import CheckpointInterval
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Plan
@@ -55,10 +55,10 @@ def start(
 def plan() -> Plan:
     """Load the data, build all models and return the plan; raise LotteryError if they do not fit each other."""
     _, setups = _setups()
-    from tf_lottery.experiment import environment, variants
+    from tf_lottery.experiment import environment
     from tf_lottery.training import distribution
 
-    made = {label: setups.of(label) for label in variants.labels(setups.config)}
+    made = {label: setups.of(label) for label in config_lib.labels(setups.config)}
     steps = {label: (setup.lengths.total, setup.lengths.rewind) for label, setup in made.items()}
     with distribution.lost_workers():
         pace = next(iter(made.values())).trainer.seconds_per_step() if setups.config.variants else None
@@ -104,14 +104,14 @@ def _setups() -> tuple[Any, Any]:
     if "setups" not in _worker:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with quiet.stderr():
-            from tf_lottery.experiment import execution, imp, setups
+            from tf_lottery.experiment import imp, plan as plan_lib, setups
             from tf_lottery.training import distribution, process
 
             config, topology = _worker["config"], _worker["topology"]
             plugins.load(_worker["plugin_modules"])
-            kinds = execution.layer_kinds(config)
-            _worker["execution"] = execution.chosen(process.device_kind(), topology.strategy, kinds)
-            config = execution.settled(config, _worker["execution"])
+            kinds = plan_lib.layer_kinds(config)
+            _worker["execution"] = plan_lib.choose_execution(process.device_kind(), topology.strategy, kinds)
+            config = plan_lib.settled(config, _worker["execution"])
             compiled = config.train.jit_compile and topology.is_alone
             process.configure(
                 cast(int, config.train.threads), deterministic_ops=not compiled, one_device=topology.is_alone
@@ -126,9 +126,7 @@ def _setups() -> tuple[Any, Any]:
 
 def _first_setup() -> Any:
     _, setups = _setups()
-    from tf_lottery.experiment import variants
-
-    return setups.of(variants.labels(setups.config)[0])
+    return setups.of(config_lib.labels(setups.config)[0])
 
 
 def _die_with_parent() -> None:

@@ -106,14 +106,19 @@ def _outermost_layers(model: Model) -> dict[str, Layer]:
 
 
 def import_tfmot() -> Any:
-    """Import tfmot for its schedules and policies, without changing the process, and return `tfmot.sparsity.keras`.
+    """Import tfmot for its schedules and policies, without changing the process.
 
     A plain import sets TF_USE_LEGACY_KERAS, so that `tf.keras` becomes legacy Keras if it has not been used before.
 
-    Example:
-        ```python
-        schedule = import_tfmot().PolynomialDecay(0.0, 0.8, begin_step=0, end_step=1000)
-        ```
+    Returns:
+        The module `tfmot.sparsity.keras`.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> schedule = tfl.tfmot_bridge.import_tfmot().PolynomialDecay(0.0, 0.8, begin_step=0, end_step=1000)
+        >>> should_prune, sparsity = schedule(1000)
+        >>> round(float(sparsity), 3)
+        0.8
     """
     with _environment_kept():
         return importlib.import_module("tensorflow_model_optimization").sparsity.keras

@@ -14,7 +14,7 @@ import pandas as pd
 
 from tf_lottery.core.controls import CONTROLS
 from tf_lottery.core.stability import ALL
-from tf_lottery.experiment import variants
+from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.report import results, statistics
 from tf_lottery.report.results import LABELS, TICKET
@@ -96,7 +96,7 @@ def comparisons(
         frame: The results, see `results.rows`.
         stability_rows: The frame of `experiment.stability.rows`; may be empty.
         barriers: The frame of `experiment.stability.barriers`; may be empty.
-        members: The experiments of `experiment.variants.members`.
+        members: The experiments of `experiment.config_lib.members`.
 
     Returns:
         A frame with one row per comparison and these columns:
@@ -173,8 +173,8 @@ def _rivals(
         differences = (_kept(frames[other]).drop(0, errors="ignore") - kept).abs()
         if not differences.empty and differences.min() <= results.EQUALLY_SPARSE * kept:
             as_sparse[other] = differences.idxmin()
-    dense = variants.dense_network(members[label])
-    same_dense = [other for other in as_sparse if variants.dense_network(members[other]) == dense]
+    dense = config_lib.dense_network(members[label])
+    same_dense = [other for other in as_sparse if config_lib.dense_network(members[other]) == dense]
     return {other: as_sparse[other] for other in [*same_dense[:1], *[*as_sparse][:1]]}
 
 

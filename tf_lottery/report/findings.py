@@ -6,7 +6,7 @@ import pandas as pd
 
 from tf_lottery.core.stability import ALL
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import run_stability, variants
+from tf_lottery.experiment import config as config_lib, run_stability
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import claims, overlaps, results
@@ -90,7 +90,7 @@ def read(run: Run) -> Findings:
         lines=lines,
         barriers=barriers,
         overlaps=overlaps.rows(run),
-        comparisons=claims.comparisons(rows, pairs, barriers, variants.members(run.config)),
+        comparisons=claims.comparisons(rows, pairs, barriers, config_lib.members(run.config)),
     )
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
-from tf_lottery.experiment import plan, variants
+from tf_lottery.experiment import config as config_lib, plan
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.report.results import EQUALLY_SPARSE
 
@@ -83,7 +83,7 @@ def by_chance(first: Arrays, second: Arrays) -> float:
 
 def _tickets(run: Run, dense: Unit) -> list[Unit]:
     """Return the finished tickets of a dense network."""
-    levels = range(1, variants.of(run.config, dense.variant).prune.levels + 1)
+    levels = range(1, config_lib.variant(run.config, dense.variant).prune.levels + 1)
     return [unit for level in levels if run.is_done(unit := dataclasses.replace(dense, level=level))]
 
 

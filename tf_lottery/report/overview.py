@@ -9,7 +9,7 @@ from typing import Any
 
 from tf_lottery.core import steps
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import backups, locks, plan, variants
+from tf_lottery.experiment import backups, config as config_lib, locks, plan
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
@@ -81,7 +81,7 @@ class Overview:
     @property
     def plan(self) -> Plan | None:
         """The lengths of all units; None as long as neither results nor the config tell them."""
-        steps = {label: self._steps(label, member) for label, member in variants.members(self.run.config).items()}
+        steps = {label: self._steps(label, member) for label, member in config_lib.members(self.run.config).items()}
         return Plan(steps) if all(None not in found for found in steps.values()) else None
 
     @property

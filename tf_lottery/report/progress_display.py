@@ -39,7 +39,7 @@ class _Row:
     is_done: bool = False
 
 
-class Progress(Watcher):
+class ProgressDisplay(Watcher):
     """A watcher for `find_tickets`, and a context manager: a live display in a terminal, elsewhere a line per unit.
 
     Args:
@@ -67,7 +67,7 @@ class Progress(Watcher):
         self._live = Live(console=self._console, get_renderable=self.display, refresh_per_second=_REFRESHES_PER_SECOND)
         self._started = time.monotonic()
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressDisplay":
         if self._is_live:
             self._live.start(refresh=True)
         return self

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tf_lottery.core.controls import CONTROLS
 from tf_lottery.errors import DamageError
-from tf_lottery.experiment import environment, plan, variants
+from tf_lottery.experiment import config as config_lib, environment, plan
 from tf_lottery.experiment.config import Experiment, fields
 from tf_lottery.experiment.storage import Run, Unit
 
@@ -55,7 +55,7 @@ def rows(run: Run) -> pd.DataFrame:
     frame = pd.DataFrame(records)
     if frame.empty:
         return frame
-    variant = pd.Categorical(frame.variant, variants.labels(run.config))  # sorts in the order of the config
+    variant = pd.Categorical(frame.variant, config_lib.labels(run.config))  # sorts in the order of the config
     frame = frame.assign(variant=variant).sort_values(["variant", "branch", "level", "replicate"], ignore_index=True)
     return frame.astype({"variant": str})
 
@@ -89,7 +89,7 @@ def rewind_steps(config: Experiment, frame: pd.DataFrame) -> pd.DataFrame:
     tickets = frame[(frame.branch == TICKET) & (frame.level > 0)]
     steps = tickets.groupby("variant", sort=False)[["from_step", "to_step"]].first().set_axis(["k", "total"], axis=1)
     groups: dict[str, list[str]] = {}
-    for label, member in variants.members(config).items():
+    for label, member in config_lib.members(config).items():
         common = {name: value for name, value in fields(member).items() if not name.startswith(_VARIES_WITH_K)}
         groups.setdefault(json.dumps(common), []).append(label)
     found = [steps[steps.index.isin(group)] for group in groups.values()]

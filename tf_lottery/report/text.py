@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tf_lottery.core.controls import CONTROLS
-from tf_lottery.experiment import plan, variants
+from tf_lottery.experiment import config as config_lib, plan
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.environment import DAMAGED, differences
 from tf_lottery.experiment.storage import Run
@@ -44,7 +44,7 @@ def subject(config: Experiment) -> str:
 
 def description(config: Experiment) -> str:
     """Describe an experiment in a sentence: what all variants have in common, and then the variants."""
-    members = variants.members(config).values()
+    members = config_lib.members(config).values()
     common = [{describe(member) for member in members} for describe in (subject, _pruning, _training, _rewinding)]
     what, *settings = [found.pop() if len(found) == 1 else "" for found in common]
     parts = [_count(config.replicates, "replicate"), *filter(None, settings)]

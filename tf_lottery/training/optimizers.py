@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-# Name -> the class in `keras.optimizers`, and the fields of `Settings` that it takes.
+# Name -> the class in `keras.optimizers`, and the fields of `OptimizerSettings` that it takes.
 OPTIMIZERS = {
     "adam": ("Adam", ("epsilon",)),
     "sgd": ("SGD", ("momentum", "nesterov")),
@@ -12,7 +12,7 @@ OPTIMIZERS = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class OptimizerSettings:
     """The settings of an optimizer besides its learning rate.
 
     Attributes:
@@ -31,13 +31,13 @@ class Settings:
     average: float = 0.0
 
 
-def make(name: str, rate: Any, settings: Settings = Settings(), *, scale_loss: bool = False) -> Any:
+def make(name: str, rate: Any, settings: OptimizerSettings = OptimizerSettings(), *, scale_loss: bool = False) -> Any:
     """Create a new optimizer.
 
     Args:
         name: One of `OPTIMIZERS`.
         rate: Its learning rate: a number or a schedule of Keras.
-        settings: The other settings. Defaults to `Settings()`.
+        settings: The other settings. Defaults to `OptimizerSettings()`.
         scale_loss: Whether to scale the loss dynamically, as float16 requires. Defaults to False.
 
     Returns:

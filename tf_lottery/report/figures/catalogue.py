@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tf_lottery.experiment import variants
+from tf_lottery.experiment import config as config_lib
 from tf_lottery.report import claims, overlaps, results
 from tf_lottery.report.figures import curves, style
 from tf_lottery.report.findings import LINES, OVERLAPS, STABILITY, TICKETS, Findings
@@ -123,7 +123,7 @@ def _stability(findings: Findings) -> Iterator[tuple[str, Drawn]]:
 def _lines(findings: Findings) -> Iterator[tuple[str, Drawn]]:
     if findings.lines.empty:
         return
-    fresh = {member.stability.fresh_statistics for member in variants.members(findings.config).values()}
+    fresh = {member.stability.fresh_statistics for member in config_lib.members(findings.config).values()}
     captions: dict[tuple[bool, ...], str] = {
         (True,): "BatchNorm statistics, where there are any, were computed anew at each point.",
         (False,): "BatchNorm statistics, where there are any, were interpolated like weights.",
@@ -153,7 +153,7 @@ def _overlaps(findings: Findings) -> Iterator[tuple[str, Drawn]]:
     for kind, (words, masks) in _OVERLAPS.items():
         chosen = rows[rows.kind == kind]
         if kind == overlaps.VARIANTS:
-            chosen = chosen[chosen.variant == variants.labels(findings.config)[0]]
+            chosen = chosen[chosen.variant == config_lib.labels(findings.config)[0]]
         labels = (chosen.variant + " and " + chosen.other) if kind == overlaps.VARIANTS else chosen.variant
         if not chosen.empty:
             caption = f"Of each ticket, with {masks}. {meaning}"
