@@ -28,7 +28,7 @@ KERAS_FREE = {
     "properties": ["cross_check", "damage", "failpoints_of_runs", "fuzz", "import_changes_nothing", "layering"],
     "report": ["*"],
     "report/figures": ["*"],
-    "training": ["pauses", "progress", "topology"],
+    "training": ["progress", "topology"],
 }
 
 

@@ -6,11 +6,11 @@ from tf_lottery.data.dataset import Dataset, Split
 from tf_lottery.feeds.resident import Resident
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks
-from tf_lottery.training import process
+from tf_lottery.training import devices
 from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.trainer import Trainer
 
-process.configure(threads=1, deterministic_ops=False)  # op determinism would forbid jit_compile in these tests
+devices.configure(threads=1, deterministic_ops=False)  # op determinism would forbid jit_compile in these tests
 
 X = np.random.default_rng(0).normal(size=(32, 6, 6, 1)).astype(np.float32)
 Y = np.arange(32, dtype=np.int32) % 3

@@ -84,9 +84,9 @@ def fit(directory: str) -> None:
     from tf_lottery import callbacks
     from tf_lottery.keras_compat import keras
     from tf_lottery.masking import conversion
-    from tf_lottery.training import process
+    from tf_lottery.training import devices
 
-    process.configure(threads=1, deterministic_ops=True)
+    devices.configure(threads=1, deterministic_ops=True)
     keras.utils.set_random_seed(0)
     train = images().train
     model = conversion.make_prunable(network("", train.x.shape[1:], CLASSES))

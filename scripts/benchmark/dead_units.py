@@ -33,9 +33,9 @@ def main() -> None:
         path = Path(_RUN_DIR.value or train(folder))
 
         import tf_lottery as tfl
-        from tf_lottery.training import process
+        from tf_lottery.training import devices
 
-        process.configure(1, deterministic_ops=False)
+        devices.configure(1, deterministic_ops=False)
         rows = []
         for level in _LEVELS.value:
             model = tfl.load_network(path, tfl.Unit(1, level))

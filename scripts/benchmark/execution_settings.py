@@ -64,9 +64,9 @@ def measure(network: str, threads: int, compiled: bool) -> None:
     from tf_lottery.feeds.resident import Resident
     from tf_lottery.keras_compat import keras
     from tf_lottery.masking import conversion
-    from tf_lottery.training import process
+    from tf_lottery.training import devices
     from tf_lottery.training.learning_rate import LearningRate
-    from tf_lottery.training.pauses import Pauses
+    from tf_lottery.training.progress import Pauses
     from tf_lottery.training.trainer import Trainer
 
     class Executions(Pauses):
@@ -78,7 +78,7 @@ def measure(network: str, threads: int, compiled: bool) -> None:
         def most_steps(self, step: int) -> int:
             return self._steps
 
-    process.configure(threads, deterministic_ops=not compiled)
+    devices.configure(threads, deterministic_ops=not compiled)
     batch, shape, steps = NETWORKS[network]
     if compiled and network != "lenet_300_100":
         steps = max(2, steps // 10)  # convolutions are up to 30 times slower so

@@ -33,9 +33,9 @@ def main() -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "1" if _KERAS.value == "legacy" else "0"  # before anything imports Keras
     with quiet.stderr():
         from tf_lottery.keras_compat import keras
-        from tf_lottery.training import process
+        from tf_lottery.training import devices
 
-    process.configure(_THREADS.value, deterministic_ops=False)
+    devices.configure(_THREADS.value, deterministic_ops=False)
     rows = []
     for network, steps in STEPS.items():
         for compiled in COMPILED[network]:

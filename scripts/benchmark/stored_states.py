@@ -21,9 +21,9 @@ CONFIGS = ("fashion_lenet", "vgg19_standard", "resnet50_iterative")
 
 def main() -> None:
     with quiet.stderr():
-        from tf_lottery.training import process
+        from tf_lottery.training import devices
 
-    process.configure(1, deterministic_ops=False)
+    devices.configure(1, deterministic_ops=False)
     rows = [row for name in CONFIGS for row in of_config(name)]
     measuring.report(rows, "States and trainings on disk")
 

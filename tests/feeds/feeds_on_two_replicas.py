@@ -19,17 +19,17 @@ import pytest
 import tensorflow as tf
 
 from tf_lottery import data
-from tf_lottery.core import shuffling
+from tf_lottery.core import seeds
 from tf_lottery.data import imagenet
 from tf_lottery.data.dataset import Dataset, Split
 from tf_lottery.errors import DataError
 from tf_lottery.feeds import make_feed
 from tf_lottery.feeds.resident import NO_EXAMPLE
-from tf_lottery.training import distribution
+from tf_lottery.training import devices
 from tf_lottery.training.topology import Topology
 
-TWO = distribution.make(Topology("mirrored", 2))
-ONE = distribution.make(Topology())
+TWO = devices.make(Topology("mirrored", 2))
+ONE = devices.make(Topology())
 SYNTHETIC = data.load("imagenet2012", synthetic=True)
 NUMBERS = np.arange(64, dtype=np.int32)
 ARRAYS = Dataset(
@@ -77,7 +77,7 @@ def the_shares_of_two_replicas_are_the_batch_of_one(kind):
     assert all([len(part) for part in y] == [BATCH // 2] * 2 for _, y in two)
     assert all(equal(*pair) for pair in zip(one, two, strict=True))
     if kind == "arrays":
-        assert (np.stack([joined(batch)[1] for batch in two]) == shuffling.batches(1, 64, BATCH, 0, T)).all()
+        assert (np.stack([joined(batch)[1] for batch in two]) == seeds.batches(1, 64, BATCH, 0, T)).all()
 
 
 def two_replicas_start_at_any_step_and_continue(kind):

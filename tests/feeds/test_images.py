@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_lottery.core import shuffling
+from tf_lottery.core import seeds
 from tf_lottery.feeds import images
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -72,9 +72,7 @@ def chi_square(counts):
     return ((counts - expected) ** 2 / expected).sum()
 
 
-@pytest.mark.parametrize(
-    "draws", [uniform(20_000), shuffling.draws(0, 0, 2_000, 100, 0, 200).ravel()], ids=["any", "ours"]
-)
+@pytest.mark.parametrize("draws", [uniform(20_000), seeds.draws(0, 0, 2_000, 100, 0, 200).ravel()], ids=["any", "ours"])
 def test_flips_and_offsets_are_uniform_and_independent(draws):
     """For chi-square with 161 degrees of freedom, 99.9% of all samples are below 222."""
     # Two bright pixels show the outcome; a single one would not tell a flip from a shift.

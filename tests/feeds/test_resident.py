@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_lottery.core import shuffling
+from tf_lottery.core import seeds
 from tf_lottery.data.dataset import Dataset, Split
 from tf_lottery.feeds import resident
 from tf_lottery.feeds.resident import NO_EXAMPLE, Resident
@@ -33,7 +33,7 @@ def batches(feed, seed, *stops):
 @pytest.mark.parametrize("stops", [(7,), (3, 7), (1, 2, 3, 4, 5, 6, 7), (0, 7, 7)])
 def test_batches_are_the_rows_of_the_order_whatever_the_segments(stops):
     x, y = batches(feed(), 5, *stops)
-    rows = shuffling.batches(5, 10, 4, 0, 7)
+    rows = seeds.batches(5, 10, 4, 0, 7)
     assert (x == rows[:, :, None, None, None]).all()
     assert (y == rows % 3).all()
     assert (x.dtype, y.dtype, x.shape) == (np.float32, np.int32, (7, 4, 2, 2, 1))
@@ -45,7 +45,7 @@ def test_an_augmentation_gets_the_images_and_the_draws_of_their_steps(stops):
         return images + 1000 * tf.cast(draws % 162, tf.float32)[:, None, None, None]
 
     x, _ = batches(feed(shift), 5, *stops)
-    expected = shuffling.batches(5, 10, 4, 0, 7) + 1000 * (shuffling.draws(5, 5, 10, 4, 0, 7) % 162)
+    expected = seeds.batches(5, 10, 4, 0, 7) + 1000 * (seeds.draws(5, 5, 10, 4, 0, 7) % 162)
     assert (x == expected[:, :, None, None, None]).all()
     assert (batches(feed(shift), 6, 7)[0] != x).any()
 
@@ -55,8 +55,8 @@ def test_padding_gives_all_segments_one_shape_and_changes_nothing():
     for longest, arrays in by_length.items():
         assert [array.shape for array in arrays] == [(longest, 4)] * 2
         assert all(array.dtype == tf.int32 for array in arrays)
-        assert (arrays[0][:2].numpy() == shuffling.batches(5, 10, 4, 2, 4)).all()
-        assert (arrays[1][:2].numpy() == shuffling.draws(5, 5, 10, 4, 2, 4)).all()
+        assert (arrays[0][:2].numpy() == seeds.batches(5, 10, 4, 2, 4)).all()
+        assert (arrays[1][:2].numpy() == seeds.draws(5, 5, 10, 4, 2, 4)).all()
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 8])

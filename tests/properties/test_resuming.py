@@ -16,7 +16,7 @@ from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, naming, ticket
 from tf_lottery.masking.ticket import Ticket
 from tf_lottery.training.learning_rate import LearningRate
-from tf_lottery.training.pauses import NO_PAUSES, Pauses
+from tf_lottery.training.progress import NO_PAUSES, Pauses
 
 K, T = 5, 12
 RATE = LearningRate(0.1, drops=(7,), warmup=3)

@@ -10,7 +10,7 @@ from tf_lottery import keras_compat
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, naming, state
 from tf_lottery.training.learning_rate import LearningRate
-from tf_lottery.training.pauses import Pauses
+from tf_lottery.training.progress import Pauses
 
 OPTIMIZERS = {
     "momentum": lambda: keras.optimizers.SGD(0.1, momentum=0.9),

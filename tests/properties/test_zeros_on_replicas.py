@@ -1,4 +1,4 @@
-"""Pruned weights are zero on MirroredStrategy, as far as the `fit` of Keras works there; the rest fails unmasked too."""
+"""Pruned weights are zero on MirroredStrategy, as far as the `fit` of Keras works there without masks."""
 
 import json
 import os

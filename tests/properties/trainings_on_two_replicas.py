@@ -20,17 +20,17 @@ from tf_lottery.errors import RunError, StoppedError
 from tf_lottery.feeds.resident import Resident
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, state, ticket
-from tf_lottery.training import distribution
+from tf_lottery.training import devices
 from tf_lottery.training.connectivity import Connectivity
-from tf_lottery.training.distribution import Replicas
+from tf_lottery.training.devices import Replicas
 from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.objective import Objective
-from tf_lottery.training.pauses import NO_PAUSES, Pauses
+from tf_lottery.training.progress import NO_PAUSES, Pauses
 from tf_lottery.training.topology import Topology
 from tf_lottery.training.trainer import Trainer
 
-TWO = distribution.make(Topology("mirrored", 2))
-ONE = distribution.make(Topology())
+TWO = devices.make(Topology("mirrored", 2))
+ONE = devices.make(Topology())
 K, T, BATCH = 3, 9, 6
 
 

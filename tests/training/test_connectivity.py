@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from tf_lottery import keras_compat
-from tf_lottery.core import shuffling
+from tf_lottery.core import seeds
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, naming, state
 from tf_lottery.training.connectivity import Connectivity, between
@@ -62,7 +62,7 @@ def test_fresh_statistics_are_means_over_training_batches(monkeypatch):
     (row, _) = Connectivity(trainer).along(first, second, points=2, fresh_statistics=True, seeds=SEEDS)
     x = tiny.DATASET.train.x.reshape(16, -1).astype(np.float64)
     norm, made = {part: first[f"batch_normalization/{part}"] for part in ("gamma", "beta")}, []
-    for rows in shuffling.batches(SEEDS[0], 16, 6, 0, 3):
+    for rows in seeds.batches(SEEDS[0], 16, 6, 0, 3):
         hidden = x[rows] @ first["dense/kernel"] + first["dense/bias"]
         made.append((hidden.mean(axis=0), hidden.var(axis=0)))
     mean, variance = np.mean(made, axis=0)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tiny
 
-from tf_lottery.core import shuffling
+from tf_lottery.core import seeds
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, state
 from tf_lottery.rewinding import HeldRate
@@ -82,7 +82,7 @@ def test_three_steps_equal_numpy(name, settings, by_hand):
     model = conversion.make_prunable(model)
     trainer = tiny.trainer(model, optimizers.make(name, LearningRate(0.01, drops=(2,)), settings))
     kernel, slots = state.weights(model)["dense/kernel"].astype(np.float64), {"m": 0.0, "v": 0.0}
-    for step, rows in enumerate(shuffling.batches(5, 16, 6, 0, 3)):
+    for step, rows in enumerate(seeds.batches(5, 16, 6, 0, 3)):
         g = gradient(state.weights(model), rows)
         kernel -= by_hand(g, slots, step + 1, rate=0.01 if step < 2 else 0.001)
         trainer.train(step, step + 1, shuffle_seed=5)

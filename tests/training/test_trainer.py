@@ -4,12 +4,12 @@ import tensorflow as tf
 import tiny
 
 from tf_lottery import keras_compat
-from tf_lottery.core import shuffling
+from tf_lottery.core import seeds
 from tf_lottery.feeds import resident
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, state
 from tf_lottery.training.learning_rate import LearningRate
-from tf_lottery.training.pauses import Pauses
+from tf_lottery.training.progress import Pauses
 from tf_lottery.training.trainer import stops
 
 
@@ -28,7 +28,7 @@ def test_one_sgd_step_equals_numpy():
     before = state.weights(model)
     tiny.trainer(model, keras.optimizers.SGD(LearningRate(0.1))).train(2, 3, shuffle_seed=5)
 
-    rows = shuffling.batches(5, 16, 6, 2, 3)[0]
+    rows = seeds.batches(5, 16, 6, 2, 3)[0]
     x, y = tiny.X[rows].reshape(6, -1).astype(np.float64), tiny.Y[rows]
     logits = x @ before["dense/kernel"] + before["dense/bias"]
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -173,9 +173,9 @@ def test_augmentation_sees_training_batches_and_their_draws_and_no_others():
 
     model = conversion.make_prunable(tiny.dense())
     trainer = tiny.trainer(model, keras.optimizers.SGD(LearningRate(0.0)), augment=augment)
-    draws = shuffling.draws(5, 5, 16, 6, 2, 3)[0]
+    draws = seeds.draws(5, 5, 16, 6, 2, 3)[0]
     assert 0 < (draws % 2).sum() < 6
-    rows = shuffling.batches(5, 16, 6, 2, 3)[0]
+    rows = seeds.batches(5, 16, 6, 2, 3)[0]
     x = tiny.X[rows] + (draws % 2).astype(np.float32)[:, None, None, None] * 100
     logits = model.predict(x, verbose=0).astype(np.float64)
     losses = (

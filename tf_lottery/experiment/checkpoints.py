@@ -9,8 +9,7 @@ from typing import Any
 from tf_lottery.errors import ConfigError, DamageError, ModelError, StoppedError, TicketError
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.masking.ticket import Ticket
-from tf_lottery.training.pauses import Pauses
-from tf_lottery.training.progress import Progress, with_progress
+from tf_lottery.training.progress import Pauses, Progress, with_progress
 
 _WRITTEN = re.compile(r"([0-9]{1,9})(it|min)")
 
@@ -49,7 +48,7 @@ EVERY_TEN_MINUTES = CheckpointInterval(seconds=600.0)
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the process around a training run asks for and is told.
+    """The requests of the process around a training run, and the functions that keep it informed.
 
     Attributes:
         interval: How often to save a checkpoint.

@@ -119,7 +119,7 @@ class Train:
 
 @dataclass(slots=True)
 class Prune:
-    """What a level removes and where it starts.
+    """The pruning and the start point of each level.
 
     Attributes:
         levels: Number of prunings; level 0 is the dense network.
@@ -184,7 +184,7 @@ class Experiment:
         model: The network.
         data: The dataset and its augmentation.
         train: The hyperparameters of every training run.
-        prune: What a level removes and where it starts.
+        prune: The pruning and the start point of each level.
         controls: What each ticket is compared with: `"random_mask"`, `"reinit"`, and those of Zhou et al. 2019; see
             core/controls.py.
         shuffle: `"replay"`: every level sees the batches of the dense training run. `"fresh"`: each level has a data

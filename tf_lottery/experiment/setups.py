@@ -19,7 +19,7 @@ from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, naming, prunable, state
 from tf_lottery.masking.ticket import Shapes
 from tf_lottery.rewinding import HeldRate, Transition
-from tf_lottery.training import distribution, optimizers
+from tf_lottery.training import devices, optimizers
 from tf_lottery.training.connectivity import Connectivity
 from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.objective import Objective
@@ -94,7 +94,7 @@ class Setups:
 def _set_up(config: Experiment) -> Setup:
     """Load the data, build model and optimizer, and run the checks that need them."""
     train, prune = config.train, config.prune
-    distribution.check_batch_size(train.batch_size, tf.distribute.get_strategy())
+    devices.check_batch_size(train.batch_size, tf.distribute.get_strategy())
     keras.mixed_precision.set_global_policy(train.precision)
     dataset = data.load(config.data.name, synthetic=config.data.synthetic)
     lengths = lengths_lib.lengths(config, dataset.examples["train"])

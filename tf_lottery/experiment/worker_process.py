@@ -56,11 +56,11 @@ def plan() -> Plan:
     """Load the data, build all models and return the plan; raise LotteryError if they do not fit each other."""
     _, setups = _setups()
     from tf_lottery.experiment import environment
-    from tf_lottery.training import distribution
+    from tf_lottery.training import devices
 
     made = {label: setups.of(label) for label in config_lib.labels(setups.config)}
     steps = {label: (setup.lengths.total, setup.lengths.rewind) for label, setup in made.items()}
-    with distribution.lost_workers():
+    with devices.lost_workers():
         pace = next(iter(made.values())).trainer.seconds_per_step() if setups.config.variants else None
     return Plan(steps, environment.describe(_worker["topology"].strategy), _worker["execution"], pace)
 
@@ -73,9 +73,9 @@ def prepare() -> None:
 def meet() -> None:
     """Wait until the workers on all machines have called this."""
     setup = _first_setup()
-    from tf_lottery.training import distribution
+    from tf_lottery.training import devices
 
-    with distribution.lost_workers():
+    with devices.lost_workers():
         setup.trainer.replicas.meet()
 
 
@@ -85,7 +85,7 @@ def train(path: Path, unit: Unit) -> None:
         raise StoppedError(f"{unit} was not started.")
     imp, setups = _setups()
     from tf_lottery.experiment.checkpoints import Hooks
-    from tf_lottery.training import distribution
+    from tf_lottery.training import devices
 
     hooks = Hooks(
         _worker["interval"],
@@ -95,7 +95,7 @@ def train(path: Path, unit: Unit) -> None:
         on_note=lambda note: _worker["news"].put(("on_note", note)),
         stores=_worker["topology"].is_chief,
     )
-    with distribution.lost_workers():
+    with devices.lost_workers():
         imp.train_unit(Run(path, setups.config), setups, unit, hooks)
 
 
@@ -105,21 +105,21 @@ def _setups() -> tuple[Any, Any]:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with quiet.stderr():
             from tf_lottery.experiment import imp, plan as plan_lib, setups
-            from tf_lottery.training import distribution, process
+            from tf_lottery.training import devices
 
             config, topology = _worker["config"], _worker["topology"]
             plugins.load(_worker["plugin_modules"])
             kinds = plan_lib.layer_kinds(config)
-            _worker["execution"] = plan_lib.choose_execution(process.device_kind(), topology.strategy, kinds)
+            _worker["execution"] = plan_lib.choose_execution(devices.device_kind(), topology.strategy, kinds)
             config = plan_lib.settled(config, _worker["execution"])
             compiled = config.train.jit_compile and topology.is_alone
-            process.configure(
+            devices.configure(
                 cast(int, config.train.threads), deterministic_ops=not compiled, one_device=topology.is_alone
             )
             if not topology.is_alone:
                 _worker["scope"] = contextlib.ExitStack()  # entered until the process ends
-                _worker["scope"].enter_context(distribution.make(topology).scope())
-            process.start()
+                _worker["scope"].enter_context(devices.make(topology).scope())
+            devices.start()
             _worker["setups"] = imp, setups.Setups(config)
     return _worker["setups"]
 

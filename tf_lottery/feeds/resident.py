@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery.core import shuffling
+from tf_lottery.core import seeds
 from tf_lottery.data.dataset import Dataset, Split
 
 _EVALUATION_BATCH = 1000
@@ -55,9 +55,9 @@ class Resident:
             int32 tensors of shape (longest, batch_size), for `take`; the second only with an augmentation.
         """
         which = self.examples, self.batch_size, start, stop
-        made = [shuffling.batches(shuffle_seed, *which)]
+        made = [seeds.batches(shuffle_seed, *which)]
         if self._augment:
-            made.append(shuffling.draws(shuffle_seed, augmentation_seed, *which))
+            made.append(seeds.draws(shuffle_seed, augmentation_seed, *which))
         padding = np.zeros((self._longest - (stop - start), self.batch_size), np.int32)
         return tuple(tf.constant(np.concatenate([array, padding])) for array in made)
 

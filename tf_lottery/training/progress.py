@@ -1,4 +1,4 @@
-"""The progress of a training run: with the state of model and optimizer, everything that resuming it exactly takes."""
+"""The progress of a training run, which checkpoints save, and the pauses at which they can be saved."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,9 @@ _GROUPS = ("weights", "optimizer")
 _SNAPSHOT = "snapshot "
 _EARLY_STOP = "early_stop"
 _REPLICAS = "replicas"
+_SECONDS = 0.5
+_GROWTH = 8
+_ANY = 2**31
 
 
 @dataclass
@@ -158,3 +161,36 @@ def _whole(number: Any) -> int:
     if type(number) is not int or number < 0:
         raise ValueError(f"{number!r} is not a number of steps")
     return number
+
+
+class Pauses:
+    """A hook that is called between executions of a training run, which changes no result; this one does nothing."""
+
+    def most_steps(self, step: int) -> int:
+        """Return the largest number of steps to train from `step` to the next pause."""
+        return _ANY
+
+    def on_pause(self, progress: Progress) -> None:
+        """Called when training has reached `progress.step`; an exception that it raises ends training."""
+
+
+NO_PAUSES = Pauses()
+
+
+class Pace:
+    """The number of steps in an execution: a fixed number at most, and about half a second's worth if steps are slow.
+
+    Training can then be stopped soon. Where executions end changes no result.
+
+    Args:
+        most_steps: The largest number of steps in an execution.
+    """
+
+    def __init__(self, most_steps: int) -> None:
+        self._most_steps = most_steps
+        self.steps = 1  # the first execution includes tracing, which takes longer
+
+    def took(self, steps: int, seconds: float) -> None:
+        """Adjust `steps` to the duration of an execution."""
+        in_time = int(steps * _SECONDS / max(seconds, 1e-6))
+        self.steps = max(1, min(in_time, _GROWTH * self.steps, self._most_steps))

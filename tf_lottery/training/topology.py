@@ -54,12 +54,12 @@ class Topology:
 
     @property
     def is_alone(self) -> bool:
-        """Whether one device trains, so that several units can train side by side."""
+        """True if one device trains, so that several units can train side by side."""
         return self.strategy == "default"
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes the results: it is the only one, or the first of the cluster."""
+        """True if this process writes the results: it is the only one, or the first of the cluster."""
         if self.strategy != "multi_worker":
             return True
         cluster, kind, index = _cluster()

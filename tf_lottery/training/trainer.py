@@ -14,10 +14,9 @@ from tf_lottery.feeds.streamed import Streamed
 from tf_lottery.masking import model_masks, naming, state as state_lib
 from tf_lottery.masking.ticket import Shapes, Ticket
 from tf_lottery.training import progress as progress_lib
-from tf_lottery.training.distribution import Replicas
+from tf_lottery.training.devices import Replicas
 from tf_lottery.training.objective import CROSS_ENTROPY, Objective, cross_entropy
-from tf_lottery.training.pauses import NO_PAUSES, Pace, Pauses
-from tf_lottery.training.progress import Progress
+from tf_lottery.training.progress import NO_PAUSES, Pace, Pauses, Progress
 
 _MEASURED_SECONDS = 0.3
 
