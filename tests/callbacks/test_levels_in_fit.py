@@ -94,7 +94,7 @@ def test_early_stopping_applies_to_one_level_and_the_record_is_of_the_restored_e
     assert tiny.is_pruned_to_plus_zero(made)
 
 
-def test_the_record_of_a_level_whose_early_stopping_never_stops_is_of_the_weights_that_the_level_ends_with():
+def test_early_stopping_that_never_stops_restores_weights_too_and_the_record_is_of_their_epoch():
     losses = []
 
     class Losses(keras.callbacks.Callback):
@@ -106,9 +106,8 @@ def test_the_record_of_a_level_whose_early_stopping_never_stops_is_of_the_weight
     tickets = LotteryTicket(0, epochs_per_level=6, callbacks=[stop])
     fits.fit(made, tickets, Losses(), **fits.VALIDATED)
     assert min(losses) < losses[-1]
-    expected = losses[-1] if LEGACY else min(losses)  # legacy Keras restores weights only where it stops
-    assert tickets.to_frame()["val_loss"].tolist() == [expected]
-    assert made.evaluate(tiny.X, tiny.Y, verbose=0)[0] == pytest.approx(expected, rel=1e-5)
+    assert tickets.to_frame()["val_loss"].tolist() == [min(losses)]
+    assert made.evaluate(tiny.X, tiny.Y, verbose=0)[0] == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_learning_rate_schedulers_see_the_epochs_of_one_level():

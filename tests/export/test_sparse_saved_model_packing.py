@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tf_lottery.export import sparse_saved_model
-from tf_lottery.export.sparse_saved_model import Filler, Unfilled, pack, unpack
+from tf_lottery.export.sparse_saved_model import Filler, pack, unfilled, unpack
 
 DTYPES = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)]
 DENSITIES = (1, 0.9, 0.5, 0.2, 0.1, 0.05, 0.01, 0.001, 0)
@@ -149,8 +149,8 @@ def test_variables_go_together_by_dtype_and_up_to_a_limit(monkeypatch, bundle, e
 
 def test_an_unfilled_variable_is_like_its_original_but_has_no_value():
     variable = tf.Variable([1.0, 2.0], name="part/w", trainable=False)
-    unfilled = Unfilled(variable)
-    assert (unfilled.shape, unfilled.dtype, unfilled.name) == (variable.shape, variable.dtype, variable.name)
-    assert not unfilled.trainable
-    assert not unfilled.is_initialized()
-    assert unfilled._serialize_to_tensors() == {}
+    found = unfilled(variable)
+    assert (found.shape, found.dtype, found.name) == (variable.shape, variable.dtype, variable.name)
+    assert not found.trainable
+    assert not found.is_initialized()
+    assert found._serialize_to_tensors() == {}

@@ -47,6 +47,11 @@ def auto_cast_variable():
     return layer.kernel
 
 
+def captured_handle():
+    variable = tf.Variable(1.0)
+    return tf.function(lambda: variable + 1).get_concrete_function().graph.captures[0][0]
+
+
 def dropout():
     return keras.Sequential([keras.Input((2,)), L.Dropout(0.5)]).layers[-1]
 
@@ -73,6 +78,7 @@ ON_BOTH = [
         ["inner_optimizer"],
     ),
     ("Layer.build", lambda: L.Layer.build, ["_is_default"]),
+    ("a captured handle", captured_handle, ["_parent_trackable"]),
 ]
 ON_KERAS_3 = [
     ("Sequential", tiny.dense, ["_functional"]),
@@ -107,6 +113,11 @@ def test_this_version_of_keras_has_every_private_attribute_that_is_used(owner, m
         f"{owner} of {keras.__name__} {keras.__version__} on TensorFlow {tf.__version__} has no {', '.join(missing)}: "
         "find what replaces it and change the functions of tf_lottery/keras_compat that use it"
     )
+
+
+def test_this_version_of_tensorflow_has_the_methods_that_variables_without_a_value_override():
+    overridden = ["_export_to_saved_model_graph", "_serialize_to_tensors"]
+    assert [name for name in overridden if hasattr(keras_compat.uninitialised_variable_class(), name)] == overridden
 
 
 def test_this_version_of_keras_has_cells_of_convlstm_layers():

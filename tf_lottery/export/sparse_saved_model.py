@@ -5,6 +5,7 @@ their positions, packed into strings, and an initialiser that fills the variable
 are needed: a kept weight that happens to be +0.0 comes back all the same, and -0.0 keeps its sign.
 """
 
+import functools
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# TensorFlow has no public way to save a variable without its value, so `Unfilled` rests on private names. The version
-# is pinned, and tests/export/test_sparse_saved_model.py goes red where another version does something else.
-from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
-
-from tf_lottery import files
+from tf_lottery import files, keras_compat
 from tf_lottery.errors import ExportError, RunError
 from tf_lottery.export import targets, tracing
 from tf_lottery.export.model_costs import density
@@ -88,7 +85,7 @@ def _serving(model: Model, specs: Any) -> tuple[Any, tf.types.experimental.Polym
     used = _used(model, saved.serve)
     variables = [item for item in used if isinstance(item, tf.Variable)]
     to_pack = [variable for variable in variables if variable.dtype.is_floating]
-    saved.variables = [Unfilled(variable) if variable.dtype.is_floating else variable for variable in variables]
+    saved.variables = [unfilled(variable) if variable.dtype.is_floating else variable for variable in variables]
     saved.trainable_variables = [variable for variable in saved.variables if variable.trainable]
     saved.non_trainable_variables = [variable for variable in saved.variables if not variable.trainable]
     saved.tables = [item for item in used if not isinstance(item, tf.Variable)]
@@ -114,23 +111,35 @@ def _save(saved: Any, path: Path, signature: tf.types.experimental.PolymorphicFu
         raise ExportError(f"TensorFlow cannot save the model: {error}") from error
 
 
-class Unfilled(UninitializedVariable):
-    """A variable that takes the place of another one in a SavedModel: the same, but without a value."""
+def unfilled(variable: tf.Variable) -> tf.Variable:
+    """Return a variable without a value, which takes the place of `variable` in a SavedModel."""
+    return _unfilled_class()(variable)
 
-    def __init__(self, variable: tf.Variable):
-        super().__init__(
-            trainable=variable.trainable, shape=variable.shape, dtype=variable.dtype, name=variable.name.split(":")[0]
-        )
-        self._original = variable
 
-    def _export_to_saved_model_graph(self, object_map: Any = None, tensor_map: Any = None, **_: Any) -> list[Any]:
-        """Make the functions of the SavedModel use this variable where they used the original."""
-        object_map[self] = saved = Unfilled(self._original)
-        tensor_map[self._original.handle] = saved.handle
-        return [self._original.handle]
+@functools.cache
+def _unfilled_class() -> Any:
+    # TensorFlow has no public way to save a variable without its value, so this class overrides private methods.
+    # tests/export/test_sparse_saved_model.py fails if another version of TensorFlow does something else.
+    class Unfilled(keras_compat.uninitialised_variable_class()):  # type: ignore[misc]
+        def __init__(self, variable: tf.Variable):
+            super().__init__(
+                trainable=variable.trainable,
+                shape=variable.shape,
+                dtype=variable.dtype,
+                name=variable.name.split(":")[0],
+            )
+            self._original = variable
 
-    def _serialize_to_tensors(self) -> dict[str, Any]:
-        return {}
+        def _export_to_saved_model_graph(self, object_map: Any = None, tensor_map: Any = None, **_: Any) -> list[Any]:
+            """Make the functions of the SavedModel use this variable where they used the original."""
+            object_map[self] = saved = unfilled(self._original)
+            tensor_map[self._original.handle] = saved.handle
+            return [self._original.handle]
+
+        def _serialize_to_tensors(self) -> dict[str, Any]:
+            return {}
+
+    return Unfilled
 
 
 class Filler(tf.saved_model.experimental.TrackableResource):

@@ -75,7 +75,7 @@ def input_specs(model: Model, batch: int | None = None, given: Any = None) -> An
 
 def captured(function: tf.types.experimental.ConcreteFunction) -> list[Any]:
     """Return the variables and lookup tables that a function uses, in the order of their first use."""
-    owners = [getattr(handle, "_parent_trackable", lambda: None)() for handle, _ in function.graph.captures]
+    owners = [keras_compat.owner_of(handle) for handle, _ in function.graph.captures]
     return [owner for owner in owners if owner is not None]
 
 

@@ -65,8 +65,10 @@ from tf_lottery.keras_compat.variables import (
     names_in,
     own_name,
     own_variables,
+    owner_of,
     set_constraint,
     tf_variable,
+    uninitialised_variable_class,
     variables_lost_in_checkpoints,
 )
 
@@ -112,6 +114,7 @@ __all__ = [
     "output_tensors",
     "own_name",
     "own_variables",
+    "owner_of",
     "precision",
     "reason",
     "restored_epoch",
@@ -122,6 +125,7 @@ __all__ = [
     "steps_per_execution",
     "sublayers",
     "tf_variable",
+    "uninitialised_variable_class",
     "variables_lost_in_checkpoints",
     "warn",
     "with_signature_of",

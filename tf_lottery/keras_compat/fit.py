@@ -52,6 +52,4 @@ def restored_epoch(callback: Callback) -> int | None:
     """
     if not isinstance(callback, keras.callbacks.EarlyStopping) or not callback.restore_best_weights:
         return None
-    if callback.best_weights is None or (LEGACY and not callback.stopped_epoch):  # legacy Keras: only if it stopped
-        return None
-    return callback.best_epoch
+    return None if callback.best_weights is None else callback.best_epoch

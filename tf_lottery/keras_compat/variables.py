@@ -1,5 +1,6 @@
 """Variables of layers, where Keras 3 and legacy Keras differ."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -92,3 +93,13 @@ def has_hidden_randomness(layer: Layer) -> bool:
 def is_random_state(variable: Variable) -> bool:
     """Return whether `variable` is the state of a layer's random generator."""
     return own_name(variable) in ("seed_generator_state", "StateVar")
+
+
+def uninitialised_variable_class() -> type[tf.Variable]:
+    """Return TensorFlow's class of variables without a value, for which it has no public name."""
+    return importlib.import_module("tensorflow.python.ops.resource_variable_ops").UninitializedVariable
+
+
+def owner_of(handle: tf.Tensor) -> Any:
+    """Return the variable or lookup table whose handle a function has captured; None if the tensor is no handle."""
+    return getattr(handle, "_parent_trackable", lambda: None)()
