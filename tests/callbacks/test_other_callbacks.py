@@ -1,8 +1,11 @@
 import fits
 import pytest
+import tiny
 
+from tf_lottery import keras_compat
 from tf_lottery.callbacks import LotteryTicket, other_callbacks
 from tf_lottery.errors import ConfigError
+from tf_lottery.keras_compat import keras
 
 
 def made(*names):
@@ -34,3 +37,25 @@ def test_a_warning_shows_the_line_that_calls_fit():
     with pytest.warns(UserWarning, match="ends before the last level is finished") as caught:
         fits.fit(fits.model(), LotteryTicket(levels=1, epochs_per_level=2), epochs=3)
     assert [warning.filename for warning in caught] == [fits.__file__]
+
+
+class Listing(keras.callbacks.Callback):
+    """Records the callbacks of the `fit` that it takes part in."""
+
+    def on_train_begin(self, logs=None):
+        self.found = [type(found).__name__ for found in keras_compat.callbacks_of_fit(self)]
+
+
+def test_a_callback_finds_the_others_of_its_own_fit_in_their_order():
+    model, listing, earlier = fits.model(), Listing(), keras.callbacks.EarlyStopping("loss")
+    model.fit(tiny.X, tiny.Y, verbose=0, callbacks=[earlier])
+    model.fit(tiny.X, tiny.Y, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN(), listing])
+    assert [name for name in listing.found if name != "History"] == ["TerminateOnNaN", "Listing"]
+    assert keras_compat.callbacks_of_fit(alone := Listing()) == [alone]
+
+
+def test_a_callback_in_fit_that_acts_on_all_levels_is_warned_of_by_name():
+    with pytest.warns(UserWarning, match="^EarlyStopping in `fit` acts on all levels"):
+        fits.fit(
+            fits.model(), LotteryTicket(levels=0, epochs_per_level=1), keras.callbacks.EarlyStopping("loss"), epochs=1
+        )

@@ -31,19 +31,19 @@ class Watcher:
     """Is told of the progress of an experiment; this one ignores it."""
 
     def on_plan(self, work: Mapping[Unit, int], done: list[Unit], plan: Plan) -> None:
-        """Called once, before any unit trains, with the optimizer steps of the units to train."""
+        """Receive the optimizer steps of the units to train; called once, before any of them trains."""
 
     def on_steps(self, unit: Unit, steps: int) -> None:
-        """Called repeatedly with the steps since the last call; at first with the steps that were resumed."""
+        """Receive the number of steps since the last call; at first the steps that were resumed."""
 
     def on_accuracy(self, unit: Unit, accuracy: float) -> None:
-        """Called after steps with the newest accuracy on the validation set, 0-1, once there is one."""
+        """Receive the newest accuracy on the validation set, 0-1; called after steps, once there is one."""
 
     def on_done(self, run: Run, unit: Unit) -> None:
-        """Called when a unit is finished and stored."""
+        """Receive a unit that is finished and stored."""
 
     def on_note(self, note: str) -> None:
-        """Called with a message for the user, a whole sentence."""
+        """Receive a message for the user, a whole sentence."""
 
 
 NO_WATCHER = Watcher()

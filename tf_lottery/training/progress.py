@@ -171,7 +171,7 @@ class Pauses:
         return _ANY
 
     def on_pause(self, progress: Progress) -> None:
-        """Called when training has reached `progress.step`; an exception that it raises ends training."""
+        """Handle a pause of training at `progress.step`; an exception that it raises ends training."""
 
 
 NO_PAUSES = Pauses()
