@@ -1,8 +1,9 @@
 """Run scripts in processes that are forked from one in which the slow imports are done.
 
 Such a process has its own arguments, folder, environment, streams and exit status. Settings that are read when a module
-is imported (failpoints, PYTHONHASHSEED) come from the first process: tests of these start an interpreter, and so do
-tests of signals. TensorFlow is not imported before the fork; a script that trains imports it after that.
+is imported or Python starts (failpoints, PYTHONHASHSEED, PYTHONIOENCODING) come from the first process, and so do
+modules that a script uses but does not import: tests of these start an interpreter, and so do tests of signals.
+TensorFlow is not imported before the fork; a script that trains imports it after that.
 """
 
 import atexit

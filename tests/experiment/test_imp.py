@@ -12,11 +12,9 @@ from tf_lottery import data, models
 from tf_lottery.core import criteria
 from tf_lottery.errors import PruningError
 from tf_lottery.experiment import imp, open_run, plan
-from tf_lottery.experiment.checkpoints import NO_HOOKS
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
-from tf_lottery.experiment.unit_training import UnitTraining
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, model_tickets, state
 
@@ -321,9 +319,7 @@ def test_rewinding_to_the_end_trains_nothing_more(tmp_path):
 def test_the_loop_over_all_levels_finds_the_same_tickets_as_one_unit_after_another(tmp_path):
     config = experiment()
     run, setups = open_run.open_run(tmp_path / "loop", config, {}), setups_of(config)
-    imp.iterative_magnitude_pruning(
-        lambda level: UnitTraining(run, setups, Unit(1, level), NO_HOOKS), levels=range(config.prune.levels + 1)
-    )
+    imp.iterative_magnitude_pruning(run, setups, LEVELS)
     one_by_one = trained(tmp_path / "units", config, LEVELS)
     for unit in LEVELS:
         found, expected = run.ticket(unit), one_by_one.ticket(unit)

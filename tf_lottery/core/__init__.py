@@ -1,1 +1,1 @@
-"""The method as plain NumPy functions: masks, criteria, pruning, schedules, steps, shuffling, seeds, stability."""
+"""The method as plain NumPy functions: masks, criteria, pruning, schedules, steps, data order, seeds, stability."""

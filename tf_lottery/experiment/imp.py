@@ -1,10 +1,11 @@
 """Iterative magnitude pruning with rewinding: Algorithm 1 of Frankle et al. 2019 (arXiv 1903.01611).
 
 `iterative_magnitude_pruning` is the method. Every level reads what it needs from the run directory and stores its
-results there, so that each pass of the loop can run in a process of its own: `train_unit` is what such a process calls.
+results there, so that each pass of the loop can run in a process of its own: such a process calls `train_unit`. Inside
+a user's `fit`, `callbacks.LotteryTicket` does the same at the events of Keras.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from tf_lottery.core import controls
 from tf_lottery.experiment.checkpoints import NO_HOOKS, Hooks
@@ -13,25 +14,32 @@ from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.unit_training import UnitTraining
 
 
-def iterative_magnitude_pruning(network_of: Callable[[int], UnitTraining], levels: Iterable[int]) -> None:
+def iterative_magnitude_pruning(run: Run, setups: Setups, levels: Iterable[Unit], hooks: Hooks = NO_HOOKS) -> None:
     """Find the lottery tickets of one replicate, level by level.
 
     1. Initialise a network with weights W_0, and masks of ones.
-    2. Train it to step k and store its state there, with the weights W_k; continue to step T, with the weights W_T.
+    2. Train it to step k and keep its state there, with the weights W_k; continue to step T, with the weights W_T.
     3. Prune the smallest weights of W_T: remove them from the masks.
     4. Rewind: set the remaining weights, and the optimizer, back to step k. The masks and W_k are the ticket.
     5. Train the ticket to step T. Repeat from 3.
 
     Args:
-        network_of: Returns the network of a level, with its data, its seeds, and access to the results of other levels.
-        levels: The levels to train, in ascending order; 0 is the dense network. All levels below the first one must be
-            stored.
+        run: The run directory, in which the results of each level are stored.
+        setups: The model, the data and the optimizer of the experiment.
+        levels: The units to train, in ascending order of their levels; level 0 is the dense network. All levels below
+            the first one must be stored.
+        hooks: What the process asks of the training runs. Defaults to nothing.
     """
     for level in levels:
-        network = network_of(level)
-        masks = network.ones() if level == 0 else network.prune(network.ticket(level=level - 1))
-        start = network.begin(masks)  # level 0 starts newly initialised; all other levels are set back to step k
-        trained = network.train(masks)  # to step T; level 0 records its state at step k on the way
+        network = UnitTraining(run, setups, level, hooks)
+        if level.level == 0:
+            masks = network.ones()
+            start = network.initialise(masks)
+            trained = network.train(masks, keeps_step_k=True)
+        else:
+            masks = network.prune(network.ticket(level=level.level - 1))
+            start = network.rewind(masks)
+            trained = network.train(masks)
         network.save(masks, start, trained)
 
 
@@ -40,14 +48,14 @@ def train_control(network: UnitTraining) -> None:
     masks = network.prune(network.ticket(level=network.unit.level - 1, control=""))
     if network.unit.control == "random_mask":
         masks = controls.random_mask(masks, network.seeds["random_mask"])
-    start = network.begin(masks)
+    start = network.rewind(masks)  # controls that are reinitialised start at step 0 instead
     network.save(masks, start, network.train(masks))
 
 
 def train_with_another_shuffle_seed(network: UnitTraining) -> None:
     """Train a network once more, from the same start point but on shuffled data, to measure its stability."""
     masks = network.ones() if network.unit.level == 0 else network.ticket(shuffle_seed=0).masks
-    start = network.begin(masks)
+    start = network.rewind(masks)
     network.save(masks, start, network.train(masks))
 
 
@@ -62,10 +70,9 @@ def train_unit(run: Run, setups: Setups, unit: Unit, hooks: Hooks = NO_HOOKS) ->
     """
     if run.is_done(unit):
         return
-    network = UnitTraining(run, setups, unit, hooks)
     if unit.shuffle_seed:
-        train_with_another_shuffle_seed(network)
+        train_with_another_shuffle_seed(UnitTraining(run, setups, unit, hooks))
     elif unit.control:
-        train_control(network)
+        train_control(UnitTraining(run, setups, unit, hooks))
     else:
-        iterative_magnitude_pruning(lambda level: network, [unit.level])
+        iterative_magnitude_pruning(run, setups, [unit], hooks)

@@ -10,7 +10,7 @@ import numpy as np
 from tf_lottery import rewinding
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
-from tf_lottery.core.start_points import DENSE
+from tf_lottery.core.start_points import DENSE, StartPoint
 from tf_lottery.errors import PruningError
 from tf_lottery.experiment import plan
 from tf_lottery.experiment.checkpoints import Checkpointer, Hooks
@@ -87,30 +87,30 @@ class UnitTraining:
         except PruningError as error:
             raise PruningError(f"R{str(self.unit)[1:]}: {error}") from error
 
-    def begin(self, masks: Arrays) -> Arrays:
-        """Put the network where the unit starts to train; return the weights that it starts with."""
-        unit = self.unit
-        start = DENSE if plan.is_dense(unit) else self.setup.transition.start_point(unit.level, unit.control)
-        return rewinding.begin(
-            self.trainer.model,
-            self.trainer.optimizer,
-            masks,
-            start,
-            read=self._state,
-            new=self._new_weights() if start.weights == "new" else None,
-            control=unit.control,
-            seed=self.seeds["treatment"],
-        )
+    def initialise(self, masks: Arrays) -> Arrays:
+        """Give the network newly initialised weights and a new optimizer; return the weights."""
+        return self._begin(masks, DENSE)
 
-    def train(self, masks: Arrays) -> Trained:
-        """Train the network to step T, from where `begin` has put it or from its newest checkpoint.
+    def rewind(self, masks: Arrays) -> Arrays:
+        """Put the network where the unit starts to train; return the weights that it starts with.
+
+        That is step k, with the weights and the optimizer that `prune.rewind` and the control ask for.
+        """
+        return self._begin(masks, self.setup.transition.start_point(self.unit.level, self.unit.control))
+
+    def train(self, masks: Arrays, *, keeps_step_k: bool = False) -> Trained:
+        """Train the network to step T, from where it was put or from its newest checkpoint.
+
+        Args:
+            masks: The masks of the network.
+            keeps_step_k: Whether the result holds the state at step k, of every variant that shares the network.
 
         Raises:
             StoppedError: `hooks` told it to stop; a checkpoint is saved.
         """
         trainer, from_step = self.trainer, 0 if plan.starts_at_zero(self.unit) else self.setup.lengths.rewind
-        alike = self.setups.alike(self.unit.variant) if plan.is_dense(self.unit) else []
-        rewind_steps = sorted({self.setups.of(label).lengths.rewind for label in alike})
+        sharing = self.setups.alike(self.unit.variant) if keeps_step_k else []
+        rewind_steps = sorted({self.setups.of(label).lengths.rewind for label in sharing})
         trainer.replicas.check()
         checkpointer = Checkpointer(
             self.run, self.unit, trainer, self.hooks, from_step=from_step, snapshots_at=rewind_steps
@@ -166,6 +166,18 @@ class UnitTraining:
             metrics=trained.metrics,
             line=trained.progress.line,
             seconds=trained.seconds,
+        )
+
+    def _begin(self, masks: Arrays, start: StartPoint) -> Arrays:
+        return rewinding.begin(
+            self.trainer.model,
+            self.trainer.optimizer,
+            masks,
+            start,
+            read=self._state,
+            new=self._new_weights() if start.weights == "new" else None,
+            control=self.unit.control,
+            seed=self.seeds["treatment"],
         )
 
     def _state(self, moment: str) -> State:

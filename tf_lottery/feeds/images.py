@@ -17,7 +17,7 @@ def flip_and_crop(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
 
     Args:
         images: Shape (n, height, width, channels); the last three known.
-        draws: int32, shape (n,), uniform in [0, 2^31), from `core.shuffling.draws`. The 2 * 9 * 9 outcomes are equally
+        draws: int32, shape (n,), uniform in [0, 2^31), from `core.seeds.draws`. The 2 * 9 * 9 outcomes are equally
             likely (to 1 in 10^7): flip, row offset and column offset are the digits of `draw % 162`.
 
     Returns:

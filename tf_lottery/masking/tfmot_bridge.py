@@ -35,6 +35,12 @@ def adopt(model: Model) -> bool:
 
     Returns:
         Whether tfmot has wrapped layers of `model`.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.models.build("lenet_300_100", (8, 8, 1), 10)
+        >>> tfl.tfmot_bridge.adopt(model)  # True after `prune_low_magnitude(model)`
+        False
     """
     wrappers = [layer for layer in keras_compat.all_layers(model) if getattr(layer, "pruning_obj", None) is not None]
     changed = [_freeze(wrapper) for wrapper in wrappers]
@@ -75,10 +81,15 @@ def excluded_by(policy: Any, model: Model) -> list[str]:
     Raises:
         ModelError: the policy does not support `model`, or the process uses Keras 3, which tfmot does not know.
 
-    Example:
-        ```python
-        model = tfl.make_prunable(model, exclude=excluded_by(import_tfmot().PruneForLatencyOnXNNPack(), model))
-        ```
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.models.build("lenet_300_100", (8, 8, 1), 10)
+        >>> policy = tfl.tfmot_bridge.import_tfmot().PruneForLatencyOnXNNPack()
+        >>> try:
+        ...     model = tfl.make_prunable(model, exclude=tfl.tfmot_bridge.excluded_by(policy, model))
+        ... except tfl.errors.ModelError:
+        ...     print("This policy is for networks of 1x1 convolutions.")
+        This policy is for networks of 1x1 convolutions.
     """
     if not keras_compat.LEGACY:
         raise ModelError(

@@ -94,8 +94,8 @@ def comparisons(
 
     Args:
         frame: The results, see `results.rows`.
-        stability_rows: The frame of `experiment.stability.rows`; may be empty.
-        barriers: The frame of `experiment.stability.barriers`; may be empty.
+        stability_rows: The frame of `experiment.run_stability.rows`; may be empty.
+        barriers: The frame of `experiment.run_stability.barriers`; may be empty.
         members: The experiments of `experiment.config_lib.members`.
 
     Returns:

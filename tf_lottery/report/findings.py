@@ -24,9 +24,9 @@ class Findings:
     Attributes:
         config: The experiment.
         results: The frame of `results.rows`.
-        stability: The frame of `experiment.stability.rows`.
-        lines: The frame of `experiment.stability.lines`.
-        barriers: The frame of `experiment.stability.barriers`.
+        stability: The frame of `experiment.run_stability.rows`.
+        lines: The frame of `experiment.run_stability.lines`.
+        barriers: The frame of `experiment.run_stability.barriers`.
         overlaps: The frame of `overlaps.rows`.
         comparisons: The frame of `claims.comparisons`.
     """

@@ -32,7 +32,7 @@ def rows(run: Run) -> pd.DataFrame:
     """Return the results of a run, one row per unit.
 
     A finished unit has a row only if its ticket and its dense network are finished too, because it is compared with
-    them. Units with another shuffle seed have no rows: they are samples of `experiment.stability.rows`.
+    them. Units with another shuffle seed have no rows: they are samples of `experiment.run_stability.rows`.
 
     Args:
         run: The run, finished or not.
