@@ -120,7 +120,7 @@ def test_each_prunable_weight_is_found_once_and_stays_pruned(graph):
 @pytest.mark.skipif(keras_compat.LEGACY, reason="legacy Keras tracks layers in lists")
 def test_layers_that_checkpoints_leave_out_are_named_in_a_warning():
     with pytest.warns(
-        UserWarning, match=r"Checkpoint silently leaves out .*dense_1/bias.* …, because it saves no layer"
+        UserWarning, match=r"Checkpoint silently leaves out .*dense_1/bias.* …, because it does not save layers"
     ):
         tfl.make_prunable(deep())
 

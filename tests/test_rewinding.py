@@ -14,7 +14,7 @@ from tf_lottery.core.start_points import DENSE, REWINDS, StartPoint
 from tf_lottery.errors import PruningError
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, state
-from tf_lottery.rewinding import HeldRate, Transition
+from tf_lottery.rewinding import HoldableRate, Transition
 
 WEIGHTS, RATE, FINE_TUNING = (Transition(schedules.constant(0.2), rewind=mode) for mode in REWINDS)
 RESET = dataclasses.replace(WEIGHTS, reset_optimizer=True)
@@ -107,21 +107,21 @@ def decay():
 
 
 def test_a_rate_follows_its_schedule_until_it_is_held():
-    rate = HeldRate(decay())
+    rate = HoldableRate(decay())
     assert [float(rate(step)) for step in (0, 1, 2, 3)] == [1.0, 0.5, 0.25, 0.125]
     rate.hold(2)
     assert [float(rate(step)) for step in (0, 1, 2, 3, 10**6)] == [1.0, 0.5, 0.25, 0.25, 0.25]
 
 
 def test_a_held_rate_stays_held():
-    rate = HeldRate(decay(), last_step=1)
+    rate = HoldableRate(decay(), last_step=1)
     rate.hold(5)
     assert float(rate(9)) == 0.5
 
 
 @pytest.mark.parametrize("last_step", [None, 3])
 def test_a_held_rate_can_be_restored_from_its_config(last_step):
-    optimizer = keras.optimizers.SGD(HeldRate(decay(), last_step))
+    optimizer = keras.optimizers.SGD(HoldableRate(decay(), last_step))
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert again.get_config() == optimizer.get_config()
     assert float(again._learning_rate(9)) == (0.125 if last_step else 0.5**9)

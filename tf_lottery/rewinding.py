@@ -26,10 +26,10 @@ from tf_lottery.masking.state import State
 
 @dataclass(frozen=True)
 class Transition:
-    """How an experiment gets from one level to the next.
+    """Rules for the transition from one level to the next.
 
     Attributes:
-        fraction_at: The share of the kept weights that each level removes; see `fraction_schedule`.
+        fraction_at: The fraction of the kept weights to remove, as a function of the level; see `fraction_schedule`.
         criterion: The name of a criterion, or a function like those of `core.criteria`.
         scope, min_density: See `core.pruning.prune`.
         rewind: One of `core.start_points.REWINDS`.
@@ -50,13 +50,13 @@ class Transition:
 
         Args:
             level: The number of the level, from 1.
-            initial, trained: The weights with which the level before started and ended, by name.
-            masks: The masks of the level before.
+            initial, trained: The weights with which the previous level started and ended, by name.
+            masks: The masks of the previous level.
             seed: Seed of criteria that draw random numbers.
 
         Raises:
-            PruningError: a weight is NaN or infinite, or the criterion returns scores of other weights.
-            ExhaustedError: nothing would be left of a layer.
+            PruningError: a weight is NaN or infinite, or the criterion does not return one score for each weight.
+            ExhaustedError: pruning would remove all weights of a layer, or more than `min_density` allows.
         """
         return pruning.next_masks(
             initial,
@@ -70,7 +70,10 @@ class Transition:
         )
 
     def start_point(self, level: int, control: str = "") -> StartPoint:
-        """Return the start point of a level or of its control; for level 0, that of training it again from step k."""
+        """Return the start point of a level or of its control.
+
+        For level 0, this is step k of the dense network, from which stability runs train it again.
+        """
         start = CONTROLS[control] if control else REWINDS[self.rewind if level else "weights"]
         is_reset = self.reset_optimizer and start.optimizer == "rewind"
         return replace(start, optimizer="new") if is_reset else start
@@ -79,17 +82,17 @@ class Transition:
 def fraction_schedule(
     fraction: Share, *, rates: Sequence[str], scope: str, levels: int, masks: Arrays
 ) -> schedules.Schedule:
-    """Return the share of the kept weights that each level removes.
+    """Return a schedule: the fraction of the kept weights to remove, as a function of the level.
 
     Args:
-        fraction: The share for all weights without a rate.
-        rates: Other shares for some weights, as `"regex=share"`; see `schedules.with_rates`.
+        fraction: The fraction for all weights without a rate.
+        rates: Different fractions for some weights, as `"regex=fraction"`; see `schedules.with_rates`.
         scope: `"global"` or `"layerwise"`.
-        levels: The number of prunings.
+        levels: The number of pruned levels.
         masks: The masks of the dense network.
 
     Raises:
-        PruningError: a rate names no weight, or layerwise pruning would leave nothing of a layer.
+        PruningError: a rate matches no weight, or layerwise pruning would remove all weights of a layer.
     """
     if scope == "global":
         return schedules.constant(fraction)
@@ -99,11 +102,11 @@ def fraction_schedule(
 
 
 def check_layerwise(fraction_at: schedules.Schedule, *, levels: int, masks: Arrays) -> None:
-    """Raise PruningError if layerwise pruning by a schedule would leave nothing of a layer."""
+    """Raise PruningError if layerwise pruning by a schedule would remove all weights of a layer."""
     if emptied := pruning.first_emptied(masks, fraction_at, levels):
         raise PruningError(
             f"Level {emptied[0]} would remove all of {emptied[1]!r}: ask for fewer levels, a smaller fraction, "
-            'another rate for it, or scope="global".'
+            'a lower rate for this weight, or scope="global".'
         )
 
 
@@ -123,10 +126,11 @@ def begin(
     Args:
         model: A prunable model.
         optimizer: Its built optimizer.
-        masks: The masks of the level; pruned weights become +0.0.
-        start: From `Transition.start_point`.
-        read: Returns a stored state, `{"weights": …, "optimizer": …}`: `"rewind"`, that of the dense network at step k,
-            or `"final"`, that at the end of the level before. It is called only for the states that `start` names.
+        masks: The masks of the level. Pruned weights are set to +0.0.
+        start: The start point, from `Transition.start_point`.
+        read: A function that returns a stored state, `{"weights": …, "optimizer": …}`. `read("rewind")` returns the
+            state of the dense network at step k, `read("final")` the state at the end of the previous level. Only the
+            states that are needed are read.
         new: All variables of a newly initialised network; needed by start points with new weights. Defaults to None.
         control: One of `core.controls.CONTROLS`, or `""` for the level itself. Defaults to `""`.
         seed: Seed of controls that draw random weights. Defaults to 0.
@@ -150,10 +154,10 @@ def begin(
 
 
 @keras.saving.register_keras_serializable(package="tf_lottery")
-class HeldRate(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate schedule that stops where training stopped, for fine-tuning.
+class HoldableRate(keras.optimizers.schedules.LearningRateSchedule):
+    """Follow another learning rate schedule up to a step, then hold the rate of that step.
 
-    It follows another schedule up to a step and from then on keeps its value at that step.
+    Fine-tuning trains later levels at the learning rate with which the first level ended.
 
     Args:
         schedule: The schedule to follow.
@@ -165,7 +169,7 @@ class HeldRate(keras.optimizers.schedules.LearningRateSchedule):
         self._last_step = tf.Variable(tf.int64.max if last_step is None else last_step, dtype=tf.int64, trainable=False)
 
     def hold(self, last_step: int) -> None:
-        """Hold the rate of `last_step` from now on, unless an earlier one is held already."""
+        """Hold the rate of `last_step` from now on, unless the rate of an earlier step is already held."""
         self._last_step.assign(min(last_step, int(self._last_step.numpy())))
 
     def __call__(self, step: Any) -> Any:
@@ -177,24 +181,24 @@ class HeldRate(keras.optimizers.schedules.LearningRateSchedule):
         return {"schedule": keras.optimizers.schedules.serialize(self.schedule), "last_step": held}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "HeldRate":
+    def from_config(cls, config: Mapping[str, Any]) -> "HoldableRate":
         return cls(keras.optimizers.schedules.deserialize(config["schedule"]), config["last_step"])
 
 
-def make_holdable(model: Model) -> HeldRate | None:
-    """Replace the learning rate schedule of a model's optimizer by a HeldRate that follows it.
+def make_rate_holdable(model: Model) -> HoldableRate | None:
+    """Replace the learning rate schedule of a model's optimizer by a HoldableRate that follows it.
 
     Call it from a running `fit`, before its first step.
 
     Returns:
-        The HeldRate, or None if the learning rate is not a schedule and so stays constant by itself.
+        The HoldableRate, or None if the learning rate is not a schedule, because it is then constant anyway.
     """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     schedule = keras_compat.learning_rate(optimizer)
-    if isinstance(schedule, HeldRate):
+    if isinstance(schedule, HoldableRate):
         return schedule
     if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return None
-    optimizer.learning_rate = held = HeldRate(schedule)
+    optimizer.learning_rate = held = HoldableRate(schedule)
     keras_compat.retrace_training(model)
     return held

@@ -122,7 +122,7 @@ def test_a_model_that_cannot_be_created_again_is_named():
         return made
 
     tickets = fits.found(made=fits.model(net), levels=1, epochs_per_level=1)
-    with pytest.raises(ModelError, match=r"\(Net\) cannot be made again from its config.*implement `get_config`"):
+    with pytest.raises(ModelError, match=r"\(Net\) cannot be recreated from its config.*implement `get_config`"):
         tickets.control("reinit", 1)
 
 

@@ -118,7 +118,7 @@ def test_the_hook_at_a_levels_end_sees_the_trained_model():
 def test_a_used_callback_is_refused():
     made, tickets = fits.model(), LotteryTicket(1, epochs_per_level=1)
     fits.fit(made, tickets)
-    with pytest.raises(ConfigError, match="has found all its levels: create a new one"):
+    with pytest.raises(ConfigError, match="has trained all its levels: create a new one"):
         fits.fit(made, tickets)
 
 

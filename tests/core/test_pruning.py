@@ -223,7 +223,7 @@ def test_a_floor_protects_the_best_of_each_array():
 def test_a_floor_that_protects_too_much_is_refused():
     with pytest.raises(PruningError, match="remove 3 weights, but `min_density` leaves only 2 to choose from"):
         pruning.prune({"w": np.arange(4.0)}, {"w": np.ones(4)}, 0.75, min_density=0.5)
-    with pytest.raises(PruningError, match='`min_density` is for scope="global"'):
+    with pytest.raises(PruningError, match='`min_density` needs scope="global"'):
         pruning.prune({"w": np.arange(4.0)}, {"w": np.ones(4)}, 0.5, min_density=0.5, scope="layerwise")
 
 
@@ -264,7 +264,9 @@ def test_weights_that_are_no_numbers_are_named(value):
 
 @pytest.mark.parametrize("scores", [{"a": np.ones(2)}, {"a": np.ones(2), "b": np.ones(3)}])
 def test_scores_that_do_not_fit_are_named(scores):
-    with pytest.raises(PruningError, match=r"must score each of \['a', 'b'\] in its shape. Wrong: b"):
+    with pytest.raises(
+        PruningError, match=r"must return scores for exactly \['a', 'b'\], each in the shape of the weight. Wrong: b"
+    ):
         after(criterion=lambda initial, trained, rng: scores)
 
 

@@ -59,4 +59,8 @@ def test_executions_that_run_past_step_k_are_refused(rewind_to, steps_per_execut
 def test_epochs_are_numbered_as_in_level_0_or_counted_on():
     table = Timetable.plan(10, 5, 23, 1)
     assert [table.epochs_of(level) for level in (0, 1, 2)] == [range(5), range(2, 5), range(2, 5)]
-    assert [table.epochs_of(level, counts_on=True) for level in (0, 1, 2)] == [range(5), range(5, 8), range(8, 11)]
+    assert [table.epochs_of(level, continues_epochs=True) for level in (0, 1, 2)] == [
+        range(5),
+        range(5, 8),
+        range(8, 11),
+    ]

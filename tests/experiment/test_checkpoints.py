@@ -43,7 +43,7 @@ class Process:
         self.step, self.notes, self.kill_at = 0, [], kill_at
         self.hooks = Hooks(
             CheckpointInterval.parse(interval) if isinstance(interval, str) else interval,
-            is_told_to_stop=lambda: self.step == stop_at,
+            stop_requested=lambda: self.step == stop_at,
             on_steps=self._on_steps,
             on_note=self.notes.append,
         )
@@ -124,7 +124,7 @@ class Points:
         monkeypatch.setattr(Connectivity, "along", counted)
 
     def hooks(self, **settings):
-        return Hooks(is_told_to_stop=lambda: 0 < self.stop_after <= self.measured, **settings)
+        return Hooks(stop_requested=lambda: 0 < self.stop_after <= self.measured, **settings)
 
 
 @pytest.mark.parametrize("point", [1, slow(3)])
@@ -231,7 +231,7 @@ def test_the_newest_validation_accuracy_is_reported_from_the_first_evaluation_on
 
 @pytest.mark.parametrize("every", ["", "0it", "0min", "5", "5ep", "1.5min", "-1it", 5, None])
 def test_a_checkpoint_interval_must_be_in_steps_or_minutes(every):
-    with pytest.raises(ConfigError, match=r"`checkpoint_every` is written \"500it\" .* or \"10min\" .*Received: "):
+    with pytest.raises(ConfigError, match=r"`checkpoint_every` must be .* \"500it\" .* or \"10min\" .*Received: "):
         CheckpointInterval.parse(every)
 
 

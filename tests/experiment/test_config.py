@@ -85,7 +85,7 @@ def test_variants_share_a_dense_network_unless_it_trains_differently():
             "bare": {"prune.exclude": ("output",)},
         }
     )
-    found = [config_lib.dense_network(member) for member in config_lib.members(config).values()]
+    found = [config_lib.dense_network_key(member) for member in config_lib.members(config).values()]
     assert found[0] == found[1] == found[2]
     assert len({found[0], found[3], found[4]}) == 3
 
@@ -97,16 +97,16 @@ def test_variants_share_a_dense_network_unless_it_trains_differently():
         ({"k=60": "prune.rewind_to=60it"}, "`variants` must be a dict of dicts, as in"),
         ({"k=60": {60: "60it"}}, "`variants` must be a dict of dicts, as in"),
         ({"a/b": {"prune.levels": 1}}, "Received: 'a/b'"),
-        ({"../b": {}}, "A label of `variants` may have letters"),
-        ({"": {}}, "A label of `variants` may have letters"),
+        ({"../b": {}}, "A label of `variants` may contain letters"),
+        ({"": {}}, "A label of `variants` may contain letters"),
         ({"controls": {}}, "must not be level_…, shuffle_seed_… or controls"),
-        ({"level_01": {}}, "A label of `variants` may have letters"),
-        ({"b": {}, "a": {}, "A": {"prune.levels": 1}}, "must differ in more than capitals. Received: a, A"),
+        ({"level_01": {}}, "A label of `variants` may contain letters"),
+        ({"b": {}, "a": {}, "A": {"prune.levels": 1}}, "must not differ only in case. Received: a, A"),
         ({"a": {"prune.level": 1}}, "Received: 'prune.level' in variant 'a'"),
         ({"a": {"prune": {"levels": 1}}}, "Received: 'prune' in variant 'a'"),
         (
             {"a": {"seed": 1}},
-            "all fields of the config but seed, replicates, variants, train.threads, train.jit_compile",
+            "every field of the config except seed, replicates, variants, train.threads, train.jit_compile",
         ),
         ({"a": {"train.threads": 2}}, "Received: 'train.threads' in variant 'a'"),
         ({"a": {"prune.levels": 1.5}}, "Variant 'a': `prune.levels` must be a whole number. Received: 1.5"),

@@ -32,7 +32,7 @@ def test_variants_with_the_same_dense_network_share_a_trainer_and_rewind_to_step
     first, second, low = (made.of(label) for label in ("k=0", "k=5", "low"))
     assert first.trainer is second.trainer is not low.trainer
     assert [setup.lengths.rewind for setup in (first, second, low)] == [0, 5, 0]
-    assert made.alike("k=5") == ["k=0", "k=5"]
+    assert made.sharing_dense_network("k=5") == ["k=0", "k=5"]
     assert made.of("k=0") is first
 
 

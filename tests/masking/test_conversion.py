@@ -32,13 +32,14 @@ def test_the_plain_model_is_left_unchanged():
 
 def test_a_model_that_is_prunable_already_is_refused():
     for build in (tiny.dense, tiny.subclassed):
-        with pytest.raises(ModelError, match="is prunable already"):
+        with pytest.raises(ModelError, match="already has masks"):
             tfl.make_prunable(tfl.make_prunable(build()))
 
 
 def test_a_model_with_nothing_to_prune_is_refused():
     with pytest.raises(
-        ModelError, match=r"nothing to prune. Prunable are the weights of Dense, EinsumDense, .*LSTM.*. Found: none"
+        ModelError,
+        match=r"nothing to prune. tf_lottery prunes the weights of Dense, EinsumDense, .*LSTM.*. Found: none",
     ):
         tfl.make_prunable(keras.Sequential([keras.Input((3,)), keras.layers.ReLU()]))
 
@@ -134,7 +135,7 @@ def test_wrappers_that_a_subclassed_model_makes_itself_stay_and_keep_their_masks
     model = Wrapped()
     model(tiny.X)
     tfl.set_masks(model, masks := tiny.half_masks(model))
-    with pytest.raises(ModelError, match="are in `Prunable` layers that its own class makes"):
+    with pytest.raises(ModelError, match="are in `Prunable` layers that its own class creates"):
         tfl.strip_pruning(model)
     assert all(np.array_equal(mask, masks[name]) for name, mask in tfl.get_masks(model).items())
     model.predict(tiny.X, verbose=0)

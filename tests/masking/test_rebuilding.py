@@ -59,7 +59,7 @@ def test_a_layer_without_get_config_is_named():
             raise NotImplementedError
 
     model = keras.Sequential([keras.Input((2,)), Opaque(1, name="opaque")])
-    with pytest.raises(ModelError, match=r"'opaque' \(Opaque\) cannot be made again from its config"):
+    with pytest.raises(ModelError, match=r"'opaque' \(Opaque\) cannot be recreated from its config"):
         tfl.make_prunable(model)
 
 

@@ -131,7 +131,7 @@ def test_a_keras_file_that_could_not_be_loaded_is_not_written(tmp_path):
     model = Opaque(how_many=range(4))
     model(tiny.X[:1])
     tfl.make_prunable(model)
-    with pytest.raises(ModelError, match=r"Opaque cannot be made again from its config.*implement `get_config`"):
+    with pytest.raises(ModelError, match=r"Opaque cannot be recreated from its config.*implement `get_config`"):
         model.save(tmp_path / "model.keras")
     assert list(tmp_path.iterdir()) == []
     model.save_weights(tmp_path / "model.weights.h5")

@@ -348,6 +348,6 @@ def test_the_command_says_how_many_more_files_are_damaged(run_again):
         file = path / "replicate_1" / name
         file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(
-        RunError, match=r"level_00/history.csv is damaged.* Damaged files in all: 3; see scripts/runs.py"
+        RunError, match=r"level_00/history.csv is damaged.* Damaged files in total: 3; see scripts/runs.py"
     ):
         find_tickets()

@@ -5,7 +5,7 @@ import tiny
 from tf_lottery.core import seeds
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, state
-from tf_lottery.rewinding import HeldRate
+from tf_lottery.rewinding import HoldableRate
 from tf_lottery.training import optimizers
 from tf_lottery.training.learning_rate import LearningRate
 from tf_lottery.training.optimizers import OPTIMIZERS, OptimizerSettings
@@ -23,8 +23,8 @@ from tf_lottery.training.optimizers import OPTIMIZERS, OptimizerSettings
         (LearningRate(0.4, warmup=8), 2, 0.1),
         (LearningRate(0.4, drops=(10,), warmup=20), 10, 0.02),
         (LearningRate(0.4, drops=(2**24 + 1,)), 2**24, 0.4),  # float32 cannot hold the next number
-        (HeldRate(LearningRate(0.4, drops=(10, 20)), last_step=15), 25, 0.04),
-        (HeldRate(LearningRate(0.3, linear_until=100), last_step=99), 150, 0.003),
+        (HoldableRate(LearningRate(0.4, drops=(10, 20)), last_step=15), 25, 0.04),
+        (HoldableRate(LearningRate(0.3, linear_until=100), last_step=99), 150, 0.003),
         (LearningRate(0.3, linear_until=100), 25, 0.225),
         (LearningRate(0.3, final=0.1, linear_until=100), 50, 0.2),
         (LearningRate(0.3, final=0.1, linear_until=100), 150, 0.1),

@@ -41,7 +41,7 @@ def control_model(
 
     Raises:
         ConfigError: there is no such control.
-        ModelError: `like` cannot be created again from its config, or always starts with the same weights.
+        ModelError: `like` cannot be recreated from its config, or is always initialised with the same weights.
     """
     if kind not in CONTROLS:
         raise ConfigError(f"`kind` must be one of {', '.join(CONTROLS)}. Received: kind={kind!r}")

@@ -1,4 +1,4 @@
-"""Levels inside one `fit`: when each begins, reaches step k and ends, and callbacks that see each level by itself."""
+"""Levels inside one `fit`: when each level begins, reaches step k and ends, and which callbacks see it."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,8 @@ from tf_lottery.keras_compat import keras
 
 _NEVER = 10**15  # larger than the number of any batch
 
-
-# The value of `stop_training` that ends an epoch of a level. It counts as true but is not True: other callbacks assign
-# True to end the whole `fit`, and `ENDED | True` is another number.
+# The value of `stop_training` that cuts an epoch short. It is truthy but differs from True, which other callbacks
+# assign to end the whole `fit`; `ENDED | True` differs from it, too.
 ENDED = 2
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
@@ -24,25 +23,25 @@ class Level:
         number: The number of the level; 0 is the dense network.
         model: The model that `fit` trains.
         callbacks: Keras callbacks; they see the epochs of this level, and may end it with `stop_training`.
-        epochs: The numbers of its epochs.
+        epochs: The range of epoch numbers of this level.
 
     Attributes:
-        epoch: The current or next epoch.
-        stopped: Whether one of the callbacks ended the level.
-        is_restored: Whether a callback restored the weights of an earlier epoch at the end.
-        wants_batches: Whether one of the callbacks is called at every batch.
+        epoch: The number of the current or next epoch.
+        is_stopped: Whether one of the callbacks ended the level.
+        is_restored: Whether a callback restored the best epoch's weights when the level ended.
+        wants_batches: Whether one of the callbacks has to be called at every batch.
     """
 
     def __init__(self, number: int, model: Any, callbacks: Sequence[Any], epochs: range):
         self.number, self.model, self.epoch, self._end = number, model, epochs.start, epochs.stop
-        self.stopped = self.is_restored = False
+        self.is_stopped = self.is_restored = False
         self.wants_batches = any(_wants_batches(callback) for callback in callbacks)
         self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs.stop, verbose=0)
         self._logs: dict[int, dict[str, Any]] = {}
 
     @property
     def is_over(self) -> bool:
-        return self.stopped or self.epoch >= self._end
+        return self.is_stopped or self.epoch >= self._end
 
     @property
     def epochs_trained(self) -> int:
@@ -58,17 +57,17 @@ class Level:
         self._callbacks.on_train_batch_begin(batch, logs)
 
     def end_batch(self, batch: int, logs: Any = None) -> None:
-        with self._noticing_a_stop():
+        with self._detecting_stop():
             self._callbacks.on_train_batch_end(batch, logs)
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
-        with self._noticing_a_stop():
+        with self._detecting_stop():
             self._callbacks.on_epoch_end(self.epoch, logs)
         self._logs[self.epoch] = dict(logs)
         self.epoch += 1
 
     def end(self) -> dict[str, Any]:
-        """End the callbacks; return the logs of the epoch whose weights the model has then."""
+        """Call `on_train_end` of the callbacks, and return the logs of the epoch whose weights the model then has."""
         last = self._logs.get(self.epoch - 1, {})
         self._callbacks.on_train_end(last)
         restored = [keras_compat.restored_epoch(callback) for callback in self._callbacks.callbacks]
@@ -76,31 +75,31 @@ class Level:
         return next((self._logs[epoch] for epoch in restored if epoch in self._logs), last)
 
     @contextlib.contextmanager
-    def _noticing_a_stop(self) -> Iterator[None]:
+    def _detecting_stop(self) -> Iterator[None]:
         before = self.model.stop_training
         yield
         if self.model.stop_training and not before:
-            self.stopped, self.model.stop_training = True, ENDED
+            self.is_stopped, self.model.stop_training = True, ENDED
 
 
 class LevelsInFit(keras.callbacks.Callback):
-    """Divides the epochs of one `fit` into levels; subclasses define what happens when a level begins and ends.
+    """Divide the epochs of one `fit` into levels; subclasses define what happens when a level begins and ends.
 
-    To cut an epoch short, `stop_training` is set at the end of a batch and unset at the end of the epoch. Validation,
-    History and all other callbacks then see it like any other epoch.
+    To cut an epoch short, `stop_training` is set at the end of a batch and reset at the end of the epoch. Validation,
+    History and all other callbacks treat it like any other epoch.
 
     Args:
-        epochs_per_level: Epochs of level 0; the other levels begin in the epoch of step k.
+        epochs_per_level: Number of epochs of level 0. Later levels begin in the epoch that contains step k.
         rewind_to: Step k.
-        counts_on: Whether the epoch numbers of a level continue those of the level before.
-        callbacks: Keras callbacks that see each level by itself.
+        continues_epochs: Whether the epoch numbers of a level continue those of the previous level.
+        callbacks: Keras callbacks that see each level as a separate training run.
     """
 
-    def __init__(self, epochs_per_level: int, rewind_to: int | str, counts_on: bool, callbacks: Sequence[Any]):
+    def __init__(self, epochs_per_level: int, rewind_to: int | str, continues_epochs: bool, callbacks: Sequence[Any]):
         super().__init__()
         self._supports_tf_logs = True  # otherwise legacy Keras fetches the logs of every batch
         self.epochs_per_level, self.rewind_to, self.callbacks = epochs_per_level, rewind_to, tuple(callbacks)
-        self._counts_on = counts_on
+        self._continues_epochs = continues_epochs
 
     def _next_level(self) -> int | None:
         """Return the number of the level to train next; None if all are finished."""
@@ -124,9 +123,9 @@ class LevelsInFit(keras.callbacks.Callback):
         raise NotImplementedError
 
     def _plan(self, steps_per_epoch: int) -> None:
-        """Set the length of an epoch; raise ConfigError if step k does not fit it."""
-        spe = keras_compat.steps_per_execution(self.model)
-        self.table = Timetable.plan(steps_per_epoch, self.epochs_per_level, self.rewind_to, spe)
+        """Create the timetable for epochs of this length; raise ConfigError if step k does not fit into it."""
+        steps_per_execution = keras_compat.steps_per_execution(self.model)
+        self.timetable = Timetable.plan(steps_per_epoch, self.epochs_per_level, self.rewind_to, steps_per_execution)
         self._is_planned = True
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -135,21 +134,21 @@ class LevelsInFit(keras.callbacks.Callback):
         self._event, self._batches, self._is_planned = _NEVER, 0, False
         if steps := self.params.get("steps"):
             self._plan(steps)
-        else:  # the length of a generator is known after its first epoch
-            self.table = Timetable(_NEVER, self.epochs_per_level, to_steps(self.rewind_to, _NEVER))
+        else:  # the length of a generator is known only after its first epoch
+            self.timetable = Timetable(_NEVER, self.epochs_per_level, to_steps(self.rewind_to, _NEVER))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         is_new = self._level is None
         if is_new and (number := self._next_level()) is None:
-            self._event = 0  # ends `fit` after its first batch, which is the earliest possible
+            self._event = 0  # end `fit` after its first batch, the earliest point at which it can end
             return
         if is_new:
             self._begin_level(number)
-            epochs = self.table.epochs_of(number, self._counts_on)
+            epochs = self.timetable.epochs_of(number, self._continues_epochs)
             self._level = Level(number, self.model, self.callbacks, epochs)
-        level, table = self._level, self.table
-        position = table.rewind % table.steps_per_epoch
-        is_in_epoch_of_k = level.number == 0 and level.epoch == table.first_epoch
+        level, timetable = self._level, self.timetable
+        position = timetable.rewind % timetable.steps_per_epoch
+        is_in_epoch_of_k = level.number == 0 and level.epoch == timetable.first_epoch
         if is_in_epoch_of_k and position == 0:
             self._reach_rewind_step()
         if is_new:
@@ -157,8 +156,8 @@ class LevelsInFit(keras.callbacks.Callback):
             self._listen_to_batches(level.wants_batches or not self._is_planned)
         if is_in_epoch_of_k and position:
             self._event = position - 1
-        elif is_new and level.number and table.first_length < table.steps_per_epoch:
-            self._event = table.first_length - 1
+        elif is_new and level.number and timetable.first_length < timetable.steps_per_epoch:
+            self._event = timetable.first_length - 1
         level.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -198,7 +197,7 @@ class LevelsInFit(keras.callbacks.Callback):
             self.model.stop_training = ENDED
 
     def _listen_to_batches(self, each: bool) -> None:
-        """Turn calls at every batch on or off; they are on only if a callback needs them."""
+        """Turn the calls at every batch on or off; keep them off unless a callback needs them."""
         for event, method in (("on_train_batch_begin", self._begin_batch), ("on_train_batch_end", self._end_batch)):
             if each:
                 setattr(self, event, method)

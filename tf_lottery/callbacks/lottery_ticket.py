@@ -28,43 +28,44 @@ class LotteryTicket(LevelsInFit):
     """Find lottery tickets in one `fit`: train, prune, rewind and train again, level by level.
 
     Level 0 trains the dense network for `epochs_per_level` epochs and stores its full state at step k. At the end of a
-    level the smallest weights are pruned. The next level starts with the remaining weights, and everything else that
-    training changes, as they were at step k, and trains to the step at which level 0 ended (Frankle et al. 2019, arXiv
-    1903.01611, Algorithm 1).
+    level the smallest weights are pruned. The next level rewinds the remaining weights, and everything else that
+    training changes, to their values at step k, and trains to the step at which level 0 ended (Frankle et al. 2019,
+    arXiv 1903.01611, Algorithm 1).
 
-    A callback cannot rewind the position in your data, nor the order in which `fit` shuffles them: every level begins
-    with a new pass over the data. (Legacy Keras continues in the middle of arrays if k is inside an epoch.) Optimizers
-    other than the compiled one are not rewound, nor are random numbers that layers draw from a global state instead of
-    a seed generator of their own.
+    A callback cannot rewind your data, neither the position in it nor the order in which `fit` shuffles it. Every level
+    therefore begins with a new pass over the data. (With legacy Keras and arrays, it continues in the middle of a pass
+    if k is inside an epoch.) Optimizers other than the compiled one are not rewound. Random numbers are not rewound
+    either if a layer draws them from a global state instead of its own seed generator.
 
     Args:
-        levels: Number of prunings; levels 0 to `levels` are trained.
-        fraction: Share of the kept weights that each level removes, in [0, 1); or a function of the level, such as
+        levels: Number of pruned levels. `fit` trains levels 0 (the dense network) to `levels`.
+        fraction: Fraction of the kept weights that each level removes, in [0, 1); or a function of the level, such as
             `tfl.schedules.to_target_density(0.05, levels=10)` or `tfl.schedules.one_shot(0.05)`. Defaults to 0.2.
-        epochs_per_level: Epochs of level 0. The other levels begin in the epoch of step k.
-        rates: Other shares for some weights, by regex searched in the weight name: `{"^output/": 0.1}`. Needs
-            `scope="layerwise"`. Defaults to none.
+        epochs_per_level: Number of epochs of level 0. Later levels begin in the epoch that contains step k.
+        rates: Different fractions for some weights, by a regex that is searched in the weight name:
+            `{"^output/": 0.1}`. Needs `scope="layerwise"`. Defaults to none.
         scope: `"global"` ranks all weights together, `"layerwise"` each array by itself. Defaults to `"global"`.
         criterion: The name of a criterion in `tfl.criteria.CRITERIA`, or a function `(initial, trained, rng) -> scores`
-            of arrays by weight name; the highest scores are kept. Defaults to `"magnitude"`.
-        rewind: `"weights"`: everything goes back to step k, as in the paper. `"learning_rate"`: the weights stay, step
-            counter and learning rate go back to k, and the optimizer is new. `"none"`: fine-tuning; everything stays,
-            the learning rate is held, and epochs are counted on. All three train the same number of steps. Defaults to
-            `"weights"`.
+            that takes and returns dicts of arrays by weight name. Weights with the highest scores are kept. Defaults to
+            `"magnitude"`.
+        rewind: `"weights"`: everything goes back to step k, as in the paper. `"learning_rate"`: the weights stay, the
+            step counter and the learning rate go back to step k, and the optimizer is new. `"none"`: fine-tuning;
+            everything stays, the learning rate is held, and the epoch numbers continue. With all three, a level trains
+            for the same number of steps. Defaults to `"weights"`.
         rewind_to: Step k: `"500it"` (optimizer steps), `"2ep"` (epochs), or a number of steps. Defaults to 0.
         reset_optimizer: Whether levels start with a new optimizer instead of its state at step k. Defaults to False.
-        min_density: Share of each array that global pruning leaves. Defaults to None: `fit` ends before a level that
-            would leave nothing of a layer.
-        callbacks: Keras callbacks that see each level as a training run of its own, and can end it. Callbacks of `fit`
-            itself see all levels as one; callbacks that write files belong there. Defaults to none.
+        min_density: Fraction of each array that global pruning always keeps. Defaults to None: there is no minimum, and
+            `fit` ends before a level that would remove all weights of a layer.
+        callbacks: Keras callbacks that see each level as a separate training run, and can end it. Callbacks that are
+            passed to `fit` see all levels as one run; pass callbacks that write files there. Defaults to none.
         directory: The directory in which everything is stored, in files such as `level_02.tfl`, which
-            `tfl.load_ticket` reads. The same script, run again, resumes after the last finished level; its data and
-            learning rate must be the same. With several workers, each needs a directory of its own. Defaults to None:
-            everything stays in memory.
+            `tfl.load_ticket` reads. To resume after the last finished level, run the same script again, with the same
+            data and learning rate. With several workers, each needs its own directory. Defaults to None: everything
+            stays in memory.
         seed: Seed of criteria and controls that draw random numbers. Defaults to 0.
 
     Raises:
-        LotteryError: an argument is impossible, or, when `fit` begins, does not fit the model or the other callbacks.
+        LotteryError: an argument is invalid or, when `fit` begins, does not suit the model or the other callbacks.
 
     Source:
         Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), Algorithm 1; with `rewind_to=0` Frankle, Carbin 2019
@@ -106,7 +107,7 @@ class LotteryTicket(LevelsInFit):
     ):
         levels, epochs_per_level, rewind_to, seed = map(_plain, (levels, epochs_per_level, rewind_to, seed))
         callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else callbacks
-        super().__init__(epochs_per_level, rewind_to, counts_on=rewind == "none", callbacks=callbacks)
+        super().__init__(epochs_per_level, rewind_to, continues_epochs=rewind == "none", callbacks=callbacks)
         self.settings = Settings(
             levels=levels,
             fraction=fraction,
@@ -122,20 +123,21 @@ class LotteryTicket(LevelsInFit):
         )
         self.directory = directory
         self._store = LevelStore(directory)
-        self._has_found_all = False
+        self._is_finished = False
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """Copies of the records of all finished levels, one dict each.
+        """Return copies of the records of all finished levels, one dict for each level.
 
-        `level`, `density`, `density_by_weight`, `epochs` (how many it trained), `step` (of the optimizer, without the
-        steps that a loss scale skipped) and `metrics` (the logs of the epoch whose weights the ticket holds).
+        The keys are `level`, `density`, `density_by_weight`, `epochs` (the number of epochs trained), `step` (the
+        optimizer step, not counting steps that loss scaling skipped) and `metrics` (the logs of the epoch whose weights
+        the ticket holds).
         """
         return copy.deepcopy(self._store.records)
 
     @property
     def total_epochs(self) -> int:
-        """The epochs that `fit` needs at most; it ends by itself after the last level."""
+        """Return the largest number of epochs that `fit` can need; it ends by itself after the last level."""
         return (self.settings.levels + 1) * self.epochs_per_level
 
     def to_frame(self) -> pd.DataFrame:
@@ -145,19 +147,19 @@ class LotteryTicket(LevelsInFit):
         return pd.DataFrame(rows, columns=None if rows else columns)
 
     def ticket(self, level: int) -> Ticket:
-        """Return the ticket of a finished level: its masks, its `"rewind"` and its `"final"` weights.
+        """Return the ticket of a finished level: its masks, its `"rewind"` weights and its `"final"` weights.
 
         The level started with the weights `"rewind"` and ended with the weights `"final"`. The `"rewind"` weights of
-        level 0 are W_k, those of the dense network at step k.
+        level 0 are W_k, the weights of the dense network at step k.
 
         Args:
-            level: Its number; 0 is the dense network.
+            level: The number of the level; 0 is the dense network.
 
         Raises:
             ConfigError: no level is finished yet.
             TicketError: there is no such level.
         """
-        return self._finished().ticket(level)
+        return self._store_with_levels().ticket(level)
 
     def restore(self, model: Model, level: int, weights: str = "final") -> Model:
         """Give `model` the masks and weights of a finished level; see `tfl.restore_ticket`.
@@ -165,8 +167,8 @@ class LotteryTicket(LevelsInFit):
         Args:
             model: The model of `fit`, or another prunable model of the same architecture.
             level: A finished level.
-            weights: `"final"` for the weights that the level ended with, `"rewind"` for those that it started with.
-                Defaults to `"final"`.
+            weights: `"final"` for the weights that the level ended with, `"rewind"` for the weights that it started
+                with. Defaults to `"final"`.
 
         Returns:
             `model`.
@@ -174,54 +176,55 @@ class LotteryTicket(LevelsInFit):
         return model_tickets.restore_ticket(model, self.ticket(level), weights)
 
     def best(self, within: float = 0.0, monitor: str | None = None, mode: str | None = None) -> int:
-        """Return the sparsest level that is as good as the dense network.
+        """Return the sparsest level that performs as well as the dense network.
 
         Args:
-            within: How much worse than level 0 it may be, at least 0, in the unit of the metric: 0.01 is one percentage
-                point of an accuracy. Defaults to 0.
+            within: How much worse than level 0 the level may be, at least 0, in the unit of the metric: 0.01 is one
+                percentage point of accuracy. Defaults to 0.
             monitor: Name of the metric. Defaults to the first of `val_accuracy`, other `val_…accuracy`, `val_loss`,
                 `accuracy`, `loss` that was measured.
-            mode: `"max"` or `"min"`. Defaults to `"min"` for losses and errors, else to `"max"`.
+            mode: `"max"` or `"min"`. Defaults to `"min"` for losses and errors, and to `"max"` for other metrics.
 
         Returns:
-            The number of the level; 0 if no ticket is as good.
+            The number of the level; 0 if no ticket performs as well.
 
         Raises:
-            ConfigError: there is no such metric, or `within` is impossible.
+            ConfigError: there is no such metric, or `within` is invalid.
         """
-        self._finished()
+        self._store_with_levels()
         return comparisons.best_level(self.records, within, monitor, mode)
 
     def control(self, kind: str, level: int, model: Model | None = None) -> Model:
-        """Return a compiled model that trains as a control of a level: what its ticket has to beat.
+        """Return a compiled model, ready to train as a control for a level: a baseline that its ticket has to beat.
 
-        `fit` it for as many epochs as the level, or for all of level 0 where it starts at step 0.
+        Train it with `fit` for as many epochs as the level, or as level 0 if the control starts at step 0.
 
         Args:
-            kind: `"random_mask"`: as many weights in each layer, chosen at random, from the dense network at step k.
-                `"reinit"`: the ticket's masks on newly initialised weights, from step 0. `"reinit_signs"`: the same
-                with the signs of step k. `"reshuffle"`, `"constant"`: the ticket's masks on altered weights of step k:
-                the kept weights in random order, or all of one size with random signs. With `_signs`, weights have the
-                signs of step k.
+            kind: `"random_mask"`: random masks that keep as many weights of each layer as the ticket, on the dense
+                weights of step k. `"reinit"`: the ticket's masks on newly initialised weights, from step 0.
+                `"reinit_signs"`: the same, with the signs of step k. `"reshuffle"` and `"constant"`: the ticket's masks
+                on altered weights of step k, with the kept weights of each layer in random order, or with all weights
+                of a layer set to one magnitude and random signs. `"reshuffle_signs"` and `"constant_signs"`: the same,
+                with the signs of step k.
             level: A finished level.
-            model: A prunable, compiled, newly initialised model to use. Needed if the model of `fit` cannot be created
-                again from its config. Defaults to None: a new model is created.
+            model: A prunable, compiled, newly initialised model to use. Needed if the model of `fit` cannot be
+                recreated from its config. Defaults to None: a new model is created.
 
         Returns:
             A new compiled model, or `model`.
 
         Raises:
-            ConfigError: there is no such control, or there was no `fit` in this process yet.
-            ModelError: the model cannot be created again, or always starts with the same weights.
+            ConfigError: there is no such control, or `fit` has not been called in this process yet.
+            ModelError: the model cannot be recreated from its config, or is always initialised with the same weights.
 
         Source:
             Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), section 3; Frankle, Carbin 2019 (arXiv 1803.03635),
             section 2; Zhou, Lan, Liu, Yosinski 2019 (arXiv 1905.01067), section 4.
         """
-        store = self._finished()
+        store = self._store_with_levels()
         if self.model is None and model is None:
             raise ConfigError(
-                "There was no `fit` in this process yet: give `control(…, model=…)` a new prunable model."
+                "`fit` has not been called in this process yet: pass a new prunable model, `control(…, model=…)`."
             )
         dense = store.ticket(0).masks
         return comparisons.control_model(
@@ -236,16 +239,16 @@ class LotteryTicket(LevelsInFit):
         )
 
     def on_level_end(self, level: int, record: dict[str, Any]) -> None:
-        """Do something when a level is finished and stored, before the next one begins; for subclasses.
+        """Override this hook to act when a level is finished and stored, before the next one begins.
 
         Args:
-            level: Its number.
-            record: Its entry in `records`.
+            level: The number of the level.
+            record: The entry of the level in `records`.
         """
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if self._has_found_all:
-            raise ConfigError("This LotteryTicket has found all its levels: create a new one for another `fit`.")
+        if self._is_finished:
+            raise ConfigError("This LotteryTicket has trained all its levels: create a new one for another `fit`.")
         tfmot_bridge.adopt(self.model)
         masks = model_masks.get_masks(self.model)
         other_callbacks.check(keras_compat.callbacks_of_fit(self), self.callbacks)
@@ -254,7 +257,7 @@ class LotteryTicket(LevelsInFit):
         super().on_train_begin(logs)
         self._store.open(self.settings.as_json(masks) | {"optimizer": type(optimizer).__name__})
         self._transition, self._optimizer = transition, optimizer
-        self._held_rate = rewinding.make_holdable(self.model) if self.settings.rewind == "none" else None
+        self._held_rate = rewinding.make_rate_holdable(self.model) if self.settings.rewind == "none" else None
         self._masks: Arrays | None = masks
         if self.records:
             self._resume()
@@ -286,14 +289,14 @@ class LotteryTicket(LevelsInFit):
     def _reach_rewind_step(self) -> None:
         snapshot = state.capture(self.model, self._optimizer)
         self._start_weights = snapshot["weights"]
-        self._store.write("rewind", Ticket({}, snapshot, {"steps_per_epoch": self.table.steps_per_epoch}))
+        self._store.write("rewind", Ticket({}, snapshot, {"steps_per_epoch": self.timetable.steps_per_epoch}))
         self._state_at_k = self._store.digest("rewind")
 
     def _end_level(self, level: Level, metrics: dict[str, Any]) -> None:
         if not self._store.has("rewind"):
             raise ConfigError(
-                f"Level 0 was ended after {level.epochs_trained} epochs, before step {self.table.rewind}, to which "
-                "levels rewind. Choose an earlier `rewind_to`, or end level 0 later."
+                f"Level 0 ended after {level.epochs_trained} epochs, before step {self.timetable.rewind}, to which "
+                "later levels rewind. Choose an earlier `rewind_to`, or let level 0 train longer."
             )
         final = state.weights(self.model) if level.is_restored else state.trained_weights(self.model, self._optimizer)
         record: dict[str, Any] = {
@@ -306,7 +309,7 @@ class LotteryTicket(LevelsInFit):
         }
         origin = {
             "level": level.number,
-            "rewind_step": self.table.rewind,
+            "rewind_step": self.timetable.rewind,
             "rewind": self.settings.rewind,
             "state_at_k": self._state_at_k,
         }
@@ -330,12 +333,12 @@ class LotteryTicket(LevelsInFit):
         super().on_train_end(logs)
         if self._masks is not None and self._has_enough_epochs and not self.model.stop_training:
             keras_compat.warn(f"`fit` ended before level {len(self.records)} was finished: did its data run out?")
-        if self._masks is None:  # undo what followed the end of the last level (in a fit that had nothing to do)
+        if self._masks is None:  # a `fit` with no level left to train has still trained one batch: undo it
             self.restore(self.model, len(self.records) - 1)
-            self._has_found_all = True
+            self._is_finished = True
 
     def _masks_after(self, ticket: Ticket) -> dict[str, np.ndarray] | None:
-        """Return the masks of the level after that of `ticket`, or None if there is no such level."""
+        """Return the masks of the level that follows `ticket`, or None if there is no such level."""
         level = len(self._store.records)
         if level > self.settings.levels:
             return None
@@ -352,12 +355,12 @@ class LotteryTicket(LevelsInFit):
             return None
 
     def _resume(self) -> None:
-        """Resume after the last level of the directory."""
+        """Resume after the last level that is stored."""
         length = self._store.read("rewind").metadata["steps_per_epoch"]
-        if self._is_planned and length != self.table.steps_per_epoch:
+        if self._is_planned and length != self.timetable.steps_per_epoch:
             raise RunError(
                 f"{self.directory} was created with epochs of {length} steps; this `fit` has "
-                f"{self.table.steps_per_epoch}. Use the same data and batch size, or choose another directory."
+                f"{self.timetable.steps_per_epoch}. Use the same data and batch size, or choose another directory."
             )
         self._plan(length)
         if self._held_rate is not None:
@@ -366,7 +369,7 @@ class LotteryTicket(LevelsInFit):
         self._state_at_k = last.metadata["state_at_k"]
         self._masks = self._masks_after(last)
 
-    def _finished(self) -> LevelStore:
+    def _store_with_levels(self) -> LevelStore:
         if not self.records:
             raise ConfigError("No level is finished yet: call `model.fit(…, callbacks=[tickets])` first.")
         return self._store
@@ -375,9 +378,9 @@ class LotteryTicket(LevelsInFit):
         if self._masks is None:
             return 0
         levels = range(len(self.records), self.settings.levels + 1)
-        return sum(len(self.table.epochs_of(level)) for level in levels) if self._is_planned else self.total_epochs
+        return sum(len(self.timetable.epochs_of(level)) for level in levels) if self._is_planned else self.total_epochs
 
 
 def _plain(number: Any) -> Any:
-    """Return NumPy's integers as Python's; anything else as it is."""
+    """Convert a NumPy integer to a Python int; return anything else unchanged."""
     return int(number) if isinstance(number, np.integer) else number

@@ -13,7 +13,7 @@ from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.core.start_points import StartPoint
 
-# A control with altered weights starts with a new optimizer: the momentum of other weights does not fit them.
+# A control with altered weights starts with a new optimizer, because the stored momentum belongs to the original ones.
 _ALTERED = StartPoint("rewind", "new")
 _REINITIALISED = StartPoint("new", "new", at_zero=True)
 CONTROLS = {
@@ -49,10 +49,10 @@ def start_weights(
         new: All variables of a newly initialised network; needed by `"reinit"` and `"reinit_signs"`. Defaults to None.
 
     Returns:
-        All variables, by name. `"random_mask"`: those of step k. `"reinit"`: `new`. `"reshuffle"`: those of step k,
-        with the kept weights of each layer in random order. `"constant"`: those of step k, with all weights of a layer
-        set to their standard deviation with random signs (at k = 0, the standard deviation of the initialisation, as in
-        the paper). With `_signs`, every weight has the sign that it has at step k.
+        All variables, by name. `"random_mask"`: the values at step k. `"reinit"`: `new`. `"reshuffle"`: the values at
+        step k, with the kept weights of each layer in random order. `"constant"`: the values at step k, with all
+        weights of a layer set to their standard deviation with random signs (at k = 0, this is the standard deviation
+        of the initialisation, as in the paper). With the suffix `_signs`, every weight has its sign at step k.
     """
     rng, kind = np.random.default_rng(seed), control.removesuffix(_SIGNS)
     start = dict(new or {} if CONTROLS[control].weights == "new" else at_k)

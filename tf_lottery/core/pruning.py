@@ -1,7 +1,7 @@
-"""Pruning: the masks of the next level from scores, with exact counts.
+"""Pruning by scores, with exact counts.
 
-`next_masks` does what one level of the method needs: it scores the weights by a criterion, prunes those with the lowest
-scores, and checks the result. `prune` is the pruning itself, for scores of any kind.
+`next_masks` computes the masks of the next level: it scores the weights by a criterion, prunes those with the lowest
+scores, and checks the result. `prune` does the pruning itself, for scores of any kind.
 """
 
 import math
@@ -20,7 +20,7 @@ from tf_lottery.errors import ExhaustedError, PruningError
 SCOPES = ("global", "layerwise")
 Share = float | int | str | Decimal | Fraction
 _SAMPLE = 2**16  # the number of scores from which the position of the cut is estimated
-_LONGEST_EXPONENT = len("-324")  # of a float
+_LONGEST_EXPONENT = len("-324")  # the longest that a float can have
 
 
 def next_masks(
@@ -37,9 +37,9 @@ def next_masks(
     """Compute the masks of the next level.
 
     Args:
-        initial, trained: The weights that a level started from and ended with: arrays by weight name, at least those
-            that `masks` names. Only these are scored.
-        masks: The masks of the level. They are left unchanged.
+        initial, trained: The weights that a level started from and ended with: arrays by weight name. Only weights that
+            have a mask are scored.
+        masks: The masks of the same level. They are left unchanged.
         criterion: A name in `criteria.CRITERIA`, or a function with the same arguments and results.
         fraction, scope, min_density: See `prune`.
         rng: A generator for criteria that draw random numbers.
@@ -48,9 +48,9 @@ def next_masks(
         New boolean masks; every zero of `masks` is still zero.
 
     Raises:
-        ExhaustedError: nothing would be left of a weight, or see `prune`.
-        PruningError: a weight is NaN or infinite, the criterion does not return one score for each weight, or see
-            `prune`.
+        ExhaustedError: pruning would remove a whole weight array, or `prune` raises it.
+        PruningError: a weight is NaN or infinite, the criterion does not return one score for each weight, or `prune`
+            raises it.
     """
     initial, trained = ({name: weights[name] for name in masks} for weights in (initial, trained))
     for name, weight in trained.items():
@@ -61,7 +61,10 @@ def next_masks(
         raise PruningError(f"The criterion must return scores by weight name. Received: {type(scores).__name__}")
     wrong = [name for name in {**masks, **scores} if _shape(scores, name) != _shape(masks, name)]
     if wrong:
-        raise PruningError(f"The criterion must score each of {list(masks)} in its shape. Wrong: {', '.join(wrong)}")
+        raise PruningError(
+            f"The criterion must return scores for exactly {list(masks)}, each in the shape of the weight. "
+            f"Wrong: {', '.join(wrong)}"
+        )
     pruned = prune(scores, masks, fraction, scope=scope, min_density=min_density)
     if empty := [name for name, mask in pruned.items() if not mask.any()]:
         raise ExhaustedError(f"would remove all of {', '.join(map(repr, empty))}.")
@@ -78,8 +81,8 @@ def prune(
 ) -> dict[str, np.ndarray]:
     """Remove the lowest-scoring `fraction` of the weights that `masks` still keep.
 
-    Exactly `round(fraction * kept)` weights are removed. Of equal scores, those with the lowest index in the first
-    arrays are removed first.
+    Exactly `round(fraction * kept)` weights are removed. Equal scores are removed in index order, starting with the
+    first array.
 
     Args:
         scores: Arrays by weight name, of any shape. Weights with higher scores are kept. Scores of pruned weights are
@@ -88,14 +91,14 @@ def prune(
         fraction: The share of the kept weights to remove, in [0, 1). It is a ratio, not a percentage. With
             `scope="layerwise"` it can also be one share for each weight name.
         scope: `"global"` ranks all weights together, `"layerwise"` ranks each array by itself. Defaults to `"global"`.
-        min_density: With `scope="global"`, the share of each array that is kept in any case: its weights with the
-            highest scores are not ranked. As many weights are removed as without it. Defaults to 0.
+        min_density: With `scope="global"`, the share of each array that is always kept: the weights with its highest
+            scores are protected. The total number of removed weights does not change. Defaults to 0.
 
     Returns:
         New boolean masks; every zero of `masks` is still zero.
 
     Raises:
-        PruningError: names or shapes differ, the score of a kept weight is NaN, or `fraction` or `scope` is impossible.
+        PruningError: names or shapes differ, the score of a kept weight is NaN, or `fraction` or `scope` is invalid.
         ExhaustedError: `min_density` protects so many weights that too few are left to remove.
 
     >>> prune({"w": np.array([3., 1., 2., 4.])}, {"w": np.ones(4)}, 0.5)["w"]
@@ -107,12 +110,12 @@ def prune(
             raise PruningError(f"Scores must be numbers; {name!r} holds NaN. Did training diverge?")
     if scope == "global":
         if isinstance(fraction, Mapping):
-            raise PruningError('One fraction for each weight needs scope="layerwise"; scope="global" takes a number.')
+            raise PruningError('A fraction for each weight needs scope="layerwise"; scope="global" takes one number.')
         return _prune_together(scores, masks, fraction, _protected(scores, masks, exact(min_density)))
     if scope == "layerwise":
         if min_density:
             raise PruningError(
-                '`min_density` is for scope="global"; scope="layerwise" never empties one layer for others.'
+                '`min_density` needs scope="global": scope="layerwise" sets the fraction of each layer directly.'
             )
         fractions = _fraction_for_each(masks, fraction)
         return {
@@ -123,10 +126,10 @@ def prune(
 
 
 def criterion_named(criterion: str | Criterion) -> Criterion:
-    """Return the criterion of a name in `criteria.CRITERIA`; a function is returned as it is.
+    """Return the criterion with a name from `criteria.CRITERIA`; return a function unchanged.
 
     Raises:
-        PruningError: there is no criterion of that name.
+        PruningError: there is no criterion with that name.
     """
     if callable(criterion):
         return criterion
@@ -139,7 +142,7 @@ def criterion_named(criterion: str | Criterion) -> Criterion:
 
 
 def exact(fraction: Share) -> Fraction:
-    """Return a share exactly as it is written in decimals: 0.2 becomes 1/5, not the nearest binary number.
+    """Convert a share to an exact fraction, as its decimals are written: 0.2 becomes 1/5, not the nearest float.
 
     Raises:
         PruningError: `fraction` is not a number in [0, 1).
@@ -159,22 +162,22 @@ def exact(fraction: Share) -> Fraction:
 
 
 def number_to_remove(kept: int, fraction: Share) -> int:
-    """Return `round(fraction * kept)`, computed in exact arithmetic. Halves are rounded to the even number."""
+    """Return `round(fraction * kept)`, computed in exact arithmetic. Halves round to the nearest even number."""
     return round(exact(fraction) * kept)
 
 
 def first_emptied(
     masks: Arrays, fraction_at: Callable[[int], Share | Mapping[str, Share]], levels: int
 ) -> tuple[int, str] | None:
-    """Find the first level at which layerwise pruning would leave nothing of a weight.
+    """Find the first level at which layerwise pruning would remove a whole weight array.
 
     Args:
-        masks: The masks before level 1.
-        fraction_at: The schedule: takes a level and returns a `fraction` for `prune`.
-        levels: The number of levels to look at.
+        masks: The masks of level 0.
+        fraction_at: The schedule, a function that takes a level and returns a `fraction` for `prune`.
+        levels: The number of levels to check, from level 1.
 
     Returns:
-        The level and the name of the weight, or None if there is no such level.
+        The level and the name of the weight array, or None if there is no such level.
     """
     kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
     for level in range(1, levels + 1):
@@ -191,7 +194,7 @@ def _shape(arrays: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
 
 
 def _short(written: str) -> str:
-    """Refuse numbers such as "1e-1000000000", whose digits would take too long to write out."""
+    """Raise ValueError for numbers such as "1e-1000000000", whose digits would take too long to write out."""
     if len(written.lower().partition("e")[2]) > _LONGEST_EXPONENT:
         raise ValueError(written)
     return written
@@ -201,13 +204,13 @@ def _fraction_for_each(masks: Arrays, fraction: Share | Mapping[str, Share]) -> 
     if not isinstance(fraction, Mapping):
         return dict.fromkeys(masks, fraction)
     if set(fraction) != set(masks):
-        raise PruningError(f"Fractions are needed for exactly {sorted(masks)}. Received: {sorted(fraction)}")
+        raise PruningError(f"`fraction` must have an entry for exactly {sorted(masks)}. Received: {sorted(fraction)}")
     return fraction
 
 
 def _may_hold_nan(scores: np.ndarray) -> bool:
-    """Return whether any score is NaN: then the minimum is NaN, and it is found in half the time of a full search."""
-    with np.errstate(invalid="ignore"):  # bfloat16 warns of the NaN
+    """Return whether any score is NaN, by its minimum: this takes half the time of testing every score."""
+    with np.errstate(invalid="ignore"):  # bfloat16 warns about NaN
         return bool(scores.size and np.isnan(np.min(scores)))
 
 
@@ -227,8 +230,8 @@ def _prune_together(
 def _protected(scores: Arrays, masks: Arrays, min_density: Fraction) -> dict[str, np.ndarray] | None:
     """Return masks of the weights that `min_density` protects; None if it protects none.
 
-    In each array these are the kept weights with the highest scores: `min_density` of its size, or all if fewer are
-    kept.
+    These are the kept weights with the highest scores in each array: as many as `min_density` times the size of the
+    array, or all if fewer are kept.
     """
     if not min_density:
         return None
@@ -240,10 +243,10 @@ def _protected(scores: Arrays, masks: Arrays, min_density: Fraction) -> dict[str
 
 
 def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray]:
-    """Return the masks without the `remove` lowest-scoring of all weights that they keep, by rank, in linear time.
+    """Return the masks without the `remove` kept weights that score lowest, by rank, in linear time.
 
-    A bracket of two scores is estimated first. Weights below it are removed and weights above it stay, so that only the
-    few weights in it have to be ordered.
+    First, a bracket of two scores is estimated. Weights below it are removed and weights above it stay, so that only
+    the few weights inside it have to be ordered.
     """
     if not remove:
         return {name: mask.copy() for name, mask in masks.items()}
@@ -264,8 +267,8 @@ def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray
 def _bracket(scores: Arrays, masks: Arrays, remove: int) -> tuple[Any, Any] | None:
     """Return two scores between which the highest score to remove lies almost surely.
 
-    They are estimated by the ranks of a sample (Floyd and Rivest 1975). The result is None if there are too few weights
-    to take a sample, or if the rank is too close to an end.
+    They are estimated from the ranks in a sample (Floyd and Rivest 1975). The result is None if there are too few
+    weights to take a sample, or if the rank is too close to either end.
     """
     kept = masks_lib.kept(masks)
     if kept < 16 * _SAMPLE:
@@ -284,16 +287,16 @@ def _bracket(scores: Arrays, masks: Arrays, remove: int) -> tuple[Any, Any] | No
 def _split(
     scores: Arrays, masks: Arrays, bracket: tuple[Any, Any] | None
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return masks of the kept weights that score in `bracket` or above it, and the flat indices of those in it.
+    """Return masks of the kept weights in or above `bracket`, and the flat indices of the kept weights in it.
 
-    Without a bracket, all kept weights are in it.
+    If `bracket` is None, all kept weights count as inside it.
     """
     if bracket is None:
         return {name: mask.copy() for name, mask in masks.items()}, _indices(masks)
     low, high = bracket
     stays, between = {}, {}
     for name, mask in masks.items():
-        with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, which pruned weights may have
+        with np.errstate(invalid="ignore"):  # bfloat16 warns about NaN, which may be the score of a pruned weight
             stays[name], between[name] = np.asarray(scores[name] >= low), np.asarray(scores[name] <= high)
         stays[name] &= mask  # in place, because new memory takes longer than the comparison
         between[name] &= stays[name]
@@ -307,7 +310,7 @@ def _indices(masks: Arrays) -> dict[str, np.ndarray]:
 def _lowest(scores: np.ndarray, number: int) -> np.ndarray:
     """Return a mask of the `number` lowest entries of a flat array.
 
-    Of equal ones these are the first (test_equal_scores_go_in_index_order).
+    Among equal entries, the first ones are chosen (test_equal_scores_go_in_index_order).
     """
     threshold = np.partition(scores, number - 1)[number - 1]
     lowest = scores < threshold

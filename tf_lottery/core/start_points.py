@@ -8,9 +8,9 @@ class StartPoint:
     """The start point of a level or of a control.
 
     Attributes:
-        weights: `"rewind"`: the weights of the dense network at step k. `"final"`: the weights at the end of the level
-            before. `"new"`: newly initialised weights.
-        optimizer: `"rewind"` or `"final"`: the state of the optimizer at these steps. `"new"`: a new optimizer.
+        weights: `"rewind"`: the weights of the dense network at step k. `"final"`: the weights at the end of the
+            previous level. `"new"`: newly initialised weights.
+        optimizer: `"rewind"` or `"final"`: the optimizer state at the same point. `"new"`: a new optimizer.
         at_zero: Whether training starts at step 0 instead of step k. Defaults to False.
     """
 

@@ -109,14 +109,14 @@ class Timetable:
         """The number of steps in the first epoch of the levels after level 0."""
         return self.steps_per_epoch - self.rewind % self.steps_per_epoch
 
-    def epochs_of(self, level: int, counts_on: bool = False) -> range:
+    def epochs_of(self, level: int, continues_epochs: bool = False) -> range:
         """Return the epochs of a level.
 
         Args:
             level: The level.
-            counts_on: Whether the first epoch follows the last one of the level before. Defaults to False: epochs have
-                the numbers of level 0.
+            continues_epochs: Whether the first epoch follows the last one of the previous level. Defaults to False:
+                epochs have the numbers of level 0.
         """
         length = self.epochs - self.first_epoch
-        offset = (level - 1) * length + self.epochs - self.first_epoch if counts_on and level else 0
+        offset = (level - 1) * length + self.epochs - self.first_epoch if continues_epochs and level else 0
         return range(self.first_epoch + offset, self.epochs + offset) if level else range(self.epochs)

@@ -46,7 +46,7 @@ class Data:
             `"none"`.
         image_size: Side length, in pixels, to which ImageNet images are cropped; other images keep their size. Defaults
             to 224.
-        synthetic: Whether to use noise instead of the data, for trying things out. Defaults to False.
+        synthetic: Whether to use random noise instead of the dataset, to try out an experiment. Defaults to False.
 
     Examples:
         >>> Data("cifar10", augment="flip_and_crop").image_size
@@ -61,7 +61,7 @@ class Data:
 
 @dataclass(slots=True)
 class Train:
-    """The hyperparameters of every training run.
+    """The hyperparameters of all training runs.
 
     Attributes:
         optimizer: `"adam"`, `"sgd"` or `"rmsprop"`.
@@ -69,25 +69,29 @@ class Train:
         momentum: Momentum of `"sgd"` and `"rmsprop"`.
         nesterov: Whether `"sgd"` uses Nesterov momentum.
         epsilon: Epsilon of `"adam"` and `"rmsprop"`.
-        decay: `"drops"`, or `"linear"`: from `learning_rate` to `final_learning_rate` at the end of training.
-        drops: When the rate is multiplied by `drop_factor`, as in `("20000it", "25000it")` or `("every 3ep",)`.
-        drop_factor: See `drops`.
-        final_learning_rate: Drops do not go below it.
-        warmup: How long the rate rises, linearly, from 0.
-        weight_decay: L2 in the gradient of the kernels of layers, including those that are never pruned.
+        decay: `"drops"`: the learning rate drops as `drops` says. `"linear"`: it falls linearly from `learning_rate` to
+            `final_learning_rate` at the end of training.
+        drops: When the learning rate is multiplied by `drop_factor`: `("20000it", "25000it")` or `("every 3ep",)`.
+        drop_factor: The factor of each drop.
+        final_learning_rate: The lowest learning rate that decay can reach.
+        warmup: Length of the linear warmup of the learning rate from 0.
+        weight_decay: Strength of the L2 penalty: this factor times a kernel is added to its gradient. Kernels that are
+            never pruned are included.
         label_smoothing: Share of the target that is spread over all classes, 0-1.
         auxiliary_weight: Factor of the loss of a network's auxiliary head.
-        average: Momentum of moving averages of the weights, which evaluations then use; 0 for no averages. Pruning
-            ranks the weights themselves, and tickets hold them.
+        average: Momentum of the moving averages of the weights, which are then used for evaluation; 0 for no averages.
+            Pruning and tickets always use the weights themselves.
         precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`.
-        batch_size: Examples in a batch, of all replicas together.
+        batch_size: Global batch size: the number of examples in a batch, over all replicas.
         steps: T, the length of the dense training run.
         evaluate_every: How often losses and accuracies are measured.
-        threads: Threads of one training run; results depend on it in the last bits. None: chosen by device, strategy
-            and layers when a run is begun (plan.py), and recorded in the run. The same holds for the next two.
-        jit_compile: Whether XLA compiles the steps, on one replica and in place of TensorFlow's op determinism. Results
-            depend on it in the last bits, too.
-        steps_per_execution: The most steps between two checks for a stop or a due checkpoint; changes no result.
+        threads: Number of threads of one training run. The last bits of results depend on it. None, here and in the
+            next two fields, means that the value is chosen by device, strategy and layers when a run is created
+            (plan.py), and recorded in the run.
+        jit_compile: Whether XLA compiles the training steps, on one replica, instead of using TensorFlow's op
+            determinism. The last bits of results depend on it.
+        steps_per_execution: The largest number of steps between two checks for a stop request or a due checkpoint. It
+            does not change results.
 
     Examples:
         >>> Train(optimizer="sgd", learning_rate=0.1, drops=("20ep", "30ep"), steps="40ep").drop_factor
@@ -122,14 +126,14 @@ class Prune:
     """The pruning and the start point of each level.
 
     Attributes:
-        levels: Number of prunings; level 0 is the dense network.
-        fraction: Share of the kept weights that a level removes, in [0, 1).
-        rates: Other shares for some weights, as `"regex=share"`; needs scope `"layerwise"`.
+        levels: Number of pruned levels, which follow level 0, the dense network.
+        fraction: Fraction of the kept weights that a level removes, in [0, 1).
+        rates: Different fractions for some weights, as `"regex=fraction"`; needs scope `"layerwise"`.
         scope: `"global"` ranks all weights together, `"layerwise"` each array by itself.
         criterion: One of `tfl.criteria.CRITERIA`.
-        exclude: Regexes of weights never to prune.
+        exclude: Regexes that match the names of weights that are never pruned.
         rewind: `"weights"` (the paper), `"learning_rate"` or `"none"` (fine-tuning); see `LotteryTicket`.
-        rewind_to: Step k, whose state a level starts from.
+        rewind_to: Step k, to which each level rewinds.
         reset_optimizer: Whether a rewound level starts with a new optimizer.
 
     Examples:
@@ -153,9 +157,9 @@ class Stability:
     """The networks that are trained again with other shuffle seeds, to measure their stability; see run_stability.py.
 
     Attributes:
-        levels: Levels whose tickets and random masks are trained again, with the dense network from step k; `()` for
-            none.
-        shuffle_seeds: Number of further shuffle seeds.
+        levels: Levels whose tickets and random masks are trained again. The dense network is then trained again from
+            step k, too. `()` for no stability runs.
+        shuffle_seeds: Number of additional shuffle seeds.
         points: Number of points on the line between two networks at which error and loss are measured; 0 for none.
         fresh_statistics: Whether BatchNorm statistics are recomputed at each point of the line.
 
@@ -180,17 +184,17 @@ class Experiment:
 
     Attributes:
         seed: The seed that all other seeds are derived from.
-        replicates: How often everything is repeated, each time with another initialisation and data order.
+        replicates: Number of times that everything is repeated, each with another initialisation and data order.
         model: The network.
         data: The dataset and its augmentation.
-        train: The hyperparameters of every training run.
+        train: The hyperparameters of all training runs.
         prune: The pruning and the start point of each level.
         controls: What each ticket is compared with: `"random_mask"`, `"reinit"`, and those of Zhou et al. 2019; see
             core/controls.py.
-        shuffle: `"replay"`: every level sees the batches of the dense training run. `"fresh"`: each level has a data
-            order of its own.
+        shuffle: `"replay"`: every level sees the same batches as the dense training run. `"fresh"`: each level has its
+            own data order.
         stability: The networks that are trained again with other shuffle seeds.
-        variants: The variants that a sweep compares: values for some of the fields, by label, as in
+        variants: The variants that a sweep compares: a dict of the changed fields for each label, as in
             `{"k=0": {"prune.rewind_to": "0it"}, "k=60": {"prune.rewind_to": "60it"}}`.
 
     Examples:
@@ -224,7 +228,7 @@ def fields(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def fingerprint(config: Experiment) -> str:
-    """Return a checksum of all fields that decide a result; a run and its extensions have the same."""
+    """Return a checksum of all fields that affect results; a run and its extensions have the same checksum."""
     without = {*EXTENDABLE, "train.steps_per_execution"}
     deciding = {name: value for name, value in fields(config).items() if name not in without}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
@@ -233,7 +237,7 @@ def fingerprint(config: Experiment) -> str:
 def from_fields(flat: dict[str, Any]) -> Experiment:
     """Return the experiment with these fields; raise ConfigError if a field is unknown or missing.
 
-    Fields whose default is None may be missing, as in runs from before they existed.
+    Fields whose default is None may be missing, because older runs were stored without them.
     """
     config = Experiment()
     needed = {name for name, value in fields(config).items() if value is not None}
@@ -261,7 +265,7 @@ def labels(config: Experiment) -> list[str]:
 
 
 def variant(config: Experiment, label: str) -> Experiment:
-    """Return the experiment of one variant, which has no variants itself; for `""` return the experiment as it is.
+    """Return the experiment of one variant, without variants of its own; for `""` return the experiment unchanged.
 
     Raises:
         ConfigError: there is no such variant, or it names a field that does not exist or cannot differ.
@@ -273,7 +277,7 @@ def variant(config: Experiment, label: str) -> Experiment:
     flat, changes = fields(config), fields(config)["variants"][label]
     if wrong := [name for name in changes if name not in flat or name in _FIXED]:
         raise ConfigError(
-            f"A variant can change all fields of the config but {', '.join(_FIXED)}. "
+            f"A variant can change every field of the config except {', '.join(_FIXED)}. "
             f"Received: {wrong[0]!r} in variant {label!r}"
         )
     return from_fields(flat | changes | {"variants": {}})
@@ -284,33 +288,35 @@ def members(config: Experiment) -> dict[str, Experiment]:
     return {label: variant(config, label) for label in labels(config)}
 
 
-def dense_network(member: Experiment) -> str:
-    """Return a text of all fields that decide the dense network; variants with equal texts share one."""
+def dense_network_key(member: Experiment) -> str:
+    """Return all fields that affect the dense network, as JSON; variants with equal text share one dense network."""
     flat = fields(member)
     deciding = {name: value for name, value in flat.items() if not name.startswith(_AFTER_THE_DENSE_NETWORK)}
     return json.dumps(deciding | {"prune.exclude": flat["prune.exclude"]}, sort_keys=True)
 
 
 def changes(member: Experiment, config: Experiment) -> dict[str, Any]:
-    """Return the values of `member` that differ from those of `config`, by field, as `variants` holds them."""
+    """Return the values of `member` that differ from `config`, by field, in the form of an entry of `variants`."""
     flat, base = fields(member), fields(config)
     found = {name: value for name, value in flat.items() if value != base[name] and name != "variants"}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 def check_variants(config: Experiment) -> None:
-    """Check that labels can name folders, and that fields exist and may differ; `validation` checks the values.
+    """Check that all labels can be folder names and that all changed fields exist and may vary.
+
+    The values of the fields are checked in `validation`.
 
     Raises:
-        ConfigError: a label or a field is impossible.
+        ConfigError: a label or a field is invalid.
     """
     for label in config.variants:
         if not _LABEL.fullmatch(label):
             raise ConfigError(
-                "A label of `variants` may have letters, digits, spaces and =.,%+_- (and must not be level_…, "
+                "A label of `variants` may contain letters, digits, spaces and =.,%+_- (and must not be level_…, "
                 f"shuffle_seed_… or controls). Received: {label!r}"
             )
     folded = [label.casefold() for label in config.variants]  # on some file systems "a" and "A" are the same folder
     if twice := [label for label in config.variants if folded.count(label.casefold()) > 1]:
-        raise ConfigError(f"Labels of `variants` must differ in more than capitals. Received: {', '.join(twice)}")
+        raise ConfigError(f"Labels of `variants` must not differ only in case. Received: {', '.join(twice)}")
     members(config)

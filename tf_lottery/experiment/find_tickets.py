@@ -1,4 +1,4 @@
-"""A whole experiment, which can be killed and resumed at any moment."""
+"""The entry point of a whole experiment, which can be killed at any time and resumed."""
 
 import contextlib
 import os
@@ -27,33 +27,35 @@ def find_tickets(
 ) -> Run:
     """Find lottery tickets by iterative magnitude pruning with rewinding, in every replicate, and train their controls.
 
-    Each replicate trains the dense network (level 0), then prunes, rewinds to step k and trains again, level after
-    level (Frankle et al. 2019, Algorithm 1). Everything is stored in `run_dir`. Units that are stored there are not
-    trained again, an unfinished unit resumes from its last checkpoint and ends with the same bytes, and a run of the
-    same experiment with fewer levels, replicates, controls, variants or measures of stability is extended.
+    Each replicate trains the dense network (level 0), then prunes, rewinds to step k and trains again, level by level
+    (Frankle et al. 2019, Algorithm 1). Everything is stored in `run_dir`. If `run_dir` already holds a run of this
+    experiment, finished units are not trained again. An unfinished unit resumes from its last checkpoint and ends with
+    bit-identical results. If the stored run has fewer levels, replicates, controls, variants or stability runs, it is
+    extended.
 
-    Units are trained in separate processes, so a script that calls this needs `if __name__ == "__main__":`.
+    Units are trained in separate processes, so a script that calls this function needs `if __name__ == "__main__":`.
 
     Args:
         config: The experiment.
         run_dir: A new or empty directory, or one that holds a run of this experiment.
-        jobs: Number of units that train side by side; results do not depend on it. Must be 1 on several devices.
-            Defaults to 1.
-        topology: The devices that each unit uses. With several workers, all of them call this with a `run_dir` that
-            all can read; only the chief writes there. Defaults to one device.
+        jobs: Number of units to train in parallel. Results do not depend on it. Must be 1 on several devices. Defaults
+            to 1.
+        topology: The devices that each unit uses. With several workers, each of them calls this function with a
+            `run_dir` that all can read; only the chief writes to it. Defaults to one device.
         checkpoint_every: How often a checkpoint is saved: `"500it"` (optimizer steps) or `"10min"` (minutes). Results
             do not depend on it. Defaults to `"10min"`.
         only_replicates: Replicates to train; another call can train the others at the same time. Defaults to all.
-        any_environment: Whether a run may resume with other versions or devices than it was begun with. The report
-            then says that the run is not bit-exact. Defaults to False.
-        watcher: Told of the plan, of progress and of finished units. Defaults to one that ignores all of it.
+        any_environment: Whether a run may resume with other versions or devices than it started with. The report then
+            says that the run is not bit-exact. Defaults to False.
+        watcher: Receives the plan, the progress and the finished units. Defaults to a watcher that ignores them.
 
     Returns:
         The finished run.
 
     Raises:
-        LotteryError: config, data, model or directory cannot be used, or another process uses the directory; then
-            nothing was written. Or a level could not be pruned; then all units that do not depend on it are stored.
+        LotteryError: the config, data, model or directory cannot be used, or another process uses the directory; in
+            these cases nothing is written. Or a level cannot be pruned; in this case all units that do not depend on it
+            are stored.
 
     Source:
         Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), Algorithm 1; its section 3 for random masks and
@@ -74,7 +76,7 @@ def find_tickets(
         only = f"1: strategy {topology.strategy!r} uses all devices for each unit"
         raise ConfigError(f"`jobs` must be {'at least 1' if topology.is_alone else only}. Received: {jobs}")
     found = open_run.existing_run(run_dir, config)
-    config = found.config if found else config  # extended by what the run already has
+    config = found.config if found else config  # includes what the stored run already has
     units = _units(config, only_replicates)
     is_done = found and all(map(found.is_done, units))
     with contextlib.ExitStack() as locked:
@@ -114,17 +116,17 @@ def _open(
 
 
 def _units(config: Experiment, only_replicates: Sequence[int]) -> list[Unit]:
-    """Return the units of the chosen replicates, or of all."""
+    """Return the units of the chosen replicates, or of all replicates if none are chosen."""
     if unknown := set(only_replicates) - set(range(1, config.replicates + 1)):
         raise ConfigError(
-            f"`only_replicates` must be among 1 to {config.replicates}. Received: {', '.join(map(str, unknown))}"
+            f"`only_replicates` must be numbers from 1 to {config.replicates}. Received: {', '.join(map(str, unknown))}"
         )
     return [unit for unit in plan_lib.units(config) if not only_replicates or unit.replicate in only_replicates]
 
 
 @contextlib.contextmanager
 def _locked(run: Run, units: Sequence[Unit]) -> Iterator[None]:
-    """Hold the locks of the replicates of `units`, after removing leftovers and checking all stored files.
+    """Hold the locks of the replicates of `units`; remove leftover files and check all stored ones.
 
     Raises:
         RunError: another process trains one of the replicates.
@@ -137,6 +139,6 @@ def _locked(run: Run, units: Sequence[Unit]) -> Iterator[None]:
             run.tidy(unit)
         faults = [fault for unit in units if run.is_done(unit) for _, fault in run.verify(unit) if fault]
         if faults:
-            more = f" Damaged files in all: {len(faults)}; see scripts/runs.py verify {run.path}" if faults[1:] else ""
-            raise DamageError(f"{faults[0]}{more}")
+            in_total = f" Damaged files in total: {len(faults)}; see scripts/runs.py verify {run.path}"
+            raise DamageError(f"{faults[0]}{in_total if faults[1:] else ''}")
         yield

@@ -84,7 +84,7 @@ def needs(config: Experiment) -> dict[Unit, Unit | None]:
     before: dict[tuple[int, str], Unit] = {}
     for label, member in members.items():
         for replicate in range(1, member.replicates + 1):
-            dense, place = Unit(replicate, 0, variant=label), (replicate, config_lib.dense_network(member))
+            dense, place = Unit(replicate, 0, variant=label), (replicate, config_lib.dense_network_key(member))
             every[dense] = before.get(place)
             before[place] = dense
     places = {label: place for place, label in enumerate(members)}

@@ -18,7 +18,7 @@ from tf_lottery.feeds import make_feed
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, naming, prunable, state
 from tf_lottery.masking.ticket import Shapes
-from tf_lottery.rewinding import HeldRate, Transition
+from tf_lottery.rewinding import HoldableRate, Transition
 from tf_lottery.training import devices, optimizers
 from tf_lottery.training.connectivity import Connectivity
 from tf_lottery.training.learning_rate import LearningRate
@@ -69,7 +69,7 @@ class Setups:
     def __init__(self, config: Experiment):
         self.config = config
         self._members = config_lib.members(config)
-        self._dense = {label: config_lib.dense_network(member) for label, member in self._members.items()}
+        self._dense = {label: config_lib.dense_network_key(member) for label, member in self._members.items()}
         self._made: dict[str, Setup] = {}
 
     def of(self, label: str) -> Setup:
@@ -79,14 +79,16 @@ class Setups:
             LotteryError: data, model, devices and config do not fit each other.
         """
         if label not in self._made:
-            alike = next((self._made[other] for other in self.alike(label) if other in self._made), None)
+            alike = next(
+                (self._made[other] for other in self.sharing_dense_network(label) if other in self._made), None
+            )
             try:
                 self._made[label] = _adapted(alike, self._members[label]) if alike else _set_up(self._members[label])
             except LotteryError as error:
                 raise type(error)(f"Variant {label!r}: {error}" if label else str(error)) from error
         return self._made[label]
 
-    def alike(self, label: str) -> list[str]:
+    def sharing_dense_network(self, label: str) -> list[str]:
         """Return the variants with the same dense network as this one, including itself."""
         return [other for other, dense in self._dense.items() if dense == self._dense[label]]
 
@@ -142,7 +144,7 @@ def _optimizer(config: Experiment, lengths: Lengths) -> Any:
         train.final_learning_rate,
         linear_until=lengths.total if train.decay == "linear" else 0,
     )
-    held = HeldRate(rate, last_step=lengths.total - 1)  # fine-tuning continues at the rate that training ended with
+    held = HoldableRate(rate, last_step=lengths.total - 1)  # fine-tuning continues at the rate that training ended with
     settings = optimizers.OptimizerSettings(train.momentum, train.nesterov, train.epsilon, train.average)
     return optimizers.make(train.optimizer, held, settings, scale_loss=train.precision == "mixed_float16")
 

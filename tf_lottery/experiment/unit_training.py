@@ -1,4 +1,4 @@
-"""The training run of one unit: from its start point, with checkpoints, to its results in the run directory."""
+"""The training run of one unit, from its start point to its results in the run directory."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -24,16 +24,17 @@ from tf_lottery.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """The result of a training run.
 
     Attributes:
         weights: All variables at step T, by name.
         optimizer: The state of the optimizer at step T.
-        at_k: The state at step k, `{"weights": …, "optimizer": …}`, by k; of a dense network only.
+        at_k: The states of a dense network at the rewind steps, `{"weights": …, "optimizer": …}`, by step. Empty for
+            all other units.
         progress: The history and other measurements.
-        metrics: The content of `Run.metrics`.
-        seconds: How long training took.
+        metrics: The metrics to store; `Run.metrics` returns them.
+        seconds: How long training took, in seconds.
     """
 
     weights: Arrays
@@ -53,7 +54,7 @@ class UnitTraining:
         run: The run directory.
         setups: The setups of the experiment.
         unit: The unit to train.
-        hooks: What the process around the training run asks for.
+        hooks: The requests of the surrounding process, and the functions that keep it informed.
     """
 
     def __init__(self, run: Run, setups: Setups, unit: Unit, hooks: Hooks):
@@ -67,14 +68,14 @@ class UnitTraining:
         return masks_lib.ones(self.setup.shapes["masks"])
 
     def ticket(self, **changes: Any) -> Ticket:
-        """Return the stored ticket of another unit: this one with some fields changed."""
+        """Return the stored ticket of another unit, which differs from this one in the given fields."""
         return self.run.ticket(dataclasses.replace(self.unit, **changes), self.setup.shapes)
 
     def prune(self, before: Ticket) -> dict[str, np.ndarray]:
-        """Return the masks of the unit's level, made from the ticket of the level before.
+        """Return the masks of the unit's level, pruned from the ticket of the previous level.
 
         Raises:
-            PruningError: nothing would be left of a layer, or the level before diverged.
+            PruningError: pruning would remove all weights of a layer, or the previous level diverged.
         """
         try:
             return self.setup.transition.next_masks(
@@ -92,31 +93,33 @@ class UnitTraining:
         return self._begin(masks, DENSE)
 
     def rewind(self, masks: Arrays) -> Arrays:
-        """Put the network where the unit starts to train; return the weights that it starts with.
+        """Set the network to the start point of the unit, and return the weights that it starts with.
 
-        That is step k, with the weights and the optimizer that `prune.rewind` and the control ask for.
+        This is step k, with the weights and the optimizer state that `prune.rewind` or the control requires. Controls
+        that are reinitialised start at step 0.
         """
         return self._begin(masks, self.setup.transition.start_point(self.unit.level, self.unit.control))
 
-    def train(self, masks: Arrays, *, keeps_step_k: bool = False) -> Trained:
-        """Train the network to step T, from where it was put or from its newest checkpoint.
+    def train(self, masks: Arrays, *, keeps_rewind_state: bool = False) -> TrainingResult:
+        """Train the network to step T, from its start point or from its newest checkpoint.
 
         Args:
             masks: The masks of the network.
-            keeps_step_k: Whether the result holds the state at step k, of every variant that shares the network.
+            keeps_rewind_state: Whether the result contains the state at step k, for the k of every variant that shares
+                the network. Defaults to False.
 
         Raises:
-            StoppedError: `hooks` told it to stop; a checkpoint is saved.
+            StoppedError: `hooks` requested a stop. A checkpoint is saved first.
         """
         trainer, from_step = self.trainer, 0 if plan.starts_at_zero(self.unit) else self.setup.lengths.rewind
-        sharing = self.setups.alike(self.unit.variant) if keeps_step_k else []
+        sharing = self.setups.sharing_dense_network(self.unit.variant) if keeps_rewind_state else []
         rewind_steps = sorted({self.setups.of(label).lengths.rewind for label in sharing})
         trainer.replicas.check()
         checkpointer = Checkpointer(
             self.run, self.unit, trainer, self.hooks, from_step=from_step, snapshots_at=rewind_steps
         )
         progress = trainer.train(
-            checkpointer.resumed() or from_step,
+            checkpointer.resume() or from_step,
             self.setup.lengths.total,
             shuffle_seed=self.seeds["shuffle"],
             augmentation_seed=self.seeds["augmentation"],
@@ -124,28 +127,33 @@ class UnitTraining:
             pauses=checkpointer,
         )
         trainer.replicas.check()
-        at_end = trainer.checkpoint(progress)  # evaluations below leave the model with other weights
+        at_end = trainer.checkpoint(progress)  # before the evaluations below change the model's weights
         metrics = _metrics(masks, from_step, trainer, progress) | {"seeds": self.seeds}
         if self.unit.shuffle_seed and self.setup.config.stability.points:
             self._measure_line(progress, at_end, checkpointer)
         final, seconds = at_end.weights, checkpointer.seconds
-        return Trained(final["weights"], final["optimizer"], progress.snapshots, progress, metrics, seconds)
+        return TrainingResult(final["weights"], final["optimizer"], progress.snapshots, progress, metrics, seconds)
 
-    def save(self, masks: Arrays, start: Arrays, trained: Trained) -> None:
+    def save(self, masks: Arrays, start: Arrays, trained: TrainingResult) -> None:
         """Store the results; if the unit is a dense network, store them for every variant that shares it."""
-        if self.hooks.stores:
+        if self.hooks.writes:
             if plan.is_dense(self.unit):
                 self._save_dense(masks, trained)
             else:
                 is_continued = self.setup.config.prune.rewind == "none" and plan.is_level(self.unit)
                 optimizer = {"final": trained.optimizer} if is_continued else {}
                 self._save(self.unit, masks, {"rewind": start, "final": trained.weights}, optimizer, trained)
-        self.trainer.replicas.meet()  # the next unit reads what this one has stored
+        self.trainer.replicas.meet()  # wait for the chief: the next unit reads what this one has stored
 
-    def _save_dense(self, masks: Arrays, trained: Trained) -> None:
-        """Store a dense network for each variant that shares it and lacks it, with the state of its own step k."""
-        # The unit itself comes last: until it is stored, a process that resumes finds it unfinished.
-        for label in sorted(self.setups.alike(self.unit.variant), key=lambda label: label == self.unit.variant):
+    def _save_dense(self, masks: Arrays, trained: TrainingResult) -> None:
+        """Store a dense network for each variant that shares it, with the state at the step k of that variant.
+
+        Variants for which it is already stored are skipped.
+        """
+        # The unit itself is stored last: until then, a process that resumes finds it unfinished.
+        for label in sorted(
+            self.setups.sharing_dense_network(self.unit.variant), key=lambda label: label == self.unit.variant
+        ):
             unit, setup = dataclasses.replace(self.unit, variant=label), self.setups.of(label)
             if self.run.is_done(unit):
                 continue
@@ -156,7 +164,12 @@ class UnitTraining:
             self._save(unit, masks, {"rewind": at_k["weights"], "final": trained.weights}, optimizer, trained)
 
     def _save(
-        self, unit: Unit, masks: Arrays, weights: dict[str, Arrays], optimizer: dict[str, Arrays], trained: Trained
+        self,
+        unit: Unit,
+        masks: Arrays,
+        weights: dict[str, Arrays],
+        optimizer: dict[str, Arrays],
+        trained: TrainingResult,
     ) -> None:
         self.run.save(
             unit,
@@ -209,13 +222,13 @@ class UnitTraining:
 
 
 def _metrics(masks: Arrays, from_step: int, trainer: Trainer, progress: Progress) -> dict[str, Any]:
-    """Return the record of a training run; leave the model with its early-stopping weights.
+    """Return the metrics of a training run; afterwards the model has its early-stopping weights.
 
-    Accuracies are shares, 0-1; "early_stop" is the step of the lowest validation loss.
+    Accuracies are between 0 and 1. "early_stop" refers to the step of the lowest validation loss.
     """
     at_end = trainer.evaluate("test")
     state.set_weights(progress.early_stop_weights, trainer.model)
-    at_early_stop = trainer.evaluate("test", averaged=False)  # with `use_ema` these weights are averages already
+    at_early_stop = trainer.evaluate("test", averaged=False)  # with moving averages, these weights are already averages
     return {
         "density": masks_lib.density(masks),
         "kept": masks_lib.kept(masks),

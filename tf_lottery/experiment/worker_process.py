@@ -89,11 +89,11 @@ def train(path: Path, unit: Unit) -> None:
 
     hooks = Hooks(
         _worker["interval"],
-        is_told_to_stop=lambda: bool(_worker["stop"].value),
+        stop_requested=lambda: bool(_worker["stop"].value),
         on_steps=lambda steps: _worker["news"].put(("on_steps", unit, steps)),
         on_accuracy=lambda accuracy: _worker["news"].put(("on_accuracy", unit, accuracy)),
         on_note=lambda note: _worker["news"].put(("on_note", note)),
-        stores=_worker["topology"].is_chief,
+        writes=_worker["topology"].is_chief,
     )
     with devices.lost_workers():
         imp.train_unit(Run(path, setups.config), setups, unit, hooks)

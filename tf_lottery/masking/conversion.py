@@ -18,27 +18,27 @@ HOLDER = "tfl_masks"  # the attribute of a subclassed model that owns its masks
 def make_prunable(model: Model, exclude: Exclude = ()) -> Model:
     """Add masks of ones to the prunable weights of a model.
 
-    The masks hold from now on with no callback attached: after every optimizer step, the weights that they prune are
-    set to +0.0. `set_masks` and the callbacks of this package change the masks.
+    The masks then hold without any callback: pruned weights are set to +0.0 after every optimizer step. `set_masks` and
+    the callbacks of this package change the masks.
 
     A Sequential or functional model is left unchanged, and a new model is returned. A subclassed model is changed in
-    place: its saved files could not be loaded any more if its layers were replaced. It keeps its class and its layers
-    and gets one more layer, `tfl_masks`, which owns the masks.
+    place, because its saved files could no longer be loaded if its layers were replaced. It keeps its class and its
+    layers and gets one more layer, `tfl_masks`, which owns the masks.
 
     Args:
         model: A built model.
         exclude: The weights that are never pruned: names of weights (`"output/kernel"`), of layers (`"output"`), or of
             the layers or models that contain them (`"encoder"` means all layers inside it); compiled regexes, which are
             searched in the weight names; or a function that takes a weight name and returns True to exclude it. The
-            name that Keras gives a layer works as well, unless it is ambiguous. Defaults to `()`, nothing.
+            Keras name of a layer works as well, unless it is ambiguous. Defaults to `()`: nothing is excluded.
 
     Returns:
         For a Sequential or functional model: a new, uncompiled model with the same weights and layer names, in which
         the layers with prunable weights are wrapped in `Prunable`. For a subclassed model: the model itself.
 
     Raises:
-        ModelError: the model is not built, has masks already, or has no weights left to prune; a name in `exclude` is
-            unknown; or a layer cannot be made again from its config.
+        ModelError: the model is not built, already has masks, or has no weights to prune; a name in `exclude` is
+            unknown; or a layer cannot be recreated from its config.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -50,7 +50,7 @@ def make_prunable(model: Model, exclude: Exclude = ()) -> Model:
     check_model(model)
     if constraint.has_masks(model):
         raise ModelError(
-            "The model is prunable already, by tf_lottery or by tfmot: use it as it is. `set_masks` changes its masks, "
+            "The model already has masks, from tf_lottery or tfmot: use it as it is. `set_masks` changes its masks, "
             "`strip_pruning` removes them."
         )
     weights = prunable_weights(model)
@@ -59,8 +59,8 @@ def make_prunable(model: Model, exclude: Exclude = ()) -> Model:
     if not chosen:
         known = ", ".join(cls.__name__ for cls in PRUNABLE)
         raise ModelError(
-            f"The model has nothing to prune. Prunable are the weights of {known}, except those that `exclude` names. "
-            f"Found: {', '.join(weights) or 'none'}"
+            f"The model has nothing to prune. tf_lottery prunes the weights of {known}, except those that `exclude` "
+            f"names. Found: {', '.join(weights) or 'none'}"
         )
     if keras_compat.is_layer_graph(model):
         model = _with_wrapped_layers(model, chosen)
@@ -100,7 +100,7 @@ def strip_pruning(model: Model) -> Model:
         return rebuilding.rebuild(model, _plain_layer)
     if not hasattr(model, HOLDER):
         raise ModelError(
-            "The masks of this model are in `Prunable` layers that its own class makes: remove them from that class."
+            "The masks of this model are in `Prunable` layers that its own class creates: remove them from that class."
         )
     for weight, _ in model_masks.masked_variables(model).values():
         constraint.release(weight)
@@ -111,7 +111,7 @@ def strip_pruning(model: Model) -> Model:
 
 
 def plain(model: Model) -> Model:
-    """Return a plain model that predicts as `model` does; exports start from it.
+    """Return a plain model that makes the same predictions as `model`; exports start from it.
 
     Args:
         model: A built model, with masks of this package or of tfmot, or without masks.
@@ -141,8 +141,8 @@ def load_model(path: str | os.PathLike[str], exclude: Exclude = (), **kwargs: An
 
     Args:
         path: The file.
-        exclude: For a subclassed model: the `exclude` that `make_prunable` got. Sequential and functional models store
-            it in their file. Defaults to `()`.
+        exclude: For a subclassed model, the `exclude` that was passed to `make_prunable`. Sequential and functional
+            models store it in their file. Defaults to `()`.
         **kwargs: Arguments of `keras.models.load_model`.
 
     Returns:
@@ -164,7 +164,7 @@ def load_model(path: str | os.PathLike[str], exclude: Exclude = (), **kwargs: An
     model = keras.models.load_model(path, **kwargs)
     if not keras_compat.is_layer_graph(model):
         make_prunable(model, exclude)
-        model.load_weights(path)  # again, because only now there is a layer that takes the masks
+        model.load_weights(path)  # again: only now is there a layer to load the masks into
     model_masks.apply_masks(model)
     return model
 
@@ -173,7 +173,7 @@ def copy(model: Model) -> Model:
     """Return a new, uncompiled prunable model like `model`, with newly initialised weights and masks of ones.
 
     Raises:
-        ModelError: the model, or a layer of it, cannot be made again from its config.
+        ModelError: the model, or one of its layers, cannot be recreated from its config.
     """
     masked = model_masks.masked_variables(model)
     with model.distribute_strategy.scope():
@@ -182,7 +182,7 @@ def copy(model: Model) -> Model:
         else:
             new = rebuilding.layer_like(model)
             new.build_from_config(model.get_build_config())
-            new.built = True  # Keras 3 leaves that to its loader
+            new.built = True  # Keras 3 sets this only in its loader
             variables = naming.named_variables(new)
             _hold_masks(new, {id(variable) for name, variable in variables.items() if name in masked})
         model_masks.apply_masks(new)
@@ -245,8 +245,8 @@ def _check_config(model: Model, path: str | os.PathLike[str], *args: Any, **kwar
         type(model).from_config(model.get_config())
     except Exception as error:
         raise ModelError(
-            f"{type(model).__name__} cannot be made again from its config, so a `.keras` file of it could not be "
-            "loaded: implement `get_config` in it (and `from_config` if the constructor takes something else), or "
+            f"{type(model).__name__} cannot be recreated from its config, so a `.keras` file of it could not be "
+            "loaded: implement `get_config` in it (and `from_config` if the constructor takes other arguments), or "
             f"use `save_weights('….weights.h5')`. {error}"
         ) from error
 
@@ -256,7 +256,7 @@ def _warn_about_checkpoints(model: Model) -> None:
     if names := [name for name, variable in naming.named_variables(model).items() if id(variable) in lost]:
         warnings.warn(
             f"tf.train.Checkpoint silently leaves out {', '.join(names[:3])}{' …' if len(names) > 3 else ''}, because "
-            "it saves no layer that a model of Keras 3 holds in a Python list or dict. Save with "
+            "it does not save layers that a Keras 3 model holds in a Python list or dict. Save with "
             "`save_weights('….weights.h5')`.",
             stacklevel=3,
         )

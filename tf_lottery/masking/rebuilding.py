@@ -71,8 +71,8 @@ def layer_like(layer: Layer) -> Layer:
         if not layer.variables:
             return layer  # such as a Lambda layer, which Keras 3 does not deserialize
         raise ModelError(
-            f"Layer {layer.name!r} ({type(layer).__name__}) cannot be made again from its config, as a wrapped model "
-            f"needs it: implement `get_config` in its class. {error}"
+            f"Layer {layer.name!r} ({type(layer).__name__}) cannot be recreated from its config, which a wrapped "
+            f"model requires: implement `get_config` in its class. {error}"
         ) from error
 
 

@@ -173,8 +173,8 @@ def _rivals(
         differences = (_kept(frames[other]).drop(0, errors="ignore") - kept).abs()
         if not differences.empty and differences.min() <= results.EQUALLY_SPARSE * kept:
             as_sparse[other] = differences.idxmin()
-    dense = config_lib.dense_network(members[label])
-    same_dense = [other for other in as_sparse if config_lib.dense_network(members[other]) == dense]
+    dense = config_lib.dense_network_key(members[label])
+    same_dense = [other for other in as_sparse if config_lib.dense_network_key(members[other]) == dense]
     return {other: as_sparse[other] for other in [*same_dense[:1], *[*as_sparse][:1]]}
 
 
