@@ -50,7 +50,7 @@ def main() -> None:
     size, density = comparison.size(path), run.metrics(unit)["density"]
 
     def result() -> dict[str, Any]:
-        exported = json_output.of_export(run, unit, _FORMAT.value, path, size, density)
+        exported = json_output.of_export(run, unit, format_name=_FORMAT.value, path=path, size=size, density=density)
         return exported if table is None else exported | {"formats": json_output.of_formats(table)}
 
     def show() -> None:

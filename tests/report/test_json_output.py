@@ -146,7 +146,10 @@ def test_help_tells_of_every_field(tmp_path, script):
             *json_output.of_unit(found.units[0]),
             *json_output.of_files(run, []),
         },
-        "export": {*json_output.of_export(run, Unit(1, 1), "keras", Path("a"), 1, 0.8), "formats"},
+        "export": {
+            *json_output.of_export(run, Unit(1, 1), format_name="keras", path=Path("a"), size=1, density=0.8),
+            "formats",
+        },
     }[script]
     text = (Path(__file__).parents[2] / f"scripts/{script}.py").read_text().split('"""')[1]
     assert {field for field in fields if not re.search(rf"\b{field}\b", text)} == set()

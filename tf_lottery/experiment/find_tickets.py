@@ -88,7 +88,7 @@ def find_tickets(
             return found
         unfinished = {unit for unit in units if not (found and found.is_done(unit))}
         most_jobs = plan_lib.width(plan_lib.units_to_train(unfinished, plan_lib.needs(config)))
-        with Workers(config, min(jobs, most_jobs), topology, interval) as workers:
+        with Workers(config, min(jobs, most_jobs), topology=topology, interval=interval) as workers:
             plan = workers.plan()
             if topology.is_chief:
                 run = _open(run_dir, plan_lib.settled(config, plan.execution), plan.environment, any_environment)

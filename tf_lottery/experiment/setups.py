@@ -138,14 +138,16 @@ def _optimizer(config: Experiment, lengths: Lengths) -> Any:
     train = config.train
     rate = LearningRate(
         train.learning_rate,
-        lengths.drops,
-        train.drop_factor,
-        lengths.warmup,
-        train.final_learning_rate,
+        drops=lengths.drops,
+        drop_factor=train.drop_factor,
+        warmup=lengths.warmup,
+        final=train.final_learning_rate,
         linear_until=lengths.total if train.decay == "linear" else 0,
     )
     held = HoldableRate(rate, last_step=lengths.total - 1)  # fine-tuning continues at the rate that training ended with
-    settings = optimizers.OptimizerSettings(train.momentum, train.nesterov, train.epsilon, train.average)
+    settings = optimizers.OptimizerSettings(
+        momentum=train.momentum, nesterov=train.nesterov, epsilon=train.epsilon, average=train.average
+    )
     return optimizers.make(train.optimizer, held, settings, scale_loss=train.precision == "mixed_float16")
 
 

@@ -56,6 +56,7 @@ class Workers:
         self,
         config: Experiment,
         jobs: int,
+        *,
         topology: Topology = ONE_DEVICE,
         interval: CheckpointInterval = EVERY_TEN_MINUTES,
     ):

@@ -78,7 +78,7 @@ def of_files(run: Run, faults: Sequence[tuple[Path, str]]) -> dict[str, Any]:
     return {"run_dir": run.path, "files": len(faults), "damaged": damaged}
 
 
-def of_export(run: Run, unit: Unit, format_name: str, path: Path, size: int, density: float) -> dict[str, Any]:
+def of_export(run: Run, unit: Unit, *, format_name: str, path: Path, size: int, density: float) -> dict[str, Any]:
     """Return an export: the unit, the format, the path, and the size in bytes."""
     return {
         "run_dir": run.path,

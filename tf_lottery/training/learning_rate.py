@@ -24,6 +24,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(
         self,
         base: float,
+        *,
         drops: tuple[int, ...] = (),
         drop_factor: float = 0.1,
         warmup: int = 0,
