@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # `as`: exported, not only used here
     )
     from tf_lottery.core import criteria as criteria, schedules as schedules
     from tf_lottery.experiment.find_tickets import find_tickets as find_tickets
-    from tf_lottery.experiment.networks import load_network as load_network
+    from tf_lottery.experiment.load_network import load_network as load_network
     from tf_lottery.experiment.storage import Run as Run, Unit as Unit
     from tf_lottery.export.compaction import compact as compact
     from tf_lottery.masking import tfmot_bridge as tfmot_bridge
@@ -52,7 +52,7 @@ _MODULE_OF = {
     "find_tickets": "experiment.find_tickets",
     "get_masks": "masking.model_masks",
     "load_model": "masking.conversion",
-    "load_network": "experiment.networks",
+    "load_network": "experiment.load_network",
     "load_ticket": "masking.model_tickets",
     "make_prunable": "masking.conversion",
     "register_prunable": "masking.prunable",

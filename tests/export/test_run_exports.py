@@ -9,7 +9,7 @@ import tiny
 import tf_lottery as tfl
 from tf_lottery import data
 from tf_lottery.errors import DamageError, ExportError, RunError
-from tf_lottery.experiment import networks, open_run
+from tf_lottery.experiment import load_network, open_run
 from tf_lottery.experiment.config import Data, Experiment, Prune, Train
 from tf_lottery.experiment.imp import train_unit
 from tf_lottery.experiment.setups import Setups
@@ -40,7 +40,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(run):
-    return networks.load_network(run, TICKET).predict(images(), verbose=0)
+    return load_network.load_network(run, TICKET).predict(images(), verbose=0)
 
 
 def images():
@@ -79,7 +79,7 @@ def test_a_file_for_lite_rt_predicts_the_same(run, expected, tmp_path):
 def test_a_ticket_file_is_that_of_the_run(run, tmp_path):
     path = run_exports.export(run, TICKET, "ticket", tmp_path / "ticket.tfl")
     assert path.read_bytes() == (run.folder(TICKET) / "ticket.tfl").read_bytes()
-    model = networks.load_network(run, Unit(1, 0))
+    model = load_network.load_network(run, Unit(1, 0))
     tfl.restore_ticket(model, tfl.load_ticket(path, model), "rewind")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tf_lottery.errors import ExportError
-from tf_lottery.experiment import networks
+from tf_lottery.experiment import load_network
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.export import compaction, comparison, litert, sparse_saved_model, targets, tracing
 from tf_lottery.export.formats import FORMATS, REPORT_ENDING
@@ -40,7 +40,7 @@ def export(
     """
     if format not in FORMATS:
         raise ExportError(f"The format must be one of {', '.join(FORMATS)}. Received: {format!r}")
-    networks.check_done(run, unit)
+    load_network.check_done(run, unit)
     path = Path(path) if path else default_path(run, unit, FORMATS[format].ending)
     FORMATS[format].writer()(run, unit, path, overwrite=overwrite)
     return path
@@ -66,10 +66,10 @@ def compare(
     Raises:
         ExportError, RunError: see `export`.
     """
-    networks.check_done(run, unit)
+    load_network.check_done(run, unit)
     path = Path(path) if path else default_path(run, unit, REPORT_ENDING)
     targets.check_file(path, overwrite)  # before measuring, which takes a while
-    table = comparison.compare(networks.load_network(run, unit), rounds=rounds)
+    table = comparison.compare(load_network.load_network(run, unit), rounds=rounds)
     targets.write(path, lambda: table.to_csv(index=False).encode(), overwrite=overwrite)
     return path, table
 
@@ -84,22 +84,22 @@ def default_path(run: Run, unit: Unit, ending: str) -> Path:
 
 def write_saved_model(run: Run, unit: Unit, path: Path, *, overwrite: bool) -> None:
     """Write a sparse SavedModel."""
-    sparse_saved_model.saved_model(networks.load_network(run, unit), path, overwrite=overwrite)
+    sparse_saved_model.saved_model(load_network.load_network(run, unit), path, overwrite=overwrite)
 
 
 def write_tflite(run: Run, unit: Unit, path: Path, *, overwrite: bool) -> None:
     """Write a file for LiteRT."""
-    litert.tflite(networks.load_network(run, unit), path, overwrite=overwrite)
+    litert.tflite(load_network.load_network(run, unit), path, overwrite=overwrite)
 
 
 def write_keras(run: Run, unit: Unit, path: Path, *, overwrite: bool) -> None:
     """Write a `.keras` file of the plain network."""
-    _write_keras(path, lambda: conversion.plain(networks.load_network(run, unit)), overwrite)
+    _write_keras(path, lambda: conversion.plain(load_network.load_network(run, unit)), overwrite)
 
 
 def write_compact(run: Run, unit: Unit, path: Path, *, overwrite: bool) -> None:
     """Write a `.keras` file of the compact network."""
-    _write_keras(path, lambda: compaction.compact(networks.load_network(run, unit)), overwrite)
+    _write_keras(path, lambda: compaction.compact(load_network.load_network(run, unit)), overwrite)
 
 
 def write_ticket(run: Run, unit: Unit, path: Path, *, overwrite: bool) -> None:

@@ -44,7 +44,7 @@ from tf_lottery.keras_compat.graph import (
     sublayers,
     with_signature_of,
 )
-from tf_lottery.keras_compat.optimizers import (
+from tf_lottery.keras_compat.optimizer_internals import (
     apply_scaled_gradients,
     batches_trained,
     build_optimizer,

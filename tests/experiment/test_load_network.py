@@ -7,7 +7,7 @@ import pytest
 import tf_lottery as tfl
 from tf_lottery import data
 from tf_lottery.errors import RunError, TicketError
-from tf_lottery.experiment import networks, open_run
+from tf_lottery.experiment import load_network, open_run
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.imp import train_unit
 from tf_lottery.experiment.setups import Setups
@@ -39,7 +39,7 @@ def trained(path, config):
 def test_a_loaded_network_has_the_masks_weights_and_accuracy_of_its_unit(tmp_path):
     run = trained(tmp_path, experiment())
     for unit in (Unit(1, 0), Unit(1, 1), Unit(1, 1, "random_mask")):
-        model, ticket = networks.load_network(run, unit), run.ticket(unit)
+        model, ticket = load_network.load_network(run, unit), run.ticket(unit)
         assert tfl.density(model) == pytest.approx(run.metrics(unit)["density"])
         assert sorted(tfl.get_masks(model)) == ["dense/kernel", "dense_1/kernel"]
         for name, weight in state.weights(model).items():
@@ -56,12 +56,12 @@ def test_a_network_can_be_loaded_with_the_weights_at_the_start_of_training(tmp_p
     for name, mask in model_masks.get_masks(model).items():
         assert np.array_equal(state.weights(model)[name], np.where(mask, dense[name], 0))
     with pytest.raises(TicketError, match=r"holds the weights rewind, final\. Received: 'start'"):
-        networks.load_network(run, Unit(1, 1), "start")
+        load_network.load_network(run, Unit(1, 1), "start")
 
 
 def test_a_loaded_network_has_the_precision_of_its_run_and_the_process_keeps_its_own(tmp_path):
     config = experiment(train=Train(steps="2it", evaluate_every="2it", batch_size=8, precision="mixed_bfloat16"))
-    model = networks._build(config)
+    model = load_network._build(config)
     assert model.layers[-1].compute_dtype == "bfloat16"
     assert keras.mixed_precision.global_policy().name == "float32"
 
@@ -81,7 +81,7 @@ def test_an_error_about_a_missing_unit_lists_what_there_is(tmp_path, unit, messa
     run = open_run.open_run(tmp_path, experiment(), {})
     train_unit(run, Setups(fakes.settled(run.config)), Unit(1, 0))
     with pytest.raises(RunError, match=message):
-        networks.load_network(run, unit)
+        load_network.load_network(run, unit)
 
 
 def test_a_run_may_be_given_as_a_directory_but_a_unit_must_be_a_unit(tmp_path):
