@@ -4,9 +4,9 @@ python scripts/runs.py list runs                  the runs at or below a directo
 python scripts/runs.py show runs/digits_lenet     the units (training runs) of one run, one line each
 python scripts/runs.py verify runs/digits_lenet   every file of a run, by its checksum; exit status 1 if one is damaged
 
-With --json the result is one object. list: runs and faults. show: the fields of a run, and its trainings. verify:
+With --json the result is one object. list: runs and faults. show: the fields of a run, and trainings. verify:
 run_dir, files (their number) and damaged (path, fault). A run: run_dir, model, data, state, processes, trainings_done,
-trainings_total, steps_done, steps_total, seconds_left, faults. A training: replicate, level, control, variant,
+trainings_total, steps_done, steps_total, seconds_left, faults. One of the trainings, a unit: replicate, level, control, variant,
 shuffle_seed, state, step, density, early_stop_test_accuracy, early_stop_step, test_accuracy, seconds, fault.
 """
 

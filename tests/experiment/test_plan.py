@@ -84,7 +84,7 @@ def test_a_shared_dense_network_is_counted_once():
 
 CONFIG = fakes.experiment()
 FRESH = dataclasses.replace(CONFIG, shuffle="fresh")
-CONTROLS = {"random_mask", "treatment"}
+CONTROLS = {"random_mask", "control_weights"}
 PURPOSES = {"initialisation", "dropout", "shuffle", "augmentation", "criterion", *CONTROLS}
 
 

@@ -152,7 +152,7 @@ def seeds_of(config: Experiment, unit: Unit) -> dict[str, int]:
     Returns:
         `"initialisation"`: of the weights. `"dropout"`: of all layers that draw random numbers in training. `"shuffle"`
         and `"augmentation"`: with `shuffle="fresh"` they differ at each level; those of a further shuffle seed are the
-        same at all levels. `"criterion"`: of the random criterion. `"random_mask"`: of that control. `"treatment"`: of
+        same at all levels. `"criterion"`: of the random criterion. `"random_mask"`: of that control. `"control_weights"`: of
         the controls that reshuffle weights or draw signs.
     """
 
@@ -169,7 +169,7 @@ def seeds_of(config: Experiment, unit: Unit) -> dict[str, int]:
         "augmentation": derive("augmentation", *fresh),
         "criterion": derive("criterion", unit.level),
         "random_mask": derive("random_mask", unit.level),
-        "treatment": derive("treatment", unit.level),
+        "control_weights": derive("treatment", unit.level),
     }
 
 

@@ -190,7 +190,7 @@ class UnitTraining:
             read=self._state,
             new=self._new_weights() if start.weights == "new" else None,
             control=self.unit.control,
-            seed=self.seeds["treatment"],
+            seed=self.seeds["control_weights"],
         )
 
     def _state(self, moment: str) -> State:
