@@ -6,8 +6,8 @@ python scripts/runs.py verify runs/digits_lenet   every file of a run, by its ch
 
 With --json the result is one object. list: runs and faults. show: the fields of a run, and trainings. verify:
 run_dir, files (their number) and damaged (path, fault). A run: run_dir, model, data, state, processes, trainings_done,
-trainings_total, steps_done, steps_total, seconds_left, faults. One of the trainings, a unit: replicate, level, control, variant,
-shuffle_seed, state, step, density, early_stop_test_accuracy, early_stop_step, test_accuracy, seconds, fault.
+trainings_total, steps_done, steps_total, seconds_left, faults. A training, which is a unit: replicate, level, control,
+variant, shuffle_seed, state, step, density, early_stop_test_accuracy, early_stop_step, test_accuracy, seconds, fault.
 """
 
 import difflib

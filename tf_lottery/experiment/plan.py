@@ -152,8 +152,8 @@ def seeds_of(config: Experiment, unit: Unit) -> dict[str, int]:
     Returns:
         `"initialisation"`: of the weights. `"dropout"`: of all layers that draw random numbers in training. `"shuffle"`
         and `"augmentation"`: with `shuffle="fresh"` they differ at each level; those of a further shuffle seed are the
-        same at all levels. `"criterion"`: of the random criterion. `"random_mask"`: of that control. `"control_weights"`: of
-        the controls that reshuffle weights or draw signs.
+        same at all levels. `"criterion"`: of the random criterion. `"random_mask"`: of that control.
+        `"control_weights"`: of the controls that reshuffle weights or draw signs.
     """
 
     def derive(purpose: str, *place: str | int) -> int:
