@@ -32,6 +32,7 @@ def call(script, *arguments):
     [
         (["--config.prune.fractoin=0.3"], "The config has no field 'prune.fractoin'. Did you mean 'prune.fraction'?"),
         (["--config.fraction=0.3"], "The config has no field 'fraction'. Did you mean 'prune.fraction'?"),
+        (["--config.variants=3"], "this is not a dict, such as {'k=60'"),
         (
             ["--config.prune.fraction=25"],
             "`fraction` must be in [0, 1): it is the share of the kept weights to remove. For",

@@ -85,10 +85,15 @@ class _DictParser(flags.ArgumentParser):
 
     syntactic_help = "a dict, as Python writes it"
 
-    def parse(self, argument: str) -> dict[str, Any]:
-        value = ast.literal_eval(argument)
+    def parse(self, argument: str | dict[str, Any]) -> dict[str, Any]:
+        if isinstance(argument, dict):  # some versions of absl parse the default value, too
+            return argument
+        try:
+            value = ast.literal_eval(argument)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            value = None
         if not isinstance(value, dict):
-            raise ValueError(f"this is not a dict: {argument}")
+            raise ValueError("this is not a dict, such as {'k=60': {'prune.rewind_to': '60it'}}")
         return value
 
 
@@ -163,7 +168,7 @@ def _check_experiment(arguments: list[str]) -> None:
     for position, argument in enumerate(arguments):
         if field := re.match(r"--?config\.([^=]+)", argument):
             if field[1] not in known:
-                near = difflib.get_close_matches(field[1], known, 1, cutoff=0.4)
+                near = difflib.get_close_matches(field[1], known, 1, cutoff=0.7)
                 hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}"
                 raise ConfigError(f"The config has no field {field[1]!r}.{hint}")
         elif given := re.match(r"--?config(?:=(.*))?$", argument):

@@ -4,13 +4,14 @@ import fits
 import numpy as np
 import pytest
 import tiny
+from tiers import slow
 
 import tf_lottery as tfl
 from tf_lottery.callbacks.comparisons import best_level
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.errors import ConfigError, ModelError
 from tf_lottery.keras_compat import keras, optimizer_variables
-from tf_lottery.masking import state
+from tf_lottery.masking import conversion, state
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,21 @@ def test_a_given_model_is_used_for_the_control(tickets):
     mine = fits.model(tiny.convolutional)
     assert tickets.control("random_mask", 1, model=mine) is mine
     assert tfl.density(mine) == tickets.records[1]["density"]
+
+
+@pytest.mark.parametrize("kind", ["reinit", *map(slow, ["random_mask", "constant"])])
+def test_controls_are_ready_to_fit_under_a_loss_scale(kind):
+    optimizer = keras.mixed_precision.LossScaleOptimizer(keras.optimizers.SGD(0.05, momentum=0.9))
+    tickets = fits.found(made=fits.model(optimizer=optimizer), levels=1, rewind_to=3, epochs_per_level=1)
+    control = tickets.control(kind, 1)
+    control.fit(tiny.X, tiny.Y, verbose=0)
+    assert tfl.density(control) == tickets.records[1]["density"]
+
+
+def test_a_reinitialised_control_asks_nothing_of_the_optimizer_of_a_given_model(tickets):
+    new = conversion.make_prunable(tiny.convolutional())
+    assert tickets.control("reinit", 1, model=new) is new
+    assert fits.same_bits(tfl.get_masks(new), tickets.ticket(1).masks)
 
 
 def test_an_unknown_control_is_refused(tickets):

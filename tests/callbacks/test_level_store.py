@@ -296,3 +296,10 @@ def test_two_runs_in_one_directory_do_not_mix(tmp_path):
         match=r"rewind.tfl belongs to another run: do two runs use .*mine at once\? Restore it from a copy, or choose",
     ):
         fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path / "mine", callbacks=[Overwrites()])))
+
+
+def test_a_lost_optimizer_state_is_named(tmp_path):
+    fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=1, rewind="none")))
+    (tmp_path / "optimizer_01.tfl").unlink()
+    with pytest.raises(TicketError, match=r"optimizer_01.tfl cannot be read"):
+        fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=2, rewind="none")))

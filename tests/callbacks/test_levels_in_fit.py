@@ -211,3 +211,16 @@ def test_integers_of_numpy_and_a_single_callback_are_accepted():
     journal = fits.Journal()
     fits.found(levels=np.int64(1), epochs_per_level=np.int64(1), rewind_to=np.int64(3), callbacks=journal)
     assert journal.events == ["begin", 0, "end", "begin", 0, "end"]
+
+
+class StopByTensor(keras.callbacks.Callback):
+    """Sets `stop_training` to a tensor after each epoch, as a callback does that computes it in TensorFlow."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = tf.constant(epoch >= 2)
+
+
+def test_a_callback_may_stop_the_fit_by_a_tensor():
+    model, tickets = fits.model(), LotteryTicket(levels=3, epochs_per_level=2)
+    fits.fit(model, StopByTensor(), tickets, epochs=tickets.total_epochs)
+    assert [record["level"] for record in tickets.records] == [0]

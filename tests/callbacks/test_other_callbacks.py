@@ -59,3 +59,14 @@ def test_a_callback_in_fit_that_acts_on_all_levels_is_warned_of_by_name():
         fits.fit(
             fits.model(), LotteryTicket(levels=0, epochs_per_level=1), keras.callbacks.EarlyStopping("loss"), epochs=1
         )
+
+
+class OwnList(keras.callbacks.CallbackList):
+    """A CallbackList that a user has made and derived."""
+
+
+def test_callbacks_in_a_list_of_the_users_own_are_found():
+    model, listing = fits.model(), Listing()
+    callbacks = OwnList([keras.callbacks.TerminateOnNaN(), listing], add_history=True, model=model)
+    model.fit(tiny.X, tiny.Y, verbose=0, callbacks=callbacks)
+    assert listing.found[:2] == ["TerminateOnNaN", "Listing"]

@@ -24,3 +24,20 @@ def test_bad_input_is_refused_without_a_worker(tmp_path, monkeypatch, config, jo
     monkeypatch.setattr(find_tickets, "Workers", None)
     with pytest.raises(error, match=message):
         find_tickets.find_tickets(config, tmp_path / "run", jobs=jobs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"topology": "mirrored"},
+            r"must be a Topology, such as .*Received: 'mirrored'",
+        ),
+        ({"only_replicates": 3}, r"must be a sequence of numbers from 1 to 3, such as \(1,\)\. Received: 3"),
+        ({"only_replicates": (4,)}, r"from 1 to 3, such as \(1,\)\. Received: \(4,\)"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(tmp_path, monkeypatch, settings, message):
+    monkeypatch.setattr(find_tickets, "Workers", None)
+    with pytest.raises(ConfigError, match=message):
+        find_tickets.find_tickets(fakes.experiment(), tmp_path / "run", **settings)

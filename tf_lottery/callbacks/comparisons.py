@@ -52,6 +52,10 @@ def control_model(
         if start.weights == "new":
             _check_randomness(like)
     tfmot_bridge.adopt(new)
+    if start.at_zero:  # the model and its optimizer are new already
+        weights = controls.start_weights(kind, at_k["weights"], masks, seed=seed, new=state.weights(new))
+        state.set_weights(weights, new, masks)
+        return new
     if kind == "random_mask":
         masks = controls.random_mask(masks, seeds.derive(seed, "random_mask", level))
     rewinding.begin(
@@ -60,7 +64,6 @@ def control_model(
         masks,
         start,
         read=lambda moment: at_k,
-        new=state.weights(new),
         control=kind,
         seed=seeds.derive(seed, "treatment", level),
     )

@@ -86,18 +86,23 @@ class LevelStore:
         """Return the state of the optimizer at the end of a level; only that of the last level is stored."""
         return self.read(_optimizer(level)).weights["optimizer"]
 
-    def state_before(self, level: int, moment: str) -> State:
+    def state_before(self, level: int, moment: str, *, with_optimizer: bool = False) -> State:
         """Return a state that a level can start from.
 
         Args:
-            level: Its number, from 1.
-            moment: `"rewind"`: the state of the dense network at step k. `"final"`: the weights at the end of the level
-                before, with the state of the optimizer if it was stored.
+            level: The number of the level, from 1.
+            moment: `"rewind"`: the state of the dense network at step k. `"final"`: the weights at the end of the
+                previous level.
+            with_optimizer: Whether the state at the end of the previous level includes that of the optimizer. Defaults
+                to False.
+
+        Raises:
+            TicketError: a file is damaged or missing.
         """
         if moment == "rewind":
             return self.read("rewind").weights
         state = {"weights": self.ticket(level - 1).weights["final"]}
-        return state | {"optimizer": self.optimizer(level - 1)} if self.has(_optimizer(level - 1)) else state
+        return state | {"optimizer": self.optimizer(level - 1)} if with_optimizer else state
 
     def write(self, name: str, ticket: Ticket) -> None:
         """Store arrays under a name."""

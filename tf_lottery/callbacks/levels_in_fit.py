@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from tf_lottery import keras_compat
 from tf_lottery.core.steps import Timetable, to_steps
 from tf_lottery.keras_compat import keras
@@ -11,8 +13,8 @@ from tf_lottery.keras_compat import keras
 _NEVER = 10**15  # larger than the number of any batch
 
 # The value of `stop_training` that cuts an epoch short. It is truthy but differs from True, which other callbacks
-# assign to end the whole `fit`; `ENDED | True` differs from it, too.
-ENDED = 2
+# assign to end the whole `fit`; `ENDED | True` differs from it, too, and `ENDED | False` does not.
+ENDED = 2**20
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
 
@@ -171,7 +173,8 @@ class LevelsInFit(keras.callbacks.Callback):
         if not self._is_planned:
             self._plan(self._batches)
             self._listen_to_batches(level.wants_batches)
-        if self.model.stop_training == ENDED:
+        stop = self.model.stop_training
+        if isinstance(stop, int | np.integer) and stop == ENDED:  # a tensor cannot be compared with a number
             self.model.stop_training = False
         is_fit_over = self.model.stop_training
         level.end_epoch({} if logs is None else logs)

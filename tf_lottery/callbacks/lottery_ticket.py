@@ -283,7 +283,7 @@ class LotteryTicket(LevelsInFit):
             self._optimizer,
             self._masks,
             self._transition.start_point(number),
-            read=lambda moment: self._store.state_before(number, moment),
+            read=lambda moment: self._store.state_before(number, moment, with_optimizer=self.settings.rewind == "none"),
         )
 
     def _reach_rewind_step(self) -> None:

@@ -5,6 +5,7 @@ Config files return an `Experiment`; `--config.prune.fraction=0.3` overrides a f
 """
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import re
@@ -275,11 +276,13 @@ def variant(config: Experiment, label: str) -> Experiment:
     if label not in config.variants:
         raise ConfigError(f"There is no variant {label!r}. Known: {', '.join(labels(config))}")
     flat, changes = fields(config), fields(config)["variants"][label]
-    if wrong := [name for name in changes if name not in flat or name in _FIXED]:
-        raise ConfigError(
-            f"A variant can change every field of the config except {', '.join(_FIXED)}. "
-            f"Received: {wrong[0]!r} in variant {label!r}"
-        )
+    for name in changes:
+        if name not in flat:
+            near = difflib.get_close_matches(name, flat, 1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(flat)}"
+            raise ConfigError(f"The config has no field {name!r}, which variant {label!r} changes. {hint}")
+        if name in _FIXED:
+            raise ConfigError(f"Variants cannot change {', '.join(_FIXED)}. Received: {name!r} in variant {label!r}")
     return from_fields(flat | changes | {"variants": {}})
 
 

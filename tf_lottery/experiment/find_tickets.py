@@ -70,6 +70,8 @@ def find_tickets(
         ...     print(run.metrics(tfl.Unit(replicate=1, level=2))["test_accuracy"])
     """
     validation.check(config)
+    if not isinstance(topology, Topology):
+        raise ConfigError(f'`topology` must be a Topology, such as Topology("mirrored"). Received: {topology!r}')
     topology.check()
     interval = CheckpointInterval.parse(checkpoint_every)
     if jobs < 1 or (jobs > 1 and not topology.is_alone):
@@ -117,9 +119,11 @@ def _open(
 
 def _units(config: Experiment, only_replicates: Sequence[int]) -> list[Unit]:
     """Return the units of the chosen replicates, or of all replicates if none are chosen."""
-    if unknown := set(only_replicates) - set(range(1, config.replicates + 1)):
+    is_sequence = isinstance(only_replicates, Sequence) and not isinstance(only_replicates, str)
+    if not is_sequence or set(only_replicates) - set(range(1, config.replicates + 1)):
         raise ConfigError(
-            f"`only_replicates` must be numbers from 1 to {config.replicates}. Received: {', '.join(map(str, unknown))}"
+            f"`only_replicates` must be a sequence of numbers from 1 to {config.replicates}, such as (1,). "
+            f"Received: {only_replicates!r}"
         )
     return [unit for unit in plan_lib.units(config) if not only_replicates or unit.replicate in only_replicates]
 

@@ -108,10 +108,12 @@ def opened_by_chief(path: str | os.PathLike[str], config: Experiment) -> Run:
             f"{path} does not exist here, although the chief has created it. All workers need the same run "
             "directory, on storage that all of them can read."
         )
-    if config_lib.fields(run.config) != config_lib.fields(Run.load(path).config):
+    stored = Run.load(path).config
+    is_same_order = [*run.config.variants] == [*stored.variants]  # in which the units are trained
+    if config_lib.fields(run.config) != config_lib.fields(stored) or not is_same_order:
         raise RunError(
-            f"The chief was asked for less than this worker ({', '.join(EXTENDABLE)}). Give all workers the same "
-            "command."
+            f"The chief was asked for less than this worker, or in another order ({', '.join(EXTENDABLE)}). Give all "
+            "workers the same command."
         )
     return run
 

@@ -116,10 +116,10 @@ class Run:
         if not is_run:
             raise RunError(f"{path} is not a run directory: it has no readable config.json.")
         content = backups.read(path, "config")
-        if (found := content.pop("format", 1)) != FORMAT:
+        if type(found := content.pop("format", 1)) is not int or found != FORMAT:
             raise RunError(
-                f"{path} is in run format {found}, of another version of tf_lottery; this version reads format "
-                f"{FORMAT}. Use the version that its environment.json names, or choose another --run_dir."
+                f"{path} is in run format {found!r}, of another version of tf_lottery; this version reads format "
+                f"{FORMAT}. Use the version that made it, or choose another --run_dir."
             )
         with manifest.reading(path / "config.json"):
             return cls(path, _experiment(path, content))

@@ -27,13 +27,14 @@ def forget_traces(model: Model) -> None:
 def callbacks_of_fit(callback: Callback) -> list[Callback]:
     """Return all callbacks of the `fit` that `callback` takes part in, itself included.
 
-    Keras does not tell a callback about the others. This function looks for the CallbackList of the `fit`, which has
-    the same `params` object as its callbacks.
+    Keras does not tell a callback about the others. This function looks for the CallbackList that holds it; that of an
+    earlier `fit` may be left, with other `params`.
     """
-    for found in gc.get_objects():
-        if type(found) is keras.callbacks.CallbackList and getattr(found, "params", None) is callback.params:
-            return list(found.callbacks)
-    return [callback]
+    # Not `isinstance`, which asks proxies, such as lazy modules, for the class of what they stand for.
+    lists = [found for found in gc.get_objects() if issubclass(type(found), keras.callbacks.CallbackList)]
+    holding = [found for found in lists if any(one is callback for one in getattr(found, "callbacks", ()))]
+    holding.sort(key=lambda found: getattr(found, "params", None) is callback.params)
+    return list(holding[-1].callbacks) if holding else [callback]
 
 
 def warn(message: str) -> None:

@@ -19,8 +19,9 @@ def build_optimizer(model: Model) -> Optimizer:
         raise ConfigError(
             f"The model must be compiled with an optimizer of `keras.optimizers`. Received: {model.optimizer!r}"
         )
-    with model.distribute_strategy.scope():
-        model.optimizer.build(model.trainable_variables)
+    if not getattr(model.optimizer, "built", False):  # Keras' LossScaleOptimizer adds its variables at each `build`
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
     return model.optimizer
 
 
