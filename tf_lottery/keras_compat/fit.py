@@ -33,7 +33,8 @@ def callbacks_of_fit(callback: Callback) -> list[Callback]:
     # Not `isinstance`, which asks proxies, such as lazy modules, for the class of what they stand for.
     lists = [found for found in gc.get_objects() if issubclass(type(found), keras.callbacks.CallbackList)]
     holding = [found for found in lists if any(one is callback for one in getattr(found, "callbacks", ()))]
-    holding.sort(key=lambda found: getattr(found, "params", None) is callback.params)
+    params = getattr(callback, "params", None)
+    holding.sort(key=lambda found: getattr(found, "params", None) is params)
     return list(holding[-1].callbacks) if holding else [callback]
 
 
