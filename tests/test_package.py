@@ -115,5 +115,9 @@ def test_the_wheel_does_a_whole_experiment_in_an_empty_environment(python, tmp_p
 
 def test_the_version_is_told_in_one_place():
     assert f"\nversion: {tf_lottery.__version__}\n" in (ROOT / "CITATION.cff").read_text()
-    assert f"\n## {tf_lottery.__version__} - " in (ROOT / "CHANGELOG.md").read_text()
+    is_released = ".dev" not in tf_lottery.__version__
+    heading = (
+        f"\n## {tf_lottery.__version__} - " if is_released else f"\n## Unreleased\n\nVersion {tf_lottery.__version__}."
+    )
+    assert heading in (ROOT / "CHANGELOG.md").read_text()
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dynamic"] == ["version"]

@@ -107,7 +107,8 @@ def wrong_with(path):
 
 def results(path):
     """The files of finished trainings: which, and when they were written."""
-    found = [file for manifest in path.rglob("manifest.json") for file in manifest.parent.glob("[!.s]*")]
+    folders = [manifest.parent for manifest in path.rglob("manifest.json")]
+    found = [file for folder in folders for file in folder.glob("[!.c]*")]  # neither temporary files nor checkpoints
     return {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in found}
 
 
