@@ -258,7 +258,7 @@ def test_a_sweep_prints_how_long_it_will_take_and_is_reported_by_variant(tmp_pat
     arguments = (f"--config.variants={variants}", "--config.stability.levels=(1,)", "--config.replicates=1", "--jobs=1")
     said = runs.find_tickets(tmp_path / "run", "--smoke", *arguments)
     # One dense network; of k=0 a ticket and two controls, in a further order dense, ticket, random mask; of k=2 three.
-    plan = r"^10 training runs to do; \d+ optimizer steps in all: about \d+ s, with 1 side by side\. Error along the"
+    plan = r"^10 training runs to do; \d+ optimizer steps in all: about \d+ s of training with jobs=1\. Measuring"
     assert re.search(plan, said, re.MULTILINE)
     assert "10/10 training runs" in said
     page = (tmp_path / "run/report/index.html").read_text()

@@ -139,7 +139,10 @@ def test_the_plan_says_that_error_along_lines_is_not_counted(monkeypatch):
     stream = output(monkeypatch)
     with ProgressDisplay() as watcher:
         watcher.on_plan({Unit(1, 1, shuffle_seed=1): 200}, [], PLAN)
-    assert "200 optimizer steps in all. Error along the lines between data orders comes on top.\n" in stream.getvalue()
+    assert (
+        "200 optimizer steps in all. Measuring the lines between data orders takes time in addition.\n"
+        in stream.getvalue()
+    )
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,9 @@ class ProgressDisplay(Watcher):
         before = f", {len(done)} done before" if done else ""
         replicas = plan.environment.get("replicas", 1)
         devices = f", each on {replicas} devices" if replicas > 1 else ""
-        duration = "" if seconds is None else f": about {text.duration(seconds)}, with {plan.jobs} side by side"
+        duration = "" if seconds is None else f": about {text.duration(seconds)} of training with jobs={plan.jobs}"
         lines = (
-            ". Error along the lines between data orders comes on top"
+            ". Measuring the lines between data orders takes time in addition"
             if any(unit.shuffle_seed for unit in work)
             else ""
         )
