@@ -64,7 +64,7 @@ class Output:
 
     @property
     def aside(self) -> dict[str, bool]:
-        """Where output that is not the result goes: the arguments `quiet` and `stderr` of `terminal.console`."""
+        """The arguments `quiet` and `stderr` of `terminal.console`, for output that is not the result."""
         return {"quiet": self._quiet.value, "stderr": self._json.value}
 
     def print_result(self, result: Callable[[], Mapping[str, Any]], show: Callable[[], None]) -> None:

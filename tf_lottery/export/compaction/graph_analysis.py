@@ -46,7 +46,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is known of a graph of layers.
+    """The result of analysing a graph of layers.
 
     Attributes:
         calls: All calls, with their roles.

@@ -24,7 +24,7 @@ Axes = dict[str, dict[str, int]]
 
 
 class KnownLayer(NamedTuple):
-    """What compaction knows of a class of layers.
+    """The knowledge that compaction has of a class of layers.
 
     Attributes:
         role: Returns the role of a call.
