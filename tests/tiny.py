@@ -80,6 +80,34 @@ class Net(keras.Model):
         return {**super().get_config(), "units": self.units}
 
 
+@keras.saving.register_keras_serializable(package="tiny")
+class FunctionalNet(keras.Model):
+    """A functional model with a class and a method of its own, as KerasHub's, and a model inside."""
+
+    def __init__(self, units=4, **kwargs):
+        image = keras.Input((6, 6, 1))
+        first = keras.layers.Dense(units, activation="relu", name="first")
+        features = keras.Model(image, first(keras.layers.Flatten()(image)), name="features")
+        super().__init__(inputs=image, outputs=keras.layers.Dense(3)(features(image)), **kwargs)
+        self.units, self.features = units, features
+
+    def best_class(self, x):
+        return np.argmax(self(x), axis=-1)
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name}
+
+
+@keras.saving.register_keras_serializable(package="tiny")
+class SequentialNet(keras.Sequential):
+    def best_class(self, x):
+        return np.argmax(self(x), axis=-1)
+
+
+def sequential_subclass():
+    return SequentialNet([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4), keras.layers.Dense(3)])
+
+
 NET_MASKS = ["block/inner/kernel", "dense/kernel", "head/output/kernel"]  # sorted
 
 
@@ -105,9 +133,9 @@ def pruned_entries(model):
     return b"".join(weights[name][~mask].tobytes() for name, mask in masks.items())
 
 
-def half_masked(build=dense):
+def half_masked(build=dense, **settings):
     """A prunable model with random masks that keep about half of each weight."""
-    model = conversion.make_prunable(build())
+    model = conversion.make_prunable(build(), **settings)
     model_masks.set_masks(model, half_masks(model))
     return model
 

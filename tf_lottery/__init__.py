@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # `as`: exported, not only used here
     from tf_lottery.export.compaction import compact as compact
     from tf_lottery.masking import tfmot_bridge as tfmot_bridge
     from tf_lottery.masking.conversion import (
+        copy as copy,
         load_model as load_model,
         make_prunable as make_prunable,
         strip_pruning as strip_pruning,
@@ -47,6 +48,7 @@ _MODULE_OF = {
     "Unit": "experiment.storage",
     "apply_masks": "masking.model_masks",
     "compact": "export.compaction",
+    "copy": "masking.conversion",
     "density": "masking.model_masks",
     "density_by_weight": "masking.model_masks",
     "find_tickets": "experiment.find_tickets",

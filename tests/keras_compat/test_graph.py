@@ -7,10 +7,35 @@ from tf_lottery.masking import conversion
 from tf_lottery.masking.prunable import MaskHolder
 
 
-def test_sequential_and_functional_models_are_layer_graphs_and_subclassed_ones_are_not():
-    assert keras_compat.is_layer_graph(tiny.dense())
-    assert keras_compat.is_layer_graph(tiny.convolutional())
-    assert not keras_compat.is_layer_graph(tiny.subclassed())
+class OwnCall(tiny.FunctionalNet):
+    def call(self, inputs, training=None, mask=None):
+        return 2 * super().call(inputs)
+
+
+@pytest.mark.parametrize(
+    ("build", "is_graph", "is_plain"),
+    [
+        (tiny.dense, True, True),
+        (tiny.convolutional, True, True),
+        (tiny.FunctionalNet, True, False),
+        (tiny.sequential_subclass, True, False),
+        (OwnCall, False, False),
+        (tiny.subclassed, False, False),
+    ],
+)
+def test_subclasses_are_graphs_unless_they_have_a_call_but_only_models_of_keras_own_classes_are_plain(
+    build, is_graph, is_plain
+):
+    model = build()
+    assert keras_compat.is_layer_graph(model) == is_graph
+    assert keras_compat.is_plain_graph(model) == is_plain
+
+
+def test_unbuilt_layers_are_those_that_may_still_get_weights():
+    inside = [keras.layers.Flatten(), keras.layers.Dense(1), keras.layers.RandomFlip(), keras.layers.Average()]
+    model = keras.Sequential([*inside, keras.Sequential([keras.layers.Dense(1, name="deep")])])
+    assert [layer.name for layer in keras_compat.unbuilt_layers(model)] == [inside[1].name, "deep"]
+    assert keras_compat.unbuilt_layers(tiny.subclassed()) == []
 
 
 def test_sublayers_and_all_layers_see_wrappers_and_what_is_in_them():
@@ -41,11 +66,21 @@ def test_a_layer_that_is_attached_is_tracked_and_one_that_is_detached_leaves_not
     before = [id(variable) for variable in model.variables]
     holder = MaskHolder(name="holder")
     keras_compat.attach(model, "holder", holder)
-    holder.own_mask(model.first.kernel)
+    holder.own_mask("dense/kernel", model.first.kernel)
     assert len(model.variables) == len(before) + 1
     keras_compat.detach(model, "holder")
     assert [id(variable) for variable in model.variables] == before
     assert not hasattr(model, "holder")
+
+
+@pytest.mark.skipif(keras_compat.LEGACY, reason="Keras 3 only")
+def test_a_layer_is_attached_to_a_model_that_is_not_locked_and_it_stays_unlocked():
+    class Unbuilt(keras.Model):
+        pass
+
+    model = Unbuilt()
+    keras_compat.attach(model, "holder", MaskHolder())
+    model.metric = keras.metrics.Mean()  # what a `compile` of a GAN does
 
 
 def test_calls_come_in_an_order_in_which_they_can_be_made():

@@ -68,7 +68,6 @@ ON_BOTH = [
         [
             "_learning_rate",
             "_model_variables_moving_average",
-            "_update_model_variables_moving_average",
             "_var_key",
         ],
     ),
@@ -90,7 +89,7 @@ ON_KERAS_3 = [
 ]
 ON_LEGACY_KERAS = [
     ("Sequential", tiny.dense, ["_nodes_by_depth"]),
-    ("Model", functional, ["_steps_per_execution"]),
+    ("Model", functional, ["_steps_per_execution", "_track_trackable"]),
     ("Node", node, ["call_args", "call_kwargs", "keras_inputs", "layer"]),
     ("Optimizer", averaging, ["_index_dict"]),
     ("LossScaleOptimizer", lambda: keras.mixed_precision.LossScaleOptimizer(keras.optimizers.SGD()), ["_loss_scale"]),
@@ -133,5 +132,5 @@ def private_names(path):
     """Yield the names of private attributes in a file: `thing._name`, and `"_name"` as in `getattr(thing, "_name")`."""
     for part in ast.walk(ast.parse(path.read_text())):
         name = getattr(part, "attr", None) or (getattr(part, "value", None) if isinstance(part, ast.Constant) else None)
-        if isinstance(name, str) and name.startswith("_") and not name.startswith("__") and name.isidentifier():
+        if isinstance(name, str) and name.startswith("_") and name[1:2].isalpha() and name.isidentifier():
             yield name

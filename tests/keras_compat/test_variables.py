@@ -34,7 +34,7 @@ def test_legacy_randomness_that_cannot_be_read_is_found():
 
 def test_own_variables_of_a_wrapper_are_its_masks():
     wrapper = conversion.make_prunable(tiny.dense()).layers[-1]
-    assert [keras_compat.own_name(variable) for variable in keras_compat.own_variables(wrapper)] == ["kernel_mask"]
+    assert [keras_compat.own_name(variable) for variable in keras_compat.own_variables(wrapper)] == ["mask_of_kernel"]
 
 
 def test_depthwise_kernels_have_one_name_in_both_kerases():

@@ -3,6 +3,7 @@ import pytest
 import tiny
 
 from tf_lottery import keras_compat
+from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import constraint
 from tf_lottery.masking.constraint import KeepMask
@@ -24,36 +25,59 @@ def test_a_weight_keeps_its_dtype(dtype):
 def test_the_users_constraint_runs_first_and_the_mask_last():
     wrapper = Prunable(keras.layers.Dense(1, kernel_constraint=lambda w: w * 0 + 7))
     wrapper.build((None, 2))
-    wrapper.kernel_mask.assign([[True], [False]])
+    wrapper.masks()["kernel"].assign([[True], [False]])
     assert np.asarray(wrapper.layer.kernel.constraint(wrapper.layer.kernel)).tolist() == [[7.0], [0.0]]
 
 
 def test_a_released_weight_has_the_users_constraint_again():
     dense = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_constraint="non_neg")]).layers[-1]
     before = dense.kernel.constraint
-    MaskHolder().own_mask(dense.kernel)
+    MaskHolder().own_mask("dense/kernel", dense.kernel)
     assert dense.kernel.constraint is not before
     constraint.release(dense.kernel)
     assert dense.kernel.constraint is before
     assert constraint.mask_of(dense.kernel) is None
 
 
-def test_masks_of_weights_of_one_name_have_two_names_and_each_weight_gets_one_mask():
+def test_a_weight_gets_one_mask_which_is_known_by_the_name_of_the_weight():
     holder = MaskHolder()
-    kernels = [layer.kernel for layer in tiny.dense().layers if hasattr(layer, "kernel")]
-    for kernel in [*kernels, *kernels]:
-        holder.own_mask(kernel)
-    assert [keras_compat.own_name(mask) for mask in holder.weights] == ["kernel_mask", "kernel_mask_1"]
-    assert [constraint.mask_of(kernel) is mask for kernel, mask in zip(kernels, holder.weights, strict=True)] == [
-        True
-    ] * 2
+    first, second = [layer.kernel for layer in tiny.dense().layers if hasattr(layer, "kernel")]
+    for name, kernel in [("dense/kernel", first), ("dense_1/kernel", second), ("other", first)]:
+        holder.own_mask(name, kernel)
+    assert list(holder.masks()) == ["dense/kernel", "dense_1/kernel"]
+    assert [keras_compat.own_name(mask) for mask in holder.weights] == [
+        "mask_of_dense_kernel",
+        "mask_of_dense_1_kernel",
+    ]
+    assert constraint.mask_of(first) is holder.masks()["dense/kernel"]
+    assert constraint.mask_of(second) is holder.masks()["dense_1/kernel"]
 
 
 def test_masks_are_boolean_weights_of_ones_that_do_not_train():
     holder = MaskHolder()
-    holder.own_mask(tiny.dense().layers[-1].kernel)
+    holder.own_mask("dense_1/kernel", tiny.dense().layers[-1].kernel)
     assert holder.weights[0].numpy().tolist() == [[True] * 3] * 4
     assert holder.trainable_variables == []
+
+
+def test_masks_are_stored_by_name_and_their_order_does_not_matter():
+    def owner(*names):
+        made = MaskHolder()
+        for name in names:
+            made.own_mask(name, keras.layers.Dense(1).add_weight(shape=(2,), name="kernel"))
+        return made
+
+    store = {}
+    first, second = owner("a", "b/c"), owner("b/c", "a")
+    first.masks()["a"].assign([True, False])
+    first.save_own_variables(store)
+    second.load_own_variables(store)
+    assert {name: mask.numpy().tolist() for name, mask in second.masks().items()} == {
+        "a": [True, False],
+        "b/c": [True, True],
+    }
+    with pytest.raises(ModelError, match=r"In the file only: \['a'\]. In the model only: \['d'\]"):
+        owner("d", "b/c").load_own_variables(store)
 
 
 def test_wrappers_and_holders_own_masks_and_other_layers_do_not():

@@ -47,7 +47,7 @@ def control_model(
         raise ConfigError(f"`kind` must be one of {', '.join(CONTROLS)}. Received: kind={kind!r}")
     start = transition.start_point(level, kind)
     if new is None:
-        new = conversion.copy(like)
+        new = conversion.new_like(like)
         _compile_like(new, like)
         if start.weights == "new":
             _check_randomness(like)
@@ -110,6 +110,6 @@ def _compile_like(new: Model, model: Model) -> None:
 
 def _check_randomness(model: Model) -> None:
     """Raise ModelError if two new models start with the same weights: they would not be reinitialised."""
-    first, second = (model_masks.prunable_weights(conversion.copy(model)) for _ in range(2))
+    first, second = (model_masks.prunable_weights(conversion.new_like(model)) for _ in range(2))
     if fixed := [name for name, weight in first.items() if np.ptp(weight) and np.array_equal(weight, second[name])]:
         raise ModelError(f"{', '.join(fixed)} always start with the same weights: their initializers have fixed seeds.")

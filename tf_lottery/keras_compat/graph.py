@@ -1,8 +1,9 @@
 """Layers, and the graphs that they form, where Keras 3 and legacy Keras differ."""
 
+import contextlib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -50,13 +51,47 @@ def config_of(layer: Layer) -> dict[str, Any]:
 
 
 def is_layer_graph(model: Layer) -> bool:
-    """Return whether `model` is Sequential or functional, so that it can be rebuilt layer by layer.
+    """Return whether a call of `model` is a graph of layers: it is Sequential or functional, or of a subclass.
 
-    A subclass of Sequential with a `call` of its own is not: its copy would be a Sequential without that `call`.
+    A subclass with a `call` of its own is no graph: only its code knows which of its layers reads what.
     """
-    if isinstance(model, keras.Sequential):
-        return type(model).call is keras.Sequential.call
-    return hasattr(model, "_nodes_by_depth")
+    own = keras.Sequential if isinstance(model, keras.Sequential) else _functional_class(model)
+    return own is not None and type(model).call is own.call
+
+
+def is_plain_graph(model: Layer) -> bool:
+    """Return whether `model` is Sequential or functional and of no class of its own.
+
+    A copy that is made layer by layer is then equal to it; a subclass would lose its class and its methods.
+    """
+    return type(model) is keras.Sequential or type(model) is _functional_class(model)
+
+
+def _functional_class(model: Layer) -> type | None:
+    """Return Keras' class of functional models if `model` is one, or of a subclass; Keras does not export it."""
+    bases = type(model).__mro__ if hasattr(model, "_nodes_by_depth") else ()
+    own = (base for base in bases if base.__module__.partition(".")[0] == keras.__name__)
+    return next((base for base in own if base.__name__ == "Functional"), None)
+
+
+_WITHOUT_WEIGHTS = ("merging", "pooling", "preprocessing", "reshaping")  # Keras' modules of layers that have none
+
+
+def unbuilt_layers(model: Layer) -> list[Layer]:
+    """Return the layers inside `model`, at any depth, that may get weights when they are built or called.
+
+    A layer with sublayers is left out: its sublayers stand for it.
+    """
+    return [
+        layer
+        for layer in all_layers(model)
+        if not (layer.built or sublayers(layer) or getattr(layer.build, "_is_default", False))
+        and not (_is_of_keras(layer) and any(f".{part}." in type(layer).__module__ for part in _WITHOUT_WEIGHTS))
+    ]
+
+
+def _is_of_keras(layer: Layer) -> bool:
+    return type(layer).__module__.partition(".")[0] == keras.__name__
 
 
 def maker(tensor: Any) -> Layer:
@@ -142,23 +177,35 @@ def _tensor(tensor: Any) -> Tensor:
     return Tensor(id(layer), call, position, shape)
 
 
+@contextlib.contextmanager
+def open_to_state(layer: Layer) -> Iterator[None]:
+    """Let `layer` get variables and layers inside this context, although Keras 3 has locked it when it was built."""
+    was_locked = not LEGACY and layer._tracker.locked
+    if was_locked:
+        layer._tracker.unlock()
+    try:
+        yield
+    finally:
+        if was_locked:
+            layer._tracker.lock()
+
+
 def attach(model: Model, name: str, layer: Layer) -> None:
-    """Make `layer` a tracked attribute of a model that is built already."""
-    if not LEGACY:
-        model._tracker.unlock()
-    setattr(model, name, layer)
-    if not LEGACY:
-        model._tracker.lock()
+    """Make `layer` an attribute of a model that may be built already, in its files and checkpoints."""
+    if LEGACY and hasattr(model, "_nodes_by_depth"):  # where it would become a layer of the graph and of the config
+        object.__setattr__(model, name, layer)
+        model._track_trackable(layer, name)
+        return
+    with open_to_state(model):
+        setattr(model, name, layer)
 
 
 def detach(model: Model, name: str) -> None:
-    """Remove an attribute that `attach` has added, and stop tracking its layer."""
-    if not LEGACY:
-        model._tracker.unlock()
-        model._tracker.untrack(getattr(model, name))
-    delattr(model, name)
-    if not LEGACY:
-        model._tracker.lock()
+    """Remove an attribute that `attach` has added."""
+    with open_to_state(model):
+        if not LEGACY:
+            model._tracker.untrack(getattr(model, name))
+        delattr(model, name)
 
 
 def with_signature_of(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """Optimizers, where Keras 3 and legacy Keras differ."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -105,30 +105,6 @@ def moving_averages(optimizer: Optimizer | None, weights: Iterable[Variable]) ->
             if position is not None and (average := plain._model_variables_moving_average[position]) is not None:
                 averages.append((weight, average))
     return averages
-
-
-def change_averages(optimizer: Optimizer | None, change: Callable[[Variable, Variable], None]) -> None:
-    """Make each update of a moving average in `optimizer` end with `change(weight, average)`.
-
-    Both Kerases update the averages before they apply the constraints. Does nothing if the optimizer already calls
-    `change`.
-    """
-    for plain in _averaging(optimizer):
-        update = plain._update_model_variables_moving_average
-        if getattr(update, "change", None) is not change:
-            plain._update_model_variables_moving_average = _changing(plain, update, change)
-
-
-def _changing(
-    optimizer: Optimizer, update: Callable[..., None], change: Callable[[Variable, Variable], None]
-) -> Callable[..., None]:
-    def update_and_change(variables: Sequence[Variable]) -> None:
-        update(variables)
-        for weight, average in moving_averages(optimizer, variables):
-            change(weight, average)
-
-    update_and_change.change = change  # type: ignore[attr-defined]
-    return update_and_change
 
 
 def _averaging(optimizer: Optimizer | None) -> list[Optimizer]:

@@ -1,6 +1,7 @@
 """Variables of layers, where Keras 3 and legacy Keras differ."""
 
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,8 +25,11 @@ def own_name(variable: Variable) -> str:
 
 
 def names_in(layer: Layer, variables: Sequence[Variable]) -> list[str]:
-    """Return the names of the variables of `layer`, the same in both Kerases."""
-    names = [own_name(variable) for variable in variables]
+    """Return the names of the variables of `layer`, the same in both Kerases and in every build.
+
+    A variable that nobody has named is called `"variable"`: Keras 3 numbers them through the whole process.
+    """
+    names = [re.sub(r"\A[Vv]ariable(_\d+)?\Z", "variable", own_name(variable)) for variable in variables]
     if LEGACY and isinstance(layer, keras.layers.DepthwiseConv1D | keras.layers.DepthwiseConv2D):
         names = ["kernel" if name == DEPTHWISE_KERNEL else name for name in names]
     return names
@@ -66,14 +70,16 @@ def _without_auto_cast(variable: Variable) -> Variable:
 
 
 def add_mask(layer: Layer, name: str, shape: Sequence[int]) -> Variable:
-    """Add a mask to `layer`: a boolean, non-trainable weight, all True, the same on every replica.
-
-    Call it from `build`.
-    """
+    """Add the mask of a weight to `layer`: a boolean, non-trainable weight, all True, the same on every replica."""
     # Replicas hold equal masks, so one copy stands for all: the default would blend or forbid them.
     aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA if LEGACY else "only_first_replica"
     return layer.add_weight(
-        name=name, shape=tuple(shape), dtype="bool", initializer="ones", trainable=False, aggregation=aggregation
+        name=f"mask_of_{name}".replace("/", "_"),
+        shape=tuple(shape),
+        dtype="bool",
+        initializer="ones",
+        trainable=False,
+        aggregation=aggregation,
     )
 
 

@@ -1,12 +1,17 @@
 """How a mask holds: a weight constraint that knows the mask, and the base class of layers that own masks."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_lottery import keras_compat
+from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Layer, Model, Variable
+
+HOLDER = "tfl_masks"  # the attribute of a model masked in place: the layer that owns its masks
 
 
 class KeepMask:
@@ -33,17 +38,62 @@ class KeepMask:
 
 
 class MaskOwner:
-    """Base class of the layers whose own variables are masks. Weight names leave these layers out."""
+    """Base class of the layers whose own variables are masks. Weight names leave these layers out.
 
-    def own_mask(self, weight: Variable) -> None:
+    Files hold the masks by weight name, so that their order does not matter.
+
+    Attributes:
+        names: Names of the weights whose masks the layer owns.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def own_mask(self, name: str, weight: Variable) -> None:
         """Add a mask of ones for `weight` to this layer and make it hold; does nothing if `weight` has a mask."""
         if mask_of(weight) is not None:
             return
-        name, number = f"{keras_compat.own_name(weight)}_mask", 0
-        while hasattr(self, attribute := f"{name}_{number}" if number else name):
-            number += 1
-        setattr(self, attribute, mask := keras_compat.add_mask(self, attribute, weight.shape))
+        with keras_compat.open_to_state(self):
+            setattr(self, _attribute(name), mask := keras_compat.add_mask(self, name, weight.shape))
+        self.names += (name,)
         keep(weight, mask)
+
+    def masks(self) -> dict[str, Variable]:
+        """Return the masks of this layer, by weight name."""
+        return {name: getattr(self, _attribute(name)) for name in self.names}
+
+    def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
+        """Write the masks to a part of a file of Keras."""
+        store["names"] = np.frombuffer(json.dumps(self.names).encode(), np.uint8)
+        for position, mask in enumerate(self.masks().values()):
+            store[str(position)] = mask.numpy()
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Set the masks to those in a part of a file of Keras.
+
+        Raises:
+            ModelError: the file holds masks of other weights.
+        """
+        loaded = read_masks(store)
+        if set(loaded) != set(self.names):
+            raise ModelError(
+                "The masks in the file are not those of this model, whose `exclude` may have been another one. In the "
+                f"file only: {sorted(set(loaded) - set(self.names))}. In the model only: "
+                f"{sorted(set(self.names) - set(loaded))}. `tfl.load_model` makes the model that a `.keras` file holds."
+            )
+        for name, mask in self.masks().items():
+            mask.assign(loaded[name])
+
+
+def read_masks(store: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the masks in the part of a file that a MaskOwner has written, by weight name; none if there are none."""
+    if "names" not in store.keys():  # noqa: SIM118  (legacy Keras' stores have keys only)
+        return {}
+    names = json.loads(np.asarray(store["names"]).tobytes())
+    return {name: np.asarray(store[str(position)], bool) for position, name in enumerate(names)}
+
+
+def _attribute(name: str) -> str:
+    return f"{name}_mask"
 
 
 def keep(weight: Variable, mask: Variable) -> None:
@@ -63,8 +113,10 @@ def mask_of(weight: Variable) -> Variable | None:
 
 
 def has_masks(model: Model) -> bool:
-    """Return whether any layer in `model` owns masks, of this package or of tfmot."""
-    return any(owns_masks(layer) for layer in keras_compat.all_layers(model))
+    """Return whether any weight of `model` has a mask, of this package or of tfmot."""
+    return any(mask_of(weight) is not None for weight in model.variables) or any(
+        owns_masks(layer) for layer in keras_compat.all_layers(model)
+    )
 
 
 def owns_masks(layer: Layer) -> bool:

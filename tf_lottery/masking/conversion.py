@@ -1,40 +1,47 @@
-"""Conversion of whole models: from a plain model to a prunable one and back."""
+"""Conversion of whole models: from a plain model to a prunable one and back; copies and files of prunable models."""
 
-import inspect
 import os
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Layer, Model, keras
-from tf_lottery.masking import constraint, guard, model_masks, naming, rebuilding
+from tf_lottery.masking import constraint, model_masks, naming, rebuilding, state
+from tf_lottery.masking.constraint import HOLDER
 from tf_lottery.masking.exclusion import Exclude, excluded_names
+from tf_lottery.masking.model_masks import check_model
 from tf_lottery.masking.prunable import PRUNABLE, MaskHolder, Prunable, prunable_weights
 
-HOLDER = "tfl_masks"  # the attribute of a subclassed model that owns its masks
 
-
-def make_prunable(model: Model, exclude: Exclude = ()) -> Model:
+def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False) -> Model:
     """Add masks of ones to the prunable weights of a model.
 
     The masks then hold without any callback: pruned weights are set to +0.0 after every optimizer step. `set_masks` and
     the callbacks of this package change the masks.
 
-    A Sequential or functional model is left unchanged, and a new model is returned. A subclassed model is changed in
-    place, because its saved files could no longer be loaded if its layers were replaced. It keeps its class and its
-    layers and gets one more layer, `tfl_masks`, which owns the masks.
+    A plain Sequential or functional model is left unchanged, and a new model is returned. A model of a class of its own
+    (subclassed, also from a functional or Sequential model, as those of KerasHub) is masked in place: it keeps its
+    class, methods, layers and variables, and gets one more layer, `tfl_masks`, which owns the masks.
+
+    Copies that Keras makes of a model masked in place (`copy.deepcopy`, `clone_model`, `keras.models.load_model`) have
+    its weights, with their zeros, and no masks: use `tfl.copy` and `tfl.load_model`.
 
     Args:
-        model: A built model.
+        model: A built model. One without `call`, such as a GAN that has only a `train_step`, is built when the models
+            inside it are.
         exclude: The weights that are never pruned: names of weights (`"output/kernel"`), of layers (`"output"`), or of
             the layers or models that contain them (`"encoder"` means all layers inside it); compiled regexes, which are
             searched in the weight names; or a function that takes a weight name and returns True to exclude it. The
             Keras name of a layer works as well, unless it is ambiguous. Defaults to `()`: nothing is excluded.
+        in_place: Whether a plain Sequential or functional model is masked in place, too: for models that share its
+            layers, and for layers that cannot be recreated from their config. Defaults to False.
 
     Returns:
-        For a Sequential or functional model: a new, uncompiled model with the same weights and layer names, in which
-        the layers with prunable weights are wrapped in `Prunable`. For a subclassed model: the model itself.
+        For a plain Sequential or functional model: a new, uncompiled model with the same weights and layer names, in
+        which the layers with prunable weights are wrapped in `Prunable`. For other models, and with `in_place`: the
+        model itself.
 
     Raises:
         ModelError: the model is not built, already has masks, or has no weights to prune; a name in `exclude` is
@@ -57,18 +64,24 @@ def make_prunable(model: Model, exclude: Exclude = ()) -> Model:
     excluded = excluded_names(exclude, list(weights), naming.named_layers(model))
     chosen = {id(weight) for name, weight in weights.items() if name not in excluded}
     if not chosen:
-        known = ", ".join(cls.__name__ for cls in PRUNABLE)
-        raise ModelError(
-            f"The model has nothing to prune. tf_lottery prunes the weights of {known}, except those that `exclude` "
-            f"names. Found: {', '.join(weights) or 'none'}"
-        )
-    if keras_compat.is_layer_graph(model):
+        raise ModelError(_nothing_to_prune(model, weights))
+    if keras_compat.is_plain_graph(model) and not in_place:
         model = _with_wrapped_layers(model, chosen)
     else:
-        _hold_masks(model, chosen)
+        _hold_masks(model, [name for name, weight in weights.items() if id(weight) in chosen])
         _warn_about_checkpoints(model)
     model_masks.apply_masks(model)
     return model
+
+
+def _nothing_to_prune(model: Model, weights: Collection[str]) -> str:
+    known = ", ".join(cls.__name__ for cls in PRUNABLE)
+    unbuilt = ", ".join(layer.name for layer in keras_compat.unbuilt_layers(model))
+    hint = f" These layers are not built, call the model on data first: {unbuilt}." if unbuilt else ""
+    return (
+        f"The model has nothing to prune. tf_lottery prunes the weights of {known}, except those that `exclude` "
+        f"names. Found: {', '.join(weights) or 'none'}.{hint}"
+    )
 
 
 def strip_pruning(model: Model) -> Model:
@@ -80,11 +93,11 @@ def strip_pruning(model: Model) -> Model:
         model: A built model with masks.
 
     Returns:
-        For a Sequential or functional model: a new, uncompiled model with the same weights and layer names. For a
-        subclassed model: the model itself, without what `make_prunable` has added.
+        For a model with wrapped layers: a new, uncompiled model with the same weights and layer names. For a model
+        masked in place: the model itself, without what `make_prunable` has added.
 
     Raises:
-        ModelError: the model is not built, has no masks, or is subclassed and has `Prunable` layers of its own.
+        ModelError: the model is not built, has no masks, or is of a class that makes `Prunable` layers itself.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -96,18 +109,15 @@ def strip_pruning(model: Model) -> Model:
     if not constraint.has_masks(model):
         raise ModelError("There is nothing to strip: the model has no masks.")
     model_masks.apply_masks(model)
-    if keras_compat.is_layer_graph(model):
+    if hasattr(model, HOLDER):
+        _release_masks(model)
+        return model
+    if keras_compat.is_plain_graph(model):
         return rebuilding.rebuild(model, _plain_layer)
-    if not hasattr(model, HOLDER):
-        raise ModelError(
-            "The masks of this model are in `Prunable` layers that its own class creates: remove them from that class."
-        )
-    for weight, _ in model_masks.masked_variables(model).values():
-        constraint.release(weight)
-    keras_compat.detach(model, HOLDER)
-    keras_compat.forget_traces(model)
-    guard.release(model)
-    return model
+    raise ModelError(
+        "The masks of this model are in `Prunable` layers that its own class creates, or in models inside it: remove "
+        "them from that class, or strip those models."
+    )
 
 
 def plain(model: Model) -> Model:
@@ -117,15 +127,15 @@ def plain(model: Model) -> Model:
         model: A built model, with masks of this package or of tfmot, or without masks.
 
     Returns:
-        For a Sequential or functional model: a new, uncompiled model, as from `strip_pruning`; `model` is left
-        unchanged. For a subclassed model: the model itself, with its masks applied.
+        For a plain Sequential or functional model: a new, uncompiled model, as from `strip_pruning`; `model` is left
+        unchanged. For other models: the model itself, with its masks applied.
 
     Raises:
         ModelError: `model` is not built.
     """
     check_model(model)
     has_masks = constraint.has_masks(model)
-    if not keras_compat.is_layer_graph(model):
+    if not keras_compat.is_plain_graph(model):
         if has_masks:
             model_masks.apply_masks(model)
         return model
@@ -136,13 +146,11 @@ def plain(model: Model) -> Model:
     return new
 
 
-def load_model(path: str | os.PathLike[str], exclude: Exclude = (), **kwargs: Any) -> Model:
+def load_model(path: str | os.PathLike[str], **kwargs: Any) -> Model:
     """Load a prunable model, with its masks, from a `.keras` file.
 
     Args:
         path: The file.
-        exclude: For a subclassed model, the `exclude` that was passed to `make_prunable`. Sequential and functional
-            models store it in their file. Defaults to `()`.
         **kwargs: Arguments of `keras.models.load_model`.
 
     Returns:
@@ -162,14 +170,42 @@ def load_model(path: str | os.PathLike[str], exclude: Exclude = (), **kwargs: An
         1.0
     """
     model = keras.models.load_model(path, **kwargs)
-    if not keras_compat.is_layer_graph(model):
-        make_prunable(model, exclude)
+    if not constraint.has_masks(model) and str(path).endswith(".keras"):
+        _attach_holder(model)
         model.load_weights(path)  # again: only now is there a layer to load the masks into
+        if not constraint.has_masks(model):
+            keras_compat.detach(model, HOLDER)
     model_masks.apply_masks(model)
     return model
 
 
 def copy(model: Model) -> Model:
+    """Return a copy of a prunable model, with its weights and its masks.
+
+    Args:
+        model: A prunable model. Left unchanged.
+
+    Returns:
+        A new, uncompiled model of the same class.
+
+    Raises:
+        ModelError: `model` has no masks; or it, or one of its layers, cannot be recreated from its config.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> model = tfl.make_prunable(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
+        >>> masks = tfl.get_masks(model)
+        >>> masks["output/kernel"][:, 3:] = False
+        >>> tfl.set_masks(model, masks)
+        >>> tfl.density_by_weight(tfl.copy(model))
+        {'dense/kernel': 1.0, 'dense_1/kernel': 1.0, 'output/kernel': 0.3}
+    """
+    new = new_like(model)
+    state.set_weights(state.weights(model), new, model_masks.get_masks(model))
+    return new
+
+
+def new_like(model: Model) -> Model:
     """Return a new, uncompiled prunable model like `model`, with newly initialised weights and masks of ones.
 
     Raises:
@@ -177,29 +213,39 @@ def copy(model: Model) -> Model:
     """
     masked = model_masks.masked_variables(model)
     with model.distribute_strategy.scope():
-        if keras_compat.is_layer_graph(model):
+        if keras_compat.is_plain_graph(model):
             new, _ = rebuilding.clone(model, _layer_like)
         else:
             new = rebuilding.layer_like(model)
-            new.build_from_config(model.get_build_config())
-            new.built = True  # Keras 3 sets this only in its loader
-            variables = naming.named_variables(new)
-            _hold_masks(new, {id(variable) for name, variable in variables.items() if name in masked})
+            _build_like(new, model)
+        if hasattr(model, HOLDER):
+            _hold_masks(new, list(masked))
         model_masks.apply_masks(new)
-        return new
+    _freeze_like(new, model)
+    return new
 
 
-def check_model(model: Model) -> None:
-    """Raise ModelError if `model` is not a built model of the Keras that this process uses."""
-    if not isinstance(model, keras.Model):
-        is_function = inspect.isroutine(model) or inspect.isclass(model)
+def _build_like(new: Model, model: Model) -> None:
+    """Build a model that has been made from the config of `model`.
+
+    Raises:
+        ModelError: it has other weights.
+    """
+    if not new.built and model.built:
+        new.build_from_config(model.get_build_config())
+        new.built = True  # Keras 3 sets this only in its loader
+    expected, found = naming.named_variables(model), naming.named_variables(new)
+    if different := sorted(expected.keys() ^ found.keys()):
         raise ModelError(
-            f"tf_lottery works with models of {keras.__name__} {keras.__version__} in this process "
-            f"({keras_compat.reason()}). Received: {type(model).__module__}.{type(model).__name__}"
-            f"{': call it first and pass the model that it returns' if is_function else ''}"
+            f"{type(model).__name__} cannot be recreated from its config, which makes a model without "
+            f"{', '.join(different)}: implement `get_config` and `build` (or `build_from_config`) in its class."
         )
-    if not model.built:
-        raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
+
+
+def _freeze_like(new: Model, model: Model) -> None:
+    """Make the layers of `new` trainable or not, as those of `model`; a layer sets those inside it, which come later."""
+    for layer, like in zip(keras_compat.all_layers(new), keras_compat.all_layers(model), strict=True):
+        layer.trainable = like.trainable
 
 
 def _with_wrapped_layers(model: Model, chosen: set[int]) -> Model:
@@ -226,29 +272,24 @@ def _layer_like(layer: Layer) -> Layer:
     return rebuilding.layer_like(layer)
 
 
-def _hold_masks(model: Model, chosen: set[int]) -> None:
-    """Add a layer to a subclassed model that owns the masks of the chosen weights."""
-    holder = MaskHolder(name=HOLDER)
-    keras_compat.attach(model, HOLDER, holder)
-    for weight in naming.named_variables(model).values():
-        if id(weight) in chosen:
-            holder.own_mask(weight)
+def _hold_masks(model: Model, names: Collection[str]) -> None:
+    """Add a layer to a model that owns the masks of the weights with these names."""
+    _attach_holder(model).hold(names)
     keras_compat.forget_traces(model)
-    guard.call_before(model, ["save"], _check_config)
 
 
-def _check_config(model: Model, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-    """Refuse to write a `.keras` file that could not be loaded."""
-    if not str(path).endswith(".keras"):
-        return
-    try:
-        type(model).from_config(model.get_config())
-    except Exception as error:
-        raise ModelError(
-            f"{type(model).__name__} cannot be recreated from its config, so a `.keras` file of it could not be "
-            "loaded: implement `get_config` in it (and `from_config` if the constructor takes other arguments), or "
-            f"use `save_weights('….weights.h5')`. {error}"
-        ) from error
+def _attach_holder(model: Model) -> MaskHolder:
+    holder = MaskHolder(name=HOLDER)
+    holder.belong_to(model)
+    keras_compat.attach(model, HOLDER, holder)
+    return holder
+
+
+def _release_masks(model: Model) -> None:
+    for weight, _ in model_masks.masked_variables(model).values():
+        constraint.release(weight)
+    keras_compat.detach(model, HOLDER)
+    keras_compat.forget_traces(model)
 
 
 def _warn_about_checkpoints(model: Model) -> None:

@@ -1,6 +1,7 @@
 """Reading, setting and applying the masks of a whole model, by weight name."""
 
-from typing import Any
+import inspect
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -9,9 +10,9 @@ from tf_lottery import keras_compat
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ModelError
-from tf_lottery.keras_compat import Model, Variable, keras
-from tf_lottery.masking import guard, naming
-from tf_lottery.masking.constraint import KeepMask, mask_of
+from tf_lottery.keras_compat import Layer, Model, Variable, keras
+from tf_lottery.masking import naming
+from tf_lottery.masking.constraint import HOLDER, KeepMask, MaskOwner, mask_of
 
 
 def get_masks(model: Model) -> dict[str, np.ndarray]:
@@ -77,11 +78,14 @@ def replace_masks(model: Model, masks: Arrays) -> dict[str, np.ndarray]:
 
 
 def apply_masks(model: Model) -> None:
-    """Set pruned weights to +0.0 now, and from now on before each `fit`, `evaluate`, `predict` and save of `model`.
+    """Set pruned weights to +0.0 now.
 
     Training keeps pruned weights at zero by itself. This function is for changes that bypass training: `set_weights`,
-    `load_weights` and `assign`. It also masks the weight averages of the optimizer (`use_ema`). `make_prunable` calls
-    it. Call it yourself if pruned weights must be zero at once, or on a model from `keras.models.load_model`.
+    `load_weights` and `assign`. After them, pruned weights are zero at the next training step that updates them, in the
+    next `fit` with a callback of this package, and in every ticket and export. Call this function where they must be
+    zero at once; and after a `fit` with an optimizer that averages weights (`use_ema`) and without a callback of this
+    package, because Keras then writes averages, which it takes before it applies constraints, over the weights. The
+    averages are masked, too.
 
     Args:
         model: A prunable model.
@@ -104,26 +108,16 @@ def apply_masks(model: Model) -> None:
     """
     for weight, mask in masked_variables(model).values():
         weight.assign(KeepMask(mask)(weight))
-    keep_applied(model)
+    mask_averages(model)
 
 
-def keep_applied(model: Model) -> None:
-    """Do what `apply_masks` does, except for the weights themselves, which the caller has masked already."""
+def mask_averages(model: Model) -> None:
+    """Set the pruned entries of the weight averages (`use_ema`) in the optimizer of `model` to +0.0."""
+    masked = masked_variables(model).values()
+    masks = {id(weight): mask for weight, mask in masked}
     optimizer = getattr(model, "optimizer", None)
-    weights = [weight for weight, _ in masked_variables(model).values()]
-    for weight, average in keras_compat.moving_averages(optimizer, weights):
-        _mask_average(weight, average)
-    keras_compat.change_averages(optimizer, _mask_average)
-    guard.call_before(model, guard.USES, _apply_first)
-
-
-def _apply_first(model: Model, *args: Any, **kwargs: Any) -> None:
-    apply_masks(model)
-
-
-def _mask_average(weight: Variable, average: Variable) -> None:
-    if (mask := mask_of(weight)) is not None:
-        average.assign(KeepMask(mask)(average))
+    for weight, average in keras_compat.moving_averages(optimizer, [weight for weight, _ in masked]):
+        average.assign(KeepMask(masks[id(weight)])(average))
 
 
 def density(model: Model) -> float:
@@ -180,6 +174,29 @@ def prunable_weights(model: Model) -> dict[str, np.ndarray]:
     return {name: weight.numpy() for name, (weight, _) in masked_variables(model).items()}
 
 
+def check_model(model: Model) -> None:
+    """Raise ModelError if `model` is not a built model of the Keras that this process uses."""
+    if not isinstance(model, keras.Model):
+        is_function = inspect.isroutine(model) or inspect.isclass(model)
+        raise ModelError(
+            f"tf_lottery works with models of {keras.__name__} {keras.__version__} in this process "
+            f"({keras_compat.reason()}). Received: {type(model).__module__}.{type(model).__name__}"
+            f"{': call it first and pass the model that it returns' if is_function else ''}"
+        )
+    _check_built(model)
+
+
+def _check_built(model: Layer) -> None:
+    if model.built:
+        return
+    unbuilt = keras_compat.unbuilt_layers(model)
+    if unbuilt or not model.variables:  # a model without `call`, such as a GAN, is never built, its layers are
+        names = f" Not built: {', '.join(layer.name for layer in unbuilt)}." if unbuilt else ""
+        raise ModelError(
+            f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.{names}"
+        )
+
+
 def masked_variables(model: Model) -> dict[str, tuple[Variable, Variable]]:
     """Return the variables of each masked weight and its mask, by weight name, in the order of the model.
 
@@ -188,22 +205,52 @@ def masked_variables(model: Model) -> dict[str, tuple[Variable, Variable]]:
     """
     if not isinstance(model, keras.layers.Layer):
         raise ModelError(f"A {keras.__name__} model is needed. Received: {type(model).__name__}")
-    if not model.built:
-        raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
-    by_tfmot = {
-        id(weight): mask
-        for layer in keras_compat.all_layers(model)
-        for weight, mask, _ in getattr(layer, "pruning_vars", ())
-    }
-    masked = {}
-    for name, weight in naming.named_variables(model).items():
-        mask = mask_of(weight)
-        mask = by_tfmot.get(id(weight)) if mask is None else mask
-        if mask is not None:
-            masked[name] = (weight, mask)
+    _check_built(model)
+    variables = naming.named_variables(model)
+    masks = _masks_by_weight(model, variables)
+    masked = {name: (weight, masks[id(weight)]) for name, weight in variables.items() if id(weight) in masks}
     if not masked:
         raise ModelError(
             "The model has no masks. Call `make_prunable(model)` first and use the model that it returns. (A stripped "
             "model has no masks: its pruned weights are ordinary zeros.)"
         )
     return masked
+
+
+def _masks_by_weight(model: Model, variables: Mapping[str, Variable]) -> dict[int, Variable]:
+    """Return the masks of weights, by `id` of the weight: those of this package and those of tfmot."""
+    masks = {
+        id(weight): mask
+        for layer in keras_compat.all_layers(model)
+        for weight, mask, _ in getattr(layer, "pruning_vars", ())
+    }
+    masks |= {id(weight): mask for weight in variables.values() if (mask := mask_of(weight)) is not None}
+    linked = {id(mask) for mask in masks.values()}
+    for owner, weights in _mask_owners(model, variables):
+        for name, mask in owner.masks().items():
+            if id(mask) not in linked:  # Keras has replaced the weight: `quantize` does
+                masks[id(_replacement(name, mask, weights))] = mask
+    return masks
+
+
+def _mask_owners(model: Model, variables: Mapping[str, Variable]) -> Iterator[tuple[MaskOwner, Mapping[str, Variable]]]:
+    """Yield the layers that own masks, each with the weights that its names are about."""
+    for layer in keras_compat.all_layers(model):
+        if isinstance(layer, MaskOwner) and hasattr(layer, "layer"):
+            yield layer, naming.named_variables(layer.layer)
+    if isinstance(holder := getattr(model, HOLDER, None), MaskOwner):
+        yield holder, variables
+
+
+def _replacement(name: str, mask: Variable, weights: Mapping[str, Variable]) -> Variable:
+    """Return the weight that now has the name of a mask."""
+    weight = weights.get(name)
+    if weight is None or tuple(weight.shape) != tuple(mask.shape):
+        now = (
+            "it is gone" if weight is None else f"it has shape {tuple(weight.shape)} now, its mask {tuple(mask.shape)}"
+        )
+        raise ModelError(
+            f"Weight {name!r} has been replaced since its mask was made ({now}), as `quantize` does in packed formats: "
+            "strip the model first, `strip_pruning(model)`, and quantize what it returns."
+        )
+    return weight

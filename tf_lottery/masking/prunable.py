@@ -1,15 +1,16 @@
 """The prunable weights of each layer class, and the layers that own their masks: `Prunable` and `MaskHolder`."""
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
-from tf_lottery.keras_compat import Layer, Variable, keras
+from tf_lottery.keras_compat import Layer, Model, Variable, keras
 from tf_lottery.masking import naming
-from tf_lottery.masking.constraint import MaskOwner
+from tf_lottery.masking.constraint import MaskOwner, read_masks
 
 _CONVOLUTIONS = [getattr(keras.layers, f"Conv{n}D{kind}") for n in (1, 2, 3) for kind in ("", "Transpose")]
 _LOCAL = [getattr(keras.layers, f"LocallyConnected{n}D") for n in (1, 2) if keras_compat.LEGACY]
@@ -106,8 +107,8 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
         layer: The wrapped layer.
 
     Raises:
-        ModelError: `layer` is an RNN cell; or, when it is built, it has nothing to prune, or lacks a weight that `only`
-            names.
+        ModelError: `layer` is an RNN cell; or, when it is called, it has nothing to prune, or lacks a weight that
+            `only` names.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -126,21 +127,19 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
         super().__init__(layer, **kwargs)
         self.supports_masking = layer.supports_masking
         self.only = None if only is None else tuple(only)
-        self._knows_all_weights = False
+        self._was_called = False
 
     @keras_compat.built_by_a_call
     def build(self, input_shape: Any = None) -> None:
         if not self.layer.built:
             self.layer.build(input_shape)
             self.layer.built = True
-        self._own_masks(final=not keras_compat.BUILDS_WHILE_CALLED)
+        self._own_masks()
         self.built = True
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         outputs = self.layer(*args, **kwargs)
-        if keras_compat.BUILDS_WHILE_CALLED and not self._knows_all_weights:
-            with tf.init_scope():
-                tf.autograph.experimental.do_not_convert(self._own_masks)(final=True)
+        self._complete_masks()
         return outputs
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
@@ -150,7 +149,10 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
         return self.layer.compute_output_shape(*args, **kwargs)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        return self.layer.compute_output_spec(*args, **kwargs)
+        spec = self.layer.compute_output_spec(*args, **kwargs)
+        if self.built:
+            self._complete_masks()
+        return spec
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "only": None if self.only is None else list(self.only)}
@@ -159,23 +161,75 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> "Prunable":
         return cls(**{**config, "layer": keras_compat.layer_from_config(config["layer"], custom_objects)})
 
-    def _own_masks(self, final: bool) -> None:
-        weights = prunable_weights(self.layer)
-        if final and (not weights or (self.only is not None and (not self.only or set(self.only) - set(weights)))):
+    @tf.autograph.experimental.do_not_convert
+    def _complete_masks(self) -> None:
+        """Own the masks of all weights, after the first call: only a call builds the layers inside some layers."""
+        if self._was_called:
+            return
+        with tf.init_scope():
+            self._own_masks()
+        self._check_masks()
+        self._was_called = True
+
+    def _own_masks(self) -> None:
+        for name, weight in prunable_weights(self.layer).items():
+            if self.only is None or name in self.only:
+                self.own_mask(name, weight)
+
+    def _check_masks(self) -> None:
+        weights = list(prunable_weights(self.layer))
+        if not weights or (self.only is not None and (not self.only or set(self.only) - set(weights))):
             raise ModelError(
-                f"Layer {self.layer.name!r} ({type(self.layer).__name__}) has the prunable weights {list(weights)}. "
+                f"Layer {self.layer.name!r} ({type(self.layer).__name__}) has the prunable weights {weights}. "
                 f"Received: only={self.only}"
             )
-        for name, weight in weights.items():
-            if self.only is None or name in self.only:
-                self.own_mask(weight)
-        self._knows_all_weights = final
 
 
 @keras.saving.register_keras_serializable(package="tf_lottery")
 class MaskHolder(MaskOwner, keras.layers.Layer):
-    """A layer that owns the masks of a subclassed model, whose own layers are not wrapped. It is never called."""
+    """A layer that owns the masks of a model whose own layers are not wrapped. It is never called."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
+        self._is_checked = False
         self.built = True
+
+    def belong_to(self, model: Model) -> None:
+        """Set the model whose masks this layer owns."""
+        self._model = weakref.ref(model)  # a plain reference would make the model a layer of its own layer
+
+    def hold(self, names: Collection[str]) -> None:
+        """Add masks of ones for weights of the model.
+
+        Raises:
+            ModelError: the model has no weight of such a name.
+        """
+        weights = naming.named_variables(self._model())
+        if unknown := [name for name in names if name not in weights]:
+            raise ModelError(f"The model has no weights {', '.join(unknown)}. Known: {', '.join(weights)}")
+        for name, weight in weights.items():
+            if name in names:
+                self.own_mask(name, weight)
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        masks = read_masks(store)
+        if not masks:
+            return  # The file of a plain model: its weights are loaded, and the masks stay.
+        if not self.names:  # `load_model` learns from the file which weights have masks.
+            self.hold(masks)
+        super().load_own_variables(store)
+
+    def save_assets(self, folder: str) -> None:
+        """Warn, when Keras first writes a `.keras` file, if the model in it could not be loaded. Nothing is written."""
+        if self._is_checked:
+            return
+        self._is_checked, model = True, self._model()
+        try:
+            type(model).from_config(model.get_config())
+        except Exception as error:
+            keras_compat.warn(
+                f"{type(model).__name__} cannot be recreated from its config, so `tfl.load_model` cannot read its "
+                "`.keras` file; `load_weights` of a prunable model that you have made yourself can. Implement "
+                "`get_config` in the class, and `from_config` if the constructor takes other arguments. "
+                f"{type(error).__name__}: {error}"
+            )

@@ -9,7 +9,11 @@ from tf_lottery.masking import constraint, naming
 
 
 def rebuild(
-    model: Model, replace: Callable[[Layer], Layer], fill: Callable[[Layer, Layer], None] | None = None
+    model: Model,
+    replace: Callable[[Layer], Layer],
+    fill: Callable[[Layer, Layer], None] | None = None,
+    *,
+    enters: Callable[[Layer], bool] = keras_compat.is_plain_graph,
 ) -> Model:
     """Return a copy of a model, and of the models inside it, in which every layer is replaced.
 
@@ -19,18 +23,24 @@ def rebuild(
         model: A Sequential or functional model.
         replace: Takes a layer and returns the one to put in its place, not built.
         fill: Takes a layer and its replacement, built, and gives the replacement its state. Defaults to `copy_state`.
+        enters: Takes a layer and returns whether it is a model that is copied layer by layer, too. Defaults to plain
+            Sequential and functional models: those of other classes are replaced as a whole.
 
     Raises:
         ModelError: `copy_state` cannot copy the state of a layer.
     """
-    new, pairs = clone(model, replace)
+    new, pairs = clone(model, replace, enters)
     for old_layer, new_layer in pairs:
         (fill or copy_state)(old_layer, new_layer)
     return new
 
 
-def clone(model: Model, replace: Callable[[Layer], Layer]) -> tuple[Model, list[tuple[Layer, Layer]]]:
-    """Copy a model, and the models inside it, with every layer replaced; weights are new.
+def clone(
+    model: Model,
+    replace: Callable[[Layer], Layer],
+    enters: Callable[[Layer], bool] = keras_compat.is_plain_graph,
+) -> tuple[Model, list[tuple[Layer, Layer]]]:
+    """Copy a model, and the models inside it, with every layer replaced; weights are new. See `rebuild`.
 
     Returns:
         The copy, uncompiled, and for each layer the pair of it and its replacement, both without their wrappers.
@@ -40,7 +50,7 @@ def clone(model: Model, replace: Callable[[Layer], Layer]) -> tuple[Model, list[
 
     def clone_layer(layer: Layer) -> Layer:
         if id(layer) not in copies:
-            is_model = keras_compat.is_layer_graph(layer)
+            is_model = enters(layer)
             copies[id(layer)] = keras_compat.clone_graph(layer, clone_layer) if is_model else replace(layer)
             if not is_model and isinstance(layer, keras.layers.Layer):  # Keras 3 clones operations (`x[0]`), too
                 pairs.append((unwrapped(layer), unwrapped(copies[id(layer)])))
@@ -72,7 +82,8 @@ def layer_like(layer: Layer) -> Layer:
             return layer  # such as a Lambda layer, which Keras 3 does not deserialize
         raise ModelError(
             f"Layer {layer.name!r} ({type(layer).__name__}) cannot be recreated from its config, which a wrapped "
-            f"model requires: implement `get_config` in its class. {error}"
+            "model requires: implement `get_config` in its class, whose constructor takes `**kwargs`, or mask the "
+            f"model itself, `make_prunable(model, in_place=True)`. {error}"
         ) from error
 
 
@@ -98,5 +109,5 @@ def copy_state(old: Layer, new: Layer) -> None:
     except ValueError as error:
         raise ModelError(
             f"The config of layer {old.name!r} ({type(old).__name__}) makes a layer with other weights: implement "
-            f"`get_config` in its class. {error}"
+            f"`get_config` in its class, or mask the model itself, `make_prunable(model, in_place=True)`. {error}"
         ) from error

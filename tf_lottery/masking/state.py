@@ -90,7 +90,7 @@ def restore(state: State, model: Model, optimizer: Optimizer, masks: Arrays | No
     check_fit(state["optimizer"], _slots(optimizer))
     written = set_weights(state["weights"], model, masks)
     restore_optimizer(state["optimizer"], optimizer)
-    model_masks.keep_applied(model)  # to the restored weight averages
+    model_masks.mask_averages(model)  # to the restored weight averages
     return written
 
 
@@ -154,7 +154,7 @@ def set_weights(arrays: Arrays, model: Model, masks: Arrays | None = None) -> di
     masks = model_masks.get_masks(model) if masks is None else model_masks.replace_masks(model, masks)
     written = masks_lib.apply(arrays, masks)
     _assign(variables, written)
-    model_masks.keep_applied(model)
+    model_masks.mask_averages(model)
     return written
 
 

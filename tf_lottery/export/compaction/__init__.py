@@ -66,7 +66,7 @@ def compact(model: Model) -> Model:
         else:
             rebuilding.copy_state(old, new)
 
-    return rebuilding.rebuild(plain, make, fill)
+    return rebuilding.rebuild(plain, make, fill, enters=keras_compat.is_layer_graph)
 
 
 def analyse(model: Model) -> dict[str, Finding]:
