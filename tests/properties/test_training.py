@@ -50,7 +50,7 @@ class Watch(keras.callbacks.Callback):
         self.seen.append(tiny.is_pruned_to_plus_zero(self.model))
 
     def on_train_end(self, logs=None):
-        if getattr(self.model.optimizer, "use_ema", False):
+        if keras_compat.moving_averages(self.model.optimizer, self.model.trainable_variables):
             model_masks.apply_masks(self.model)  # Keras takes averages before it applies constraints
         self.seen.append(tiny.is_pruned_to_plus_zero(self.model))
 

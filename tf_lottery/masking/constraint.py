@@ -114,11 +114,10 @@ def mask_of(weight: Variable) -> Variable | None:
 
 def has_masks(model: Model) -> bool:
     """Return whether any weight of `model` has a mask, of this package or of tfmot."""
-    return any(mask_of(weight) is not None for weight in model.variables) or any(
-        owns_masks(layer) for layer in keras_compat.all_layers(model)
-    )
+    owners = [*keras_compat.all_layers(model), getattr(model, HOLDER, None)]
+    return any(map(owns_masks, owners)) or any(mask_of(weight) is not None for weight in model.variables)
 
 
-def owns_masks(layer: Layer) -> bool:
+def owns_masks(layer: Layer | None) -> bool:
     """Return whether the own variables of `layer` are masks: in `Prunable`, `MaskHolder` and tfmot's wrappers."""
     return isinstance(layer, MaskOwner) or hasattr(layer, "pruning_vars")

@@ -243,7 +243,7 @@ def _build_like(new: Model, model: Model) -> None:
 
 
 def _freeze_like(new: Model, model: Model) -> None:
-    """Make the layers of `new` trainable or not, as those of `model`; a layer sets those inside it, which come later."""
+    """Make the layers of `new` trainable or not, as those of `model`. A layer sets those inside it; they come later."""
     for layer, like in zip(keras_compat.all_layers(new), keras_compat.all_layers(model), strict=True):
         layer.trainable = like.trainable
 
@@ -287,7 +287,8 @@ def _attach_holder(model: Model) -> MaskHolder:
 
 def _release_masks(model: Model) -> None:
     for weight, _ in model_masks.masked_variables(model).values():
-        constraint.release(weight)
+        if constraint.mask_of(weight) is not None:  # a quantized weight has no constraint
+            constraint.release(weight)
     keras_compat.detach(model, HOLDER)
     keras_compat.forget_traces(model)
 

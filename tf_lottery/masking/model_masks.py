@@ -214,6 +214,7 @@ def masked_variables(model: Model) -> dict[str, tuple[Variable, Variable]]:
             "The model has no masks. Call `make_prunable(model)` first and use the model that it returns. (A stripped "
             "model has no masks: its pruned weights are ordinary zeros.)"
         )
+    _warn_of_lora(model)
     return masked
 
 
@@ -246,11 +247,23 @@ def _replacement(name: str, mask: Variable, weights: Mapping[str, Variable]) -> 
     """Return the weight that now has the name of a mask."""
     weight = weights.get(name)
     if weight is None or tuple(weight.shape) != tuple(mask.shape):
-        now = (
-            "it is gone" if weight is None else f"it has shape {tuple(weight.shape)} now, its mask {tuple(mask.shape)}"
-        )
+        now = "is gone" if weight is None else f"has shape {tuple(weight.shape)}, its mask {tuple(mask.shape)}"
         raise ModelError(
-            f"Weight {name!r} has been replaced since its mask was made ({now}), as `quantize` does in packed formats: "
-            "strip the model first, `strip_pruning(model)`, and quantize what it returns."
+            f"Weight {name!r} {now}: it has been replaced since its mask was made, as `quantize` does in packed "
+            "formats. Strip the model first, `strip_pruning(model)`, and quantize what it returns."
         )
     return weight
+
+
+def _warn_of_lora(model: Model) -> None:
+    adapted = [
+        path
+        for path, layer in naming.named_layers(model).items()
+        if getattr(layer, "lora_enabled", False)
+        and any(mask_of(weight) is not None for weight in keras_compat.own_variables(layer))
+    ]
+    if adapted:
+        keras_compat.warn(
+            f"LoRA adds dense matrices to the masked weights of {', '.join(adapted)}: masks and densities are those of "
+            "the weights without them. Prune after merging LoRA into the weights, or leave it out."
+        )

@@ -45,13 +45,17 @@ def named_variables(model: Layer) -> dict[str, Variable]:
     for path, layer in [("", model), *_walk(model)]:
         if owns_masks(layer):
             continue  # `model` itself, if it is a single wrapper
-        variables = keras_compat.own_variables(layer)
-        names = _distinct(keras_compat.names_in(layer, variables))
-        for name, variable in zip(names, variables, strict=True):
+        for name, variable in own_variables(layer).items():
             name = f"{path}/{name}" if path else name
             _refuse_twice(name, named)
             named[name] = variable
     return named
+
+
+def own_variables(layer: Layer) -> dict[str, Variable]:
+    """Return the variables of `layer` that no layer inside it owns, by their names in it."""
+    variables = keras_compat.own_variables(layer)
+    return dict(zip(_distinct(keras_compat.names_in(layer, variables)), variables, strict=True))
 
 
 def _refuse_twice(name: str, named: Mapping[str, Any]) -> None:

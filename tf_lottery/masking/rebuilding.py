@@ -90,18 +90,20 @@ def layer_like(layer: Layer) -> Layer:
 def copy_state(old: Layer, new: Layer) -> None:
     """Copy the variables of a layer and of all layers inside it, and whether they are trainable, to an equal layer.
 
-    Variables are matched by position and not by name, because the layers inside a copy get new automatic names.
+    Layers are matched by position and not by name, because the layers inside a copy get new automatic names.
 
     Raises:
         ModelError: the layers have different variables.
     """
     if old is new:
         return
-    inside, variables = (naming.children(old), naming.children(new)), map(keras_compat.own_variables, (old, new))
+    inside, variables, copies = (naming.children(old), naming.children(new)), *map(naming.own_variables, (old, new))
     new.trainable = old.trainable  # this sets all layers inside, too, so it comes before theirs
     try:
-        for variable, copied in zip(*variables, strict=True):
-            copied.assign(variable)
+        if different := variables.keys() ^ copies.keys():
+            raise ValueError(f"It has other variables: {', '.join(sorted(different))}.")
+        for name, variable in variables.items():
+            copies[name].assign(variable)
         for parts in zip(*inside, strict=True):
             copy_state(*parts)
         if hasattr(new, "finalize_state"):
