@@ -112,12 +112,13 @@ def apply_masks(model: Model) -> None:
 
 
 def mask_averages(model: Model) -> None:
-    """Set the pruned entries of the weight averages (`use_ema`) in the optimizer of `model` to +0.0."""
-    masked = masked_variables(model).values()
-    masks = {id(weight): mask for weight, mask in masked}
-    optimizer = getattr(model, "optimizer", None)
-    for weight, average in keras_compat.moving_averages(optimizer, [weight for weight, _ in masked]):
-        average.assign(KeepMask(masks[id(weight)])(average))
+    """Set the pruned entries of the weight averages (`use_ema`) in the optimizer of `model` to +0.0.
+
+    Keras updates the averages before it applies constraints.
+    """
+    for weight, average in keras_compat.moving_averages(getattr(model, "optimizer", None), model.trainable_variables):
+        if (mask := mask_of(weight)) is not None:
+            average.assign(KeepMask(mask)(average))
 
 
 def density(model: Model) -> float:

@@ -65,7 +65,7 @@ class Trainer:
         self._objective, self._decayed = objective, list(decayed)
         model.compile(optimizer)
         optimizer.build(model.trainable_variables)
-        model_masks.apply_masks(model)  # the averages of the optimizer exist now and need masking
+        model_masks.apply_masks(model)
         compiled = jit_compile and self.strategy.num_replicas_in_sync == 1
         self._step = tf.function(self._train_step, jit_compile=compiled, autograph=False)
         self._run = tf.function(self._train_steps, jit_compile=compiled and feed.in_memory, autograph=False)
@@ -190,6 +190,7 @@ class Trainer:
             segment = self.feed.segment(*seeds, start, start + count)
             # Summation continues from the sum so far, step by step, so that it does not depend on where executions end.
             losses = self._run(tf.constant(count), tf.constant(progress.losses, tf.float32), *segment)
+        model_masks.mask_averages(self.model)
         progress.losses = float(losses)
         progress.counted += count
         progress.step += count
