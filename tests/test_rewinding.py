@@ -95,11 +95,22 @@ def test_only_the_states_that_a_start_point_names_are_read(trained):
 
 def test_layerwise_pruning_that_would_empty_a_layer_is_refused_with_level_and_layer():
     masks = {"big": np.ones(100, bool), "small": np.ones(2, bool)}
-    options = {"rates": ["small=0.6"], "scope": "layerwise", "masks": masks}
-    shares = rewinding.fraction_schedule(0.2, levels=1, **options)(1)
-    assert shares == {"big": Fraction("0.2"), "small": Fraction("0.6")}
+    shares = rewinding.fraction_schedule(0.2, rates=["small=0.6"], weight_names=masks)
+    assert shares(1) == {"big": Fraction("0.2"), "small": Fraction("0.6")}
+    transition = rewinding.Transition(shares, scope="layerwise")
+    transition.check(masks, levels=1)
     with pytest.raises(PruningError, match="Level 2 would remove all of 'small': ask for fewer levels"):
-        rewinding.fraction_schedule(0.2, levels=2, **options)
+        transition.check(masks, levels=2)
+
+
+def test_only_the_default_minimum_of_global_pruning_is_reported():
+    before, after = {"w": np.ones(2, bool)}, {"w": np.array([True, False])}
+
+    def report(**settings):
+        return rewinding.Transition(lambda level: 0.5, **settings).report_minimum(before, after)
+
+    assert report().startswith("a single weight, the minimum, is left of 'w'.")
+    assert report(min_density=0.5) == report(scope="layerwise") == ""
 
 
 def decay():

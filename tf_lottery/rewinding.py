@@ -4,7 +4,7 @@
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,6 @@ from tf_lottery.core.criteria import Criterion
 from tf_lottery.core.masks import Arrays
 from tf_lottery.core.pruning import Share
 from tf_lottery.core.start_points import REWINDS, StartPoint
-from tf_lottery.errors import PruningError
 from tf_lottery.keras_compat import Model, Optimizer, keras
 from tf_lottery.masking import state
 from tf_lottery.masking.state import State
@@ -31,7 +30,7 @@ class Transition:
     Attributes:
         fraction_at: The fraction of the kept weights to remove, as a function of the level; see `fraction_schedule`.
         criterion: The name of a criterion, or a function like those of `core.criteria`.
-        scope, min_density: See `core.pruning.prune`.
+        scope, min_density: See `core.pruning.next_masks`.
         rewind: One of `core.start_points.REWINDS`.
         reset_optimizer: Whether a level that rewinds starts with a new optimizer.
     """
@@ -39,7 +38,7 @@ class Transition:
     fraction_at: schedules.Schedule
     criterion: str | Criterion = "magnitude"
     scope: str = "global"
-    min_density: Share = 0
+    min_density: Share | None = None
     rewind: str = "weights"
     reset_optimizer: bool = False
 
@@ -56,7 +55,8 @@ class Transition:
 
         Raises:
             PruningError: a weight is NaN or infinite, or the criterion does not return one score for each weight.
-            ExhaustedError: pruning would remove all weights of a layer, or more than `min_density` allows.
+            ExhaustedError: pruning would remove all weights of a layer; after `check`, only with `scope="global"` and
+                `min_density=0`.
         """
         return pruning.next_masks(
             initial,
@@ -69,6 +69,24 @@ class Transition:
             min_density=self.min_density,
         )
 
+    def check(self, masks: Arrays, levels: int) -> None:
+        """Raise PruningError if a level would run out of weights; see `core.pruning.check_levels`.
+
+        Args:
+            masks: The masks of level 0.
+            levels: The number of pruned levels.
+        """
+        pruning.check_levels(masks, self.fraction_at, levels, scope=self.scope, min_density=self.min_density)
+
+    def report_minimum(self, before: Arrays, masks: Arrays) -> str:
+        """Return a sentence on the arrays that a level has brought to the default minimum, or `""`.
+
+        Args:
+            before, masks: The masks of the previous level and of this one.
+        """
+        has_default = self.scope == "global" and self.min_density is None
+        return pruning.report_minimum(before, masks) if has_default else ""
+
     def start_point(self, level: int, control: str = "") -> StartPoint:
         """Return the start point of a level or of its control.
 
@@ -79,35 +97,19 @@ class Transition:
         return replace(start, optimizer="new") if is_reset else start
 
 
-def fraction_schedule(
-    fraction: Share, *, rates: Sequence[str], scope: str, levels: int, masks: Arrays
-) -> schedules.Schedule:
+def fraction_schedule(fraction: Share, *, rates: Sequence[str], weight_names: Iterable[str]) -> schedules.Schedule:
     """Return a schedule: the fraction of the kept weights to remove, as a function of the level.
 
     Args:
         fraction: The fraction for all weights without a rate.
-        rates: Different fractions for some weights, as `"regex=fraction"`; see `schedules.with_rates`.
-        scope: `"global"` or `"layerwise"`.
-        levels: The number of pruned levels.
-        masks: The masks of the dense network.
+        rates: Different fractions for some weights, as `"regex=fraction"`; see `schedules.with_rates`. They need
+            `scope="layerwise"`.
+        weight_names: The names of all prunable weights.
 
     Raises:
-        PruningError: a rate matches no weight, or layerwise pruning would remove all weights of a layer.
+        PruningError: a rate matches no weight.
     """
-    if scope == "global":
-        return schedules.constant(fraction)
-    fraction_at = schedules.with_rates(fraction, rates, masks) if rates else schedules.constant(fraction)
-    check_layerwise(fraction_at, levels=levels, masks=masks)
-    return fraction_at
-
-
-def check_layerwise(fraction_at: schedules.Schedule, *, levels: int, masks: Arrays) -> None:
-    """Raise PruningError if layerwise pruning by a schedule would remove all weights of a layer."""
-    if emptied := pruning.first_emptied(masks, fraction_at, levels):
-        raise PruningError(
-            f"Level {emptied[0]} would remove all of {emptied[1]!r}: ask for fewer levels, a smaller fraction, "
-            'a lower rate for this weight, or scope="global".'
-        )
+    return schedules.with_rates(fraction, rates, weight_names) if rates else schedules.constant(fraction)
 
 
 def begin(

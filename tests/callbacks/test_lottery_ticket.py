@@ -5,11 +5,12 @@ import tiny
 from tiers import always
 
 import tf_lottery as tfl
+from tf_lottery import keras_compat
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.errors import ConfigError, ModelError, PruningError, TicketError
 from tf_lottery.keras_compat import keras
-from tf_lottery.masking import model_masks, state
+from tf_lottery.masking import model_masks, state, tfmot_bridge
 
 
 @pytest.fixture(scope="module")
@@ -155,18 +156,90 @@ def test_a_rewind_step_after_the_end_is_refused_before_training():
     assert fits.same_bits(before, state.weights(made))
 
 
-def test_a_layerwise_fraction_that_empties_a_layer_is_refused_before_training():
-    tickets = LotteryTicket(5, 0.9, epochs_per_level=1, scope="layerwise")
-    with pytest.raises(PruningError, match="Level 2 would remove all of 'dense_1/kernel'"):
-        fits.fit(fits.model(), tickets)
-    assert tickets.records == []
+# dense/kernel has 144 weights, dense_1/kernel has 12.
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scope": "layerwise", "fraction": 0.9}, "Level 2 would remove all of 'dense_1/kernel'"),
+        (
+            {"scope": "layerwise", "rates": {"^dense/": 0.99}, "fraction": 0.1},
+            "Level 2 would remove all of 'dense/kernel'",
+        ),
+        (
+            {"scope": "layerwise", "fraction": lambda level: [0, 0, 0, 0, 0.98][level - 1]},
+            "Level 5 would remove all of",
+        ),
+        ({"scope": "layerwise", "fraction": lambda level: {"dense/kernel": 0.1}}, r"exactly .*'dense_1/kernel'\]"),
+        ({"scope": "layerwise", "fraction": lambda level: 0.1 * (level > 4) + level // 5}, r"must be in \[0, 1\)"),
+        ({"fraction": 0.9}, "Level 3 would keep 0 weights, fewer than the 2 that"),
+        ({"fraction": 0.5, "min_density": 0.3}, "Level 2 would keep 39 weights, fewer than the 48 that"),
+        ({"fraction": lambda level: 0.1 if level < 5 else {"dense/kernel": 0.1}}, 'needs scope="layerwise"'),
+        ({"fraction": lambda level: 0.1 if level < 5 else 20}, r"must be in \[0, 1\)"),
+    ],
+)
+def test_levels_that_cannot_be_pruned_are_refused_before_training(settings, message, tmp_path):
+    made, tickets = fits.model(), LotteryTicket(5, epochs_per_level=1, directory=tmp_path / "tickets", **settings)
+    before = state.weights(made)
+    with pytest.raises(PruningError, match=message):
+        fits.fit(made, tickets)
+    assert fits.same_bits(before, state.weights(made))
+    assert not (tmp_path / "tickets").exists()
 
 
-def test_global_pruning_that_empties_a_layer_ends_the_fit_with_all_records():
-    def only_the_first(initial, trained, rng):
-        return {name: np.full(weight.shape, "dense_1" not in name) for name, weight in trained.items()}
+def test_masks_at_the_start_count_when_levels_are_checked():
+    made = fits.model()
+    masks = tfl.get_masks(made)
+    masks["dense_1/kernel"].flat[3:] = False
+    tfl.set_masks(made, masks)
+    with pytest.raises(PruningError, match="Level 2 would remove all of 'dense_1/kernel'"):  # 3, 1, 0
+        fits.fit(made, LotteryTicket(2, 0.6, epochs_per_level=1, scope="layerwise"))
 
+
+@pytest.mark.skipif(not keras_compat.LEGACY, reason="tfmot wraps models of legacy Keras only")
+def test_levels_of_a_model_that_tfmot_wrapped_are_checked_before_training():
+    tfmot = tfmot_bridge.import_tfmot()
+    wrapped = tfmot.prune_low_magnitude(tiny.dense(), tfmot.ConstantSparsity(0.5, 0))
+    wrapped.compile("sgd", tiny.loss())
+    with pytest.raises(PruningError, match=r"Level 2 would remove all of '.*dense_1/kernel.*'"):
+        fits.fit(wrapped, LotteryTicket(5, 0.9, epochs_per_level=1, scope="layerwise"))
+
+
+def test_a_fit_that_resumes_in_the_same_model_is_checked_from_the_masks_of_level_0():
+    made, tickets = fits.model(), LotteryTicket(3, 0.6, epochs_per_level=1, scope="layerwise")
+    with pytest.warns(UserWarning, match="epochs=3, 4 are needed"):
+        fits.fit(made, tickets, epochs=3)
+    fits.fit(made, tickets)  # from the masks of level 2, level 2 would remove all of dense_1/kernel
+    small = [record["density_by_weight"]["dense_1/kernel"] for record in tickets.records]
+    assert [round(12 * density) for density in small] == [12, 5, 2, 1]
+
+
+def test_further_levels_are_checked_before_they_are_trained(tmp_path):
+    fits.found(levels=3, fraction=0.6, scope="layerwise", epochs_per_level=1, directory=tmp_path)
+    more = LotteryTicket(4, 0.6, scope="layerwise", epochs_per_level=1, directory=tmp_path)
+    with pytest.raises(PruningError, match="Level 4 would remove all of 'dense_1/kernel'"):
+        fits.fit(fits.model(), more)
+    again = LotteryTicket(3, 0.6, scope="layerwise", epochs_per_level=1, directory=tmp_path)
+    fits.fit(fits.model(), again)  # the stored levels can be used as before
+    assert len(again.records) == 4
+
+
+def only_the_first(initial, trained, rng):
+    """A criterion that removes dense_1/kernel first."""
+    return {name: np.full(weight.shape, "dense_1" not in name) for name, weight in trained.items()}
+
+
+def test_by_default_one_weight_of_each_array_is_kept_and_a_warning_names_it_once():
     made, tickets = fits.model(), LotteryTicket(3, 0.1, epochs_per_level=1, criterion=only_the_first)
+    message = "^Level 1: a single weight, the minimum, is left of 'dense_1/kernel'. Exclude such arrays"
+    with pytest.warns(UserWarning, match=message) as warnings:
+        fits.fit(made, tickets)
+    assert len(warnings) == 1
+    assert [round(record["density"] * 156) for record in tickets.records] == [156, 140, 126, 113]
+    assert [round(record["density_by_weight"]["dense_1/kernel"] * 12) for record in tickets.records] == [12, 1, 1, 1]
+
+
+def test_without_a_minimum_the_fit_ends_before_a_level_that_empties_a_layer_with_all_records():
+    made, tickets = fits.model(), LotteryTicket(3, 0.1, epochs_per_level=1, criterion=only_the_first, min_density=0)
     with pytest.warns(UserWarning, match="ends with level 0: level 1 would remove all of 'dense_1/kernel'"):
         fits.fit(made, tickets)
     assert [record["level"] for record in tickets.records] == [0]
@@ -174,9 +247,6 @@ def test_global_pruning_that_empties_a_layer_ends_the_fit_with_all_records():
 
 
 def test_min_density_leaves_a_share_of_every_layer_and_the_count_exact():
-    def only_the_first(initial, trained, rng):
-        return {name: np.full(weight.shape, "dense_1" not in name) for name, weight in trained.items()}
-
     tickets = fits.found(levels=2, fraction=0.1, min_density=0.25, criterion=only_the_first)
     assert tickets.records[1]["density_by_weight"]["dense_1/kernel"] == 0.25
     assert [round(record["density"] * 156) for record in tickets.records] == [156, 140, 126]

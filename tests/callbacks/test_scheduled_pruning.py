@@ -119,6 +119,20 @@ def test_at_least_one_weight_stays():
     }
 
 
+def test_global_pruning_leaves_one_weight_of_each_array_and_names_it_once():
+    def only_the_first(initial, trained, rng):
+        return {name: np.full(weight.shape, "dense_1" not in name) for name, weight in trained.items()}
+
+    model = compiled()
+    with pytest.warns(UserWarning, match="a single weight") as seen:
+        fit(model, ScheduledPruning(at(s1=0.5, s2=0.75, s3=0.999), scope="global", criterion=only_the_first))
+    assert [str(warning.message).split(".")[0] for warning in seen] == [
+        "Step 1: a single weight, the minimum, is left of 'dense_1/kernel'",
+        "Step 3: a single weight, the minimum, is left of 'dense/kernel'",
+    ]
+    assert {name: int(mask.sum()) for name, mask in tfl.get_masks(model).items()} == dict.fromkeys(SIZES, 1)
+
+
 def test_the_smallest_weights_go():
     model = compiled()
     before = model_masks.prunable_weights(model)

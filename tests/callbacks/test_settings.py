@@ -36,9 +36,10 @@ ONES = np.ones(100, bool)
         ({"rates": ["("], "scope": "layerwise"}, PruningError, r'A rate is written "regex=share"'),
         ({"rates": {"(": 0.1}, "scope": "layerwise"}, PruningError, r"The regex '\(' cannot be read"),
         ({"min_density": 0.1, "scope": "layerwise"}, ConfigError, r'`min_density` .* scope="global"'),
-        ({"min_density": 5}, ConfigError, r"`min_density` is a share in \(0, 1\)"),
+        ({"min_density": 5}, ConfigError, r"`min_density` is a share in \[0, 1\)"),
         ({"criterion": ["magnitude"]}, ConfigError, r"`criterion` is a name or a function"),
-        ({"min_density": 0}, ConfigError, r"`min_density` is a share in \(0, 1\)"),
+        ({"min_density": 1}, ConfigError, r"`min_density` is a share in \[0, 1\)"),
+        ({"min_density": 0, "scope": "layerwise"}, ConfigError, r'`min_density` .* scope="global"'),
     ],
 )
 def test_an_impossible_argument_is_refused_with_advice(arguments, error, message):
@@ -55,4 +56,17 @@ def test_rates_may_be_written_in_three_ways(rates):
 
 def test_the_settings_of_a_directory_hold_the_fraction_of_each_level():
     settings = LotteryTicket(3, lambda level: Fraction(1, 1 + level), epochs_per_level=1).settings
-    assert settings.as_json({"w": ONES})["fractions"] == ["1/2", "1/3", "1/4"]
+    assert settings.as_json({"w": ONES}, settings.transition("w"))["fractions"] == ["1/2", "1/3", "1/4"]
+
+
+def test_a_function_is_asked_for_each_fraction_once_so_that_what_is_checked_is_what_is_used():
+    asked, shares = [], {}
+
+    def changing(level):
+        asked.append(level)
+        shares["w"] = 0.1 * level
+        return shares  # the same dict each time
+
+    transition = LotteryTicket(3, changing, scope="layerwise", epochs_per_level=1).settings.transition("w")
+    assert [transition.fraction_at(level)["w"] for level in (3, 1, 2, 1)] == [0.1 * 3, 0.1, 0.2, 0.1]
+    assert asked == [1, 2, 3]

@@ -5,7 +5,7 @@ from fractions import Fraction
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from tf_lottery.core import masks, pruning
 from tf_lottery.core.pruning import criterion_named, next_masks
@@ -221,17 +221,123 @@ def test_a_floor_protects_the_best_of_each_array():
 
 
 def test_a_floor_that_protects_too_much_is_refused():
-    with pytest.raises(PruningError, match="remove 3 weights, but `min_density` leaves only 2 to choose from"):
+    with pytest.raises(ExhaustedError, match="remove 3 weights, but the minimum of each array leaves only 2 to choose"):
         pruning.prune({"w": np.arange(4.0)}, {"w": np.ones(4)}, 0.75, min_density=0.5)
     with pytest.raises(PruningError, match='`min_density` needs scope="global"'):
         pruning.prune({"w": np.arange(4.0)}, {"w": np.ones(4)}, 0.5, min_density=0.5, scope="layerwise")
 
 
-def test_the_first_level_that_empties_a_layer_is_found():
+def test_the_default_minimum_keeps_the_best_weight_of_an_array_and_the_count():
+    scores = {"small": np.array([0.2, 0.1]), "large": np.array([5.0, 6.0, 7.0, 8.0])}
+    ones = masks.ones({"small": (2,), "large": (4,)})
+    assert as_ints(pruning.prune(scores, ones, "1/3")) == {"small": [0, 0], "large": [1, 1, 1, 1]}
+    assert as_ints(pruning.prune(scores, ones, "1/3", min_density=None)) == {"small": [1, 0], "large": [0, 1, 1, 1]}
+
+
+@settings(max_examples=300)
+@given(weights, fractions, st.integers(0, 99))
+def test_the_default_minimum_changes_no_bit_where_no_array_would_be_emptied(scores, fraction, seed):
+    before = drawn_masks(scores, seed)
+    plain = pruning.prune(scores, before, fraction)
+    if any(before[name].any() and not plain[name].any() for name in plain):
+        assume(masks.kept(plain) >= sum(mask.any() for mask in before.values()))
+        pruned = pruning.prune(scores, before, fraction, min_density=None)
+        assert all(pruned[name].any() for name, mask in before.items() if mask.any())
+        assert masks.kept(pruned) == masks.kept(plain)
+    else:
+        assert as_ints(pruning.prune(scores, before, fraction, min_density=None)) == as_ints(plain)
+
+
+def test_arrays_that_pruning_has_brought_to_a_single_weight_are_named_once():
+    before = masks.ones({str(number): (2,) for number in range(8)})
+    single = {name: np.array([True, False]) for name in before}
+    assert pruning.report_minimum(before, before) == pruning.report_minimum(single, single) == ""
+    assert "is left of '0', '1', '2', '3', '4' and of 3 others." in pruning.report_minimum(before, single)
+    assert "is left of '7'." in pruning.report_minimum(single | {"7": before["7"]}, single)
+
+
+@pytest.mark.parametrize(
+    ("fraction_at", "levels", "message"),
+    [
+        (lambda level: 0.6, 10, "Level 2 would remove all of 'small'"),  # 2, 1, 0
+        (lambda level: 0.6, 2, "Level 2 would remove all of 'small'"),
+        (lambda level: {"big": 0.2, "small": 0.8}, 10, "Level 1 would remove all of 'small'"),
+        (lambda level: 0 if level < 7 else 0.8, 7, "Level 7 would remove all of 'small'"),
+        (lambda level: {"big": 0.2, "small": 0.2 if level < 3 else 2}, 3, r"must be in \[0, 1\)"),
+        (lambda level: 0.2 if level < 3 else {"big": 0.2}, 3, r"exactly \['big', 'small'\]. Received: \['big'\]"),
+    ],
+)
+def test_layerwise_levels_that_run_out_of_weights_are_found_by_their_counts(fraction_at, levels, message):
     ones = masks.ones({"big": (100,), "small": (2,)})
-    assert pruning.first_emptied(ones, lambda level: 0.6, 10) == (2, "small")  # 2, 1, 0
-    assert pruning.first_emptied(ones, lambda level: {"big": 0.2, "small": 0.8}, 10) == (1, "small")
-    assert pruning.first_emptied(ones, lambda level: 0.5, 100) is None  # half of 1 rounds to 0
+    with pytest.raises(PruningError, match=message):
+        pruning.check_levels(ones, fraction_at, levels, scope="layerwise")
+    pruning.check_levels(ones, fraction_at, 0, scope="layerwise")
+
+
+def test_layerwise_levels_that_suffice_are_accepted():
+    ones = masks.ones({"big": (100,), "small": (2,)})
+    pruning.check_levels(ones, lambda level: 0.5, 100, scope="layerwise")  # half of 1 rounds to 0
+    pruning.check_levels(ones, lambda level: 0.6, 1, scope="layerwise")
+    half = {"big": ones["big"], "small": np.array([True, False])}
+    with pytest.raises(ExhaustedError, match="Level 1 would remove all of 'small'"):
+        pruning.check_levels(half, lambda level: 0.6, 1, scope="layerwise")
+    pruning.check_levels(half | {"small": ~ones["small"]}, lambda level: 0.6, 1, scope="layerwise")  # empty already
+
+
+@pytest.mark.parametrize(
+    ("fraction_at", "min_density", "message"),
+    [
+        (lambda level: 0.6, None, "Level 4 would keep 2 weights, fewer than the 3 that"),  # 40, 16, 6, 2
+        (lambda level: 0.6, 0, "Level 4 would keep 2 weights, fewer than the 3 that"),
+        (lambda level: 0.6, 0.1, "Level 3 would keep 6 weights, fewer than the 11 that"),  # 7 + 3 + 1
+        (lambda level: 0.2 if level < 3 else {"a": 0.2}, None, 'A fraction for each weight needs scope="layerwise"'),
+        (lambda level: 0.2 if level < 3 else "much", None, r"must be in \[0, 1\)"),
+    ],
+)
+def test_global_levels_that_run_out_of_weights_are_found_by_their_counts(fraction_at, min_density, message):
+    ones = masks.ones({"a": (69,), "b": (15, 2), "c": (1,)})
+    assert pruning.check_levels(ones, lambda level: 0.6, 2, scope="global", min_density=min_density) is None
+    with pytest.raises(PruningError, match=message):
+        pruning.check_levels(ones, fraction_at, 4, scope="global", min_density=min_density)
+
+
+shares = st.one_of(st.none(), st.sampled_from([0.01, 0.1, 0.3, "1/3"]))
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    st.lists(st.one_of(fractions, st.lists(fractions, min_size=4, max_size=4)), max_size=5),
+    st.sampled_from(pruning.SCOPES),
+    shares,
+    st.integers(0, 99),
+)
+def test_what_the_check_at_the_start_accepts_never_runs_out_of_weights(sizes, levels, scope, min_density, seed):
+    rng = np.random.default_rng(seed)
+    current = {str(number): rng.random(size) < 0.8 for number, size in enumerate(sizes)}
+    min_density = min_density if scope == "global" else None
+
+    def fraction_at(level):
+        one, each = levels[level - 1], scope == "layerwise"
+        return one if not isinstance(one, list) else dict(zip(current, one, strict=False)) if each else one[0]
+
+    try:
+        pruning.check_levels(current, fraction_at, len(levels), scope=scope, min_density=min_density)
+        accepted = len(levels)
+    except ExhaustedError as error:
+        accepted = int(str(error).split()[1]) - 1  # the levels before are possible, this one is not
+    for level in range(1, len(levels) + 1):
+        scores = {name: rng.integers(-2, 3, mask.shape).astype(float) for name, mask in current.items()}
+        settings_ = {"fraction": fraction_at(level), "scope": scope, "rng": None, "min_density": min_density}
+        if level > accepted:
+            with pytest.raises(ExhaustedError):
+                next_masks(scores, scores, current, criterion=as_they_are, **settings_)
+            break
+        current = next_masks(scores, scores, current, criterion=as_they_are, **settings_)
+
+
+def as_they_are(initial, trained, rng):
+    return trained
 
 
 INITIAL = {"a": np.array([1.0, 1.0]), "b": np.array([1.0, 1.0]), "bias": np.array([0.0])}
@@ -271,8 +377,18 @@ def test_scores_that_do_not_fit_are_named(scores):
 
 
 def test_a_layer_is_never_left_empty():
+    weights = TRAINED | {"b": np.array([0.1, 0.2])}
+    assert as_ints(after(weights, fraction=0.5)) == {"a": [1, 0], "b": [0, 1]}
     with pytest.raises(ExhaustedError, match="would remove all of 'b'"):
-        after(TRAINED | {"b": np.array([0.1, 0.1])}, fraction=0.5)
+        after(weights, fraction=0.5, min_density=0)
+
+
+def test_a_layer_that_is_empty_already_stays_so():
+    empty = FULL | {"b": np.zeros(2, bool)}
+    for min_density in (None, 0, 0.5):
+        pruned = after(masks=empty, fraction=0.5, min_density=min_density)
+        assert as_ints(pruned) == {"a": [1, 0], "b": [0, 0]}
+    assert as_ints(after(masks=empty, fraction=0.5, scope="layerwise")) == {"a": [1, 0], "b": [0, 0]}
 
 
 def test_an_unknown_criterion_lists_the_known_ones():
@@ -287,9 +403,3 @@ def test_weights_that_are_pruned_stay_so_whatever_their_score_where_a_sample_fin
     remove = pruning.number_to_remove(29_980, 0.5)
     assert pruning._bracket({"w": score}, {"w": mask}, remove) is not None
     assert np.array_equal(pruning.prune({"w": score}, {"w": mask}, 0.5)["w"], by_stable_sort(score, mask, 0.5))
-
-
-def test_the_last_level_counts_when_a_layer_is_emptied():
-    ones = masks.ones({"big": (100,), "small": (2,)})
-    assert pruning.first_emptied(ones, lambda level: 0.6, 1) is None
-    assert pruning.first_emptied(ones, lambda level: 0.6, 2) == (2, "small")

@@ -12,6 +12,7 @@ from tf_lottery import data, models
 from tf_lottery.core import criteria
 from tf_lottery.errors import PruningError
 from tf_lottery.experiment import imp, open_run, plan
+from tf_lottery.experiment.checkpoints import Hooks
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.setups import Setups
 from tf_lottery.experiment.storage import Unit
@@ -296,9 +297,27 @@ def test_a_layer_that_would_end_up_empty_is_refused_before_anything_is_trained()
         Setups(fakes.settled(experiment(scope="layerwise", fraction=0.7, levels=5))).of("")
 
 
-def test_global_pruning_that_would_empty_a_layer_stops_before_that_level(tmp_path):
-    with pytest.raises(PruningError, match=r"Replicate 1, level 1: would remove all of "):
-        trained(tmp_path / "run", experiment(fraction=0.99), LEVELS)
+def test_global_levels_that_would_keep_fewer_weights_than_arrays_are_refused_before_anything_is_trained():
+    with pytest.raises(PruningError, match=r"Level 2 would keep 0 weights, fewer than the 3 that"):
+        Setups(fakes.settled(experiment(fraction=0.99))).of("")
+
+
+def test_global_pruning_keeps_one_weight_of_each_array_and_notes_its_name_once(tmp_path, monkeypatch):
+    def by_layer(initial, trained, rng):
+        ranks = {"conv2d/kernel": 0, "output/kernel": 1, "conv2d_1/kernel": 2}
+        return {name: np.full(weight.shape, ranks[name]) for name, weight in trained.items()}
+
+    monkeypatch.setitem(criteria.CRITERIA, "by_layer", by_layer)
+    config, notes = experiment(criterion="by_layer"), []
+    run, setups = open_run.open_run(tmp_path / "run", config, {}), setups_of(config)
+    for unit in [*LEVELS, Unit(1, 1, "random_mask")]:
+        imp.train_unit(run, setups, unit, Hooks(on_note=notes.append))
+    (note,) = notes
+    assert note.startswith("Replicate 1, level 1: a single weight, the minimum, is left of 'conv2d/kernel'.")
+    for unit in [Unit(1, 1), Unit(1, 2), Unit(1, 1, "random_mask")]:
+        assert run.ticket(unit).masks["conv2d/kernel"].sum() == 1
+    kept = [run.metrics(unit)["kept"] for unit in LEVELS]
+    assert kept == [kept[0], round(kept[0] / 2), round(round(kept[0] / 2) / 2)]
 
 
 def test_weights_that_are_not_numbers_are_named(tmp_path):

@@ -54,8 +54,10 @@ class LotteryTicket(LevelsInFit):
             for the same number of steps. Defaults to `"weights"`.
         rewind_to: Step k: `"500it"` (optimizer steps), `"2ep"` (epochs), or a number of steps. Defaults to 0.
         reset_optimizer: Whether levels start with a new optimizer instead of its state at step k. Defaults to False.
-        min_density: Fraction of each array that global pruning always keeps. Defaults to None: there is no minimum, and
-            `fit` ends before a level that would remove all weights of a layer.
+        min_density: Fraction of each array that global pruning always keeps, in [0, 1); other arrays lose more, so that
+            a level removes as many weights as without a minimum. With 0 there is no minimum, and `fit` ends before a
+            level that would remove all weights of an array. Defaults to None: one weight of each array is kept, and a
+            warning names the arrays of which no more is left.
         callbacks: Keras callbacks that see each level as a separate training run, and can end it. Callbacks that are
             passed to `fit` see all levels as one run; pass callbacks that write files there. Defaults to none.
         directory: The directory in which everything is stored, in files such as `level_02.tfl`, which
@@ -253,9 +255,13 @@ class LotteryTicket(LevelsInFit):
         masks = model_masks.get_masks(self.model)
         other_callbacks.check(keras_compat.callbacks_of_fit(self), self.callbacks)
         transition = self.settings.transition(masks)
+        if not self.records:
+            transition.check(masks, self.settings.levels)
         optimizer = keras_compat.build_optimizer(self.model)
         super().on_train_begin(logs)
-        self._store.open(self.settings.as_json(masks) | {"optimizer": type(optimizer).__name__})
+        self._store.open(self.settings.as_json(masks, transition) | {"optimizer": type(optimizer).__name__})
+        if self.records:  # the model may have the masks of the level that was interrupted
+            transition.check(self._store.ticket(0).masks, self.settings.levels)
         self._transition, self._optimizer = transition, optimizer
         self._held_rate = rewinding.make_rate_holdable(self.model) if self.settings.rewind == "none" else None
         self._masks: Arrays | None = masks
@@ -343,7 +349,7 @@ class LotteryTicket(LevelsInFit):
         if level > self.settings.levels:
             return None
         try:
-            return self._transition.next_masks(
+            masks = self._transition.next_masks(
                 level,
                 initial=ticket.weights["rewind"],
                 trained=ticket.weights["final"],
@@ -353,6 +359,9 @@ class LotteryTicket(LevelsInFit):
         except ExhaustedError as error:
             keras_compat.warn(f"The run ends with level {level - 1}: level {level} {error}")
             return None
+        if names := self._transition.report_minimum(ticket.masks, masks):
+            keras_compat.warn(f"Level {level}: {names}")
+        return masks
 
     def _resume(self) -> None:
         """Resume after the last level that is stored."""

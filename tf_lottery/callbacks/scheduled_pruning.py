@@ -26,8 +26,9 @@ class ScheduledPruning(keras.callbacks.Callback):
 
     If the schedule prunes at step s, the masks reach its sparsity before step s runs (the first step is 0), or, with
     `steps_per_execution` > 1, after the first execution that ends at or after s. Counts are exact: of all prunable
-    weights `round(size * (1 - sparsity))` stay, at least 1. Unlike in tfmot, pruned weights never return: a sparsity
-    below the current one changes nothing. The logs of each epoch get the entry `density`.
+    weights `round(size * (1 - sparsity))` stay, and at least one of each array; a warning names arrays of which global
+    pruning leaves no more. Unlike in tfmot, pruned weights never return: a sparsity below the current one changes
+    nothing. The logs of each epoch get the entry `density`.
 
     Steps are the batches that the optimizer has seen, so a second `fit`, or one with a restored optimizer, continues in
     the schedule.
@@ -124,13 +125,17 @@ class ScheduledPruning(keras.callbacks.Callback):
             share = {name: _share_to_remove({name: mask}, sparsity) for name, mask in masks.items()}
         weights, rng = model_masks.prunable_weights(self.model), np.random.default_rng((self.seed, step))
         scores = self.criterion(self._initial, weights, rng)
-        model_masks.set_masks(self.model, pruning.prune(scores, masks, share, scope=self.scope))
+        minimum = None if self.scope == "global" else 0
+        pruned = pruning.prune(scores, masks, share, scope=self.scope, min_density=minimum)
+        if self.scope == "global" and (names := pruning.report_minimum(masks, pruned)):
+            keras_compat.warn(f"Step {step}: {names}")
+        model_masks.set_masks(self.model, pruned)
 
 
 def _share_to_remove(masks: Arrays, sparsity: Fraction) -> Fraction:
     """Return the share of the kept weights to remove to reach `sparsity`; 0 if it is reached already."""
     size, kept = sum(mask.size for mask in masks.values()), masks_lib.kept(masks)
-    target = max(round(size * (1 - sparsity)), 1)
+    target = max(round(size * (1 - sparsity)), sum(bool(mask.any()) for mask in masks.values()))
     return Fraction(kept - target, kept) if kept > target else Fraction(0)
 
 

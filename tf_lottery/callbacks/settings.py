@@ -1,7 +1,8 @@
 """The arguments of a LotteryTicket, checked before anything is trained."""
 
+import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,42 +55,43 @@ class Settings:
         self._check_rewind_to()
         if self.min_density is not None and (self.scope != "global" or not _is_share(self.min_density)):
             raise ConfigError(
-                '`min_density` is a share in (0, 1) that scope="global" leaves of each weight array. '
+                '`min_density` is a share in [0, 1) that scope="global" leaves of each weight array, or None. '
                 f"Received: min_density={self.min_density!r}, scope={self.scope!r}"
             )
 
-    def transition(self, masks: Arrays) -> Transition:
-        """Return the transition between levels, for a model with these masks.
+    def transition(self, weight_names: Iterable[str]) -> Transition:
+        """Return the transition between levels, for a model with these prunable weights.
+
+        A function that gives the fractions is asked once for each level, here: what is checked is what is used.
 
         Raises:
-            ConfigError: there is a fraction for each weight, but weights are not ranked layer by layer.
-            PruningError: a rate names no weight, or layerwise pruning would leave nothing of a layer.
+            PruningError: a rate names no weight.
         """
-        if callable(self.fraction):
-            fraction_at = self.fraction
-            if self.scope == "layerwise":
-                rewinding.check_layerwise(fraction_at, levels=self.levels, masks=masks)
-            elif isinstance(fraction_at(1), Mapping):
-                raise ConfigError('A fraction for each weight needs scope="layerwise". Received: scope="global"')
-        else:
-            fraction_at = rewinding.fraction_schedule(
-                self.fraction, rates=self._written_rates(), scope=self.scope, levels=self.levels, masks=masks
-            )
+        fraction_at = (
+            self.fraction
+            if callable(self.fraction)
+            else rewinding.fraction_schedule(self.fraction, rates=self._written_rates(), weight_names=weight_names)
+        )
+        fractions = {level: copy.copy(fraction_at(level)) for level in range(1, self.levels + 1)}
         return Transition(
-            fraction_at,
+            fractions.__getitem__,
             criterion=self.criterion,
             scope=self.scope,
-            min_density=self.min_density or 0,
+            min_density=self.min_density,
             rewind=self.rewind,
             reset_optimizer=self.reset_optimizer,
         )
 
-    def as_json(self, masks: Arrays) -> dict[str, Any]:
-        """Return the settings that must be equal to resume a directory, as JSON values; lists may become longer."""
-        fraction_at = self.transition(masks).fraction_at
+    def as_json(self, masks: Arrays, transition: Transition) -> dict[str, Any]:
+        """Return the settings that must be equal to resume a directory, as JSON values; lists may become longer.
+
+        Args:
+            masks: The masks of the model.
+            transition: From `transition`, with the fractions of all levels.
+        """
         return {
             "weights": {name: list(mask.shape) for name, mask in masks.items()},
-            "fractions": [_written(fraction_at(level)) for level in range(1, self.levels + 1)],
+            "fractions": [_written(transition.fraction_at(level)) for level in range(1, self.levels + 1)],
             "epochs_per_level": self.epochs_per_level,
             "scope": self.scope,
             "criterion": self.criterion if isinstance(self.criterion, str) else _name_of(self.criterion),
@@ -125,9 +127,10 @@ class Settings:
 
 def _is_share(number: Any) -> bool:
     try:
-        return pruning.exact(number) > 0
+        pruning.exact(number)
     except PruningError:
         return False
+    return True
 
 
 def _name_of(criterion: Criterion) -> str:

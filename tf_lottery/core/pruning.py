@@ -20,6 +20,7 @@ from tf_lottery.errors import ExhaustedError, PruningError
 SCOPES = ("global", "layerwise")
 Share = float | int | str | Decimal | Fraction
 _SAMPLE = 2**16  # the number of scores from which the position of the cut is estimated
+_NAMED = 5  # the longest list of names in a sentence
 _LONGEST_EXPONENT = len("-324")  # the longest that a float can have
 
 
@@ -32,7 +33,7 @@ def next_masks(
     fraction: Share | Mapping[str, Share],
     scope: str,
     rng: np.random.Generator,
-    min_density: Share = 0,
+    min_density: Share | None = None,
 ) -> dict[str, np.ndarray]:
     """Compute the masks of the next level.
 
@@ -41,14 +42,15 @@ def next_masks(
             have a mask are scored.
         masks: The masks of the same level. They are left unchanged.
         criterion: A name in `criteria.CRITERIA`, or a function with the same arguments and results.
-        fraction, scope, min_density: See `prune`.
+        fraction, scope: See `prune`.
         rng: A generator for criteria that draw random numbers.
+        min_density: See `prune`. Defaults to None: global pruning keeps at least one weight of each array.
 
     Returns:
         New boolean masks; every zero of `masks` is still zero.
 
     Raises:
-        ExhaustedError: pruning would remove a whole weight array, or `prune` raises it.
+        ExhaustedError: pruning would remove the last weights of an array, or `prune` raises it.
         PruningError: a weight is NaN or infinite, the criterion does not return one score for each weight, or `prune`
             raises it.
     """
@@ -66,8 +68,8 @@ def next_masks(
             f"Wrong: {', '.join(wrong)}"
         )
     pruned = prune(scores, masks, fraction, scope=scope, min_density=min_density)
-    if empty := [name for name, mask in pruned.items() if not mask.any()]:
-        raise ExhaustedError(f"would remove all of {', '.join(map(repr, empty))}.")
+    if emptied := [name for name, mask in pruned.items() if masks[name].any() and not mask.any()]:
+        raise ExhaustedError(f"would remove all of {', '.join(map(repr, emptied))}.")
     return pruned
 
 
@@ -77,7 +79,7 @@ def prune(
     fraction: Share | Mapping[str, Share],
     *,
     scope: str = "global",
-    min_density: Share = 0,
+    min_density: Share | None = 0,
 ) -> dict[str, np.ndarray]:
     """Remove the lowest-scoring `fraction` of the weights that `masks` still keep.
 
@@ -92,14 +94,15 @@ def prune(
             `scope="layerwise"` it can also be one share for each weight name.
         scope: `"global"` ranks all weights together, `"layerwise"` ranks each array by itself. Defaults to `"global"`.
         min_density: With `scope="global"`, the share of each array that is always kept: the weights with its highest
-            scores are protected. The total number of removed weights does not change. Defaults to 0.
+            scores are protected. The total number of removed weights does not change. None protects one weight of each
+            array. Defaults to 0: no weight is protected.
 
     Returns:
         New boolean masks; every zero of `masks` is still zero.
 
     Raises:
         PruningError: names or shapes differ, the score of a kept weight is NaN, or `fraction` or `scope` is invalid.
-        ExhaustedError: `min_density` protects so many weights that too few are left to remove.
+        ExhaustedError: so many weights are protected that too few are left to remove.
 
     >>> prune({"w": np.array([3., 1., 2., 4.])}, {"w": np.ones(4)}, 0.5)["w"]
     array([ True, False, False,  True])
@@ -109,9 +112,7 @@ def prune(
         if _may_hold_nan(scores[name]) and (np.isnan(scores[name]) & mask).any():
             raise PruningError(f"Scores must be numbers; {name!r} holds NaN. Did training diverge?")
     if scope == "global":
-        if isinstance(fraction, Mapping):
-            raise PruningError('A fraction for each weight needs scope="layerwise"; scope="global" takes one number.')
-        return _prune_together(scores, masks, fraction, _protected(scores, masks, exact(min_density)))
+        return _prune_together(scores, masks, _fraction_for_all(fraction), _minimum(masks, min_density))
     if scope == "layerwise":
         if min_density:
             raise PruningError(
@@ -119,7 +120,7 @@ def prune(
             )
         fractions = _fraction_for_each(masks, fraction)
         return {
-            name: _prune_together({name: scores[name]}, {name: mask}, fractions[name])[name]
+            name: _prune_together({name: scores[name]}, {name: mask}, fractions[name], {name: 0})[name]
             for name, mask in masks.items()
         }
     raise PruningError(f"`scope` must be one of {', '.join(SCOPES)}. Received: scope={scope!r}")
@@ -166,27 +167,79 @@ def number_to_remove(kept: int, fraction: Share) -> int:
     return round(exact(fraction) * kept)
 
 
-def first_emptied(
-    masks: Arrays, fraction_at: Callable[[int], Share | Mapping[str, Share]], levels: int
-) -> tuple[int, str] | None:
-    """Find the first level at which layerwise pruning would remove a whole weight array.
+def check_levels(
+    masks: Arrays,
+    fraction_at: Callable[[int], Share | Mapping[str, Share]],
+    levels: int,
+    *,
+    scope: str,
+    min_density: Share | None = None,
+) -> None:
+    """Check that no level runs out of weights, as far as this does not depend on the scores.
+
+    It depends on them only in one case: with `scope="global"` and `min_density=0`, a level can remove all weights of an
+    array even if enough are left in others.
 
     Args:
         masks: The masks of level 0.
         fraction_at: The schedule, a function that takes a level and returns a `fraction` for `prune`.
         levels: The number of levels to check, from level 1.
+        scope, min_density: See `next_masks`.
 
-    Returns:
-        The level and the name of the weight array, or None if there is no such level.
+    Raises:
+        ExhaustedError: a level would run out of weights.
+        PruningError: the fraction of a level is invalid.
+
+    >>> check_levels({"w": np.ones(4)}, lambda level: 0.5, 2, scope="global")  # 4, 2, 1
     """
     kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
+    if scope == "layerwise":
+        _check_each(kept, fraction_at, levels)
+    else:
+        minimum = _minimum(masks, min_density).items()
+        needed = sum(max(least, min(kept[name], 1)) for name, least in minimum)  # no array may be emptied in any case
+        _check_together(sum(kept.values()), needed, fraction_at, levels)
+
+
+def _check_each(kept: dict[str, int], fraction_at: Callable[[int], Any], levels: int) -> None:
     for level in range(1, levels + 1):
-        fractions = _fraction_for_each(masks, fraction_at(level))
-        for name in masks:
-            kept[name] -= number_to_remove(kept[name], fractions[name])
-            if kept[name] == 0:
-                return level, name
-    return None
+        fractions = _fraction_for_each(kept, fraction_at(level))
+        for name, before in kept.items():
+            kept[name] -= number_to_remove(before, fractions[name])
+            if before and not kept[name]:
+                raise ExhaustedError(
+                    f"Level {level} would remove all of {name!r}: ask for fewer levels, a smaller fraction, a lower "
+                    'rate for this weight, or scope="global".'
+                )
+
+
+def _check_together(kept: int, needed: int, fraction_at: Callable[[int], Any], levels: int) -> None:
+    for level in range(1, levels + 1):
+        kept -= number_to_remove(kept, _fraction_for_all(fraction_at(level)))
+        if kept < needed:
+            raise ExhaustedError(
+                f"Level {level} would keep {kept} weights, fewer than the {needed} that the minima of all arrays add "
+                "up to: ask for fewer levels, a smaller fraction or a smaller minimum."
+            )
+
+
+def report_minimum(before: Arrays, masks: Arrays) -> str:
+    """Return a sentence on the arrays that pruning has brought to a single weight, the default minimum, or `""`.
+
+    Args:
+        before, masks: The masks before and after pruning.
+
+    >>> report_minimum({"a": np.array([1, 1]), "b": np.array([1, 1])}, {"a": np.array([1, 0]), "b": np.array([1, 1])})
+    "a single weight, the minimum, is left of 'a'. Exclude such arrays from pruning if the network needs them."
+    """
+    names = [name for name, mask in masks.items() if np.count_nonzero(mask) == 1 < np.count_nonzero(before[name])]
+    if not names:
+        return ""
+    others = f" and of {len(names) - _NAMED} others" if len(names) > _NAMED else ""
+    return (
+        f"a single weight, the minimum, is left of {', '.join(map(repr, names[:_NAMED]))}{others}. "
+        "Exclude such arrays from pruning if the network needs them."
+    )
 
 
 def _shape(arrays: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
@@ -200,7 +253,13 @@ def _short(written: str) -> str:
     return written
 
 
-def _fraction_for_each(masks: Arrays, fraction: Share | Mapping[str, Share]) -> Mapping[str, Share]:
+def _fraction_for_all(fraction: Share | Mapping[str, Share]) -> Share:
+    if isinstance(fraction, Mapping):
+        raise PruningError('A fraction for each weight needs scope="layerwise"; scope="global" takes one number.')
+    return fraction
+
+
+def _fraction_for_each(masks: Mapping[str, Any], fraction: Share | Mapping[str, Share]) -> Mapping[str, Share]:
     if not isinstance(fraction, Mapping):
         return dict.fromkeys(masks, fraction)
     if set(fraction) != set(masks):
@@ -215,31 +274,33 @@ def _may_hold_nan(scores: np.ndarray) -> bool:
 
 
 def _prune_together(
-    scores: Arrays, masks: Arrays, fraction: Share, protected: Arrays | None = None
+    scores: Arrays, masks: Arrays, fraction: Share, minimum: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
+    """Remove the lowest-scoring weights of all arrays, but keep a number of weights of each, by name."""
     remove = number_to_remove(masks_lib.kept(masks), fraction)
-    if protected is None:
-        return _removed(scores, masks, remove)
+    pruned = _removed(scores, masks, remove)
+    if all(np.count_nonzero(pruned[name]) >= least for name, least in minimum.items()):
+        return pruned  # what a minimum protects is the last to go, so it changes nothing here
+    protected = {
+        name: _removed({name: scores[name]}, {name: mask}, int(np.count_nonzero(mask)) - minimum[name])[name]
+        for name, mask in masks.items()
+    }
     candidates = {name: mask & ~protected[name] for name, mask in masks.items()}
     if remove > (left := masks_lib.kept(candidates)):
-        raise ExhaustedError(f"would remove {remove} weights, but `min_density` leaves only {left} to choose from.")
+        raise ExhaustedError(
+            f"would remove {remove} weights, but the minimum of each array leaves only {left} to choose from."
+        )
     survivors = _removed(scores, candidates, remove)
     return {name: survivors[name] | protected[name] for name in masks}
 
 
-def _protected(scores: Arrays, masks: Arrays, min_density: Fraction) -> dict[str, np.ndarray] | None:
-    """Return masks of the weights that `min_density` protects; None if it protects none.
-
-    These are the kept weights with the highest scores in each array: as many as `min_density` times the size of the
-    array, or all if fewer are kept.
-    """
-    if not min_density:
-        return None
-    protected = {}
-    for name, mask in masks.items():
-        kept, floor = int(np.count_nonzero(mask)), math.ceil(min_density * mask.size)
-        protected[name] = _removed({name: scores[name]}, {name: mask}, max(kept - floor, 0))[name]
-    return protected
+def _minimum(masks: Arrays, min_density: Share | None) -> dict[str, int]:
+    """Return how many weights of each array `min_density` protects: at most those that are kept."""
+    share = None if min_density is None else exact(min_density)
+    return {
+        name: min(int(np.count_nonzero(mask)), 1 if share is None else math.ceil(share * mask.size))
+        for name, mask in masks.items()
+    }
 
 
 def _removed(scores: Arrays, masks: Arrays, remove: int) -> dict[str, np.ndarray]:

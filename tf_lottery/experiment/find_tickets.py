@@ -54,8 +54,8 @@ def find_tickets(
 
     Raises:
         LotteryError: the config, data, model or directory cannot be used, or another process uses the directory; in
-            these cases nothing is written. Or a level cannot be pruned; in this case all units that do not depend on it
-            are stored.
+            these cases nothing is written. Or a level cannot be pruned because the one before it diverged; in this case
+            all units that do not depend on it are stored.
 
     Source:
         Frankle, Dziugaite, Roy, Carbin 2019 (arXiv 1903.01611), Algorithm 1; its section 3 for random masks and

@@ -152,15 +152,14 @@ def _optimizer(config: Experiment, lengths: Lengths) -> Any:
 
 
 def _transition(config: Experiment, masks: Arrays) -> Transition:
-    """Return how the experiment gets from level to level; raise PruningError if a layer would end up empty."""
+    """Return how the experiment gets from level to level; raise PruningError if a level would run out of weights."""
     prune = config.prune
-    fraction_at = rewinding.fraction_schedule(
-        prune.fraction, rates=prune.rates, scope=prune.scope, levels=prune.levels, masks=masks
-    )
-    return Transition(
-        fraction_at,
+    transition = Transition(
+        rewinding.fraction_schedule(prune.fraction, rates=prune.rates, weight_names=masks),
         criterion=prune.criterion,
         scope=prune.scope,
         rewind=prune.rewind,
         reset_optimizer=prune.reset_optimizer,
     )
+    transition.check(masks, prune.levels)
+    return transition

@@ -41,8 +41,7 @@ def _small(config: Experiment, devices: int) -> Experiment:
             steps="6it",
             evaluate_every="3it",
             batch_size=-(-_BATCH // devices) * devices,
-            # A rate for large batches and after a warmup could make weights explode in 6 steps, and pruning could then
-            # remove all of a layer.
+            # A rate for large batches and after a warmup could make weights explode in 6 steps.
             learning_rate=train.learning_rate / 100,
             final_learning_rate=train.final_learning_rate / 100,
             warmup="2it" if steps.to_steps(train.warmup, 1) else "0it",

@@ -74,11 +74,13 @@ class UnitTraining:
     def prune(self, before: Ticket) -> dict[str, np.ndarray]:
         """Return the masks of the unit's level, pruned from the ticket of the previous level.
 
+        A note names the arrays of which the level keeps only the minimum.
+
         Raises:
-            PruningError: pruning would remove all weights of a layer, or the previous level diverged.
+            PruningError: the previous level diverged.
         """
         try:
-            return self.setup.transition.next_masks(
+            masks = self.setup.transition.next_masks(
                 self.unit.level,
                 initial=before.weights["rewind"],
                 trained=before.weights["final"],
@@ -87,6 +89,10 @@ class UnitTraining:
             )
         except PruningError as error:
             raise PruningError(f"R{str(self.unit)[1:]}: {error}") from error
+        names = self.setup.transition.report_minimum(before.masks, masks)
+        if names and plan.is_level(self.unit):  # not again for its controls
+            self.hooks.on_note(f"R{str(self.unit)[1:]}: {names}")
+        return masks
 
     def initialise(self, masks: Arrays) -> Arrays:
         """Give the network newly initialised weights and a new optimizer; return the weights."""
