@@ -39,9 +39,11 @@ from tf_lottery.keras_compat.graph import (
     detach,
     is_layer_graph,
     layer_from_config,
+    layers_called_elsewhere,
     maker,
     output_tensors,
     sublayers,
+    users_of_outputs,
     with_signature_of,
 )
 from tf_lottery.keras_compat.optimizer_internals import (
@@ -104,6 +106,7 @@ __all__ = [
     "is_random_state",
     "keras",
     "layer_from_config",
+    "layers_called_elsewhere",
     "learning_rate",
     "learning_rate_variable",
     "make_randomness_restorable",
@@ -126,6 +129,7 @@ __all__ = [
     "sublayers",
     "tf_variable",
     "uninitialised_variable_class",
+    "users_of_outputs",
     "variables_lost_in_checkpoints",
     "warn",
     "with_signature_of",

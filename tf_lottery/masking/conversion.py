@@ -8,9 +8,9 @@ from typing import Any
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Layer, Model, keras
-from tf_lottery.masking import constraint, guard, model_masks, naming, rebuilding
+from tf_lottery.masking import constraint, guard, left_dense, model_masks, naming, rebuilding, shared_layers
 from tf_lottery.masking.exclusion import Exclude, excluded_names
-from tf_lottery.masking.prunable import PRUNABLE, MaskHolder, Prunable, prunable_weights
+from tf_lottery.masking.prunable import MaskHolder, Prunable, prunable_weights, undecided_weights
 
 HOLDER = "tfl_masks"  # the attribute of a subclassed model that owns its masks
 
@@ -54,15 +54,16 @@ def make_prunable(model: Model, exclude: Exclude = ()) -> Model:
             "`strip_pruning` removes them."
         )
     weights = prunable_weights(model)
-    excluded = excluded_names(exclude, list(weights), naming.named_layers(model))
+    excluded = excluded_names(exclude, [*weights, *undecided_weights(model)], naming.named_layers(model))
     chosen = {id(weight) for name, weight in weights.items() if name not in excluded}
     if not chosen:
-        known = ", ".join(cls.__name__ for cls in PRUNABLE)
         raise ModelError(
-            f"The model has nothing to prune. tf_lottery prunes the weights of {known}, except those that `exclude` "
-            f"names. Found: {', '.join(weights) or 'none'}"
+            "The model has nothing to prune. tf_lottery prunes kernels and embeddings, except those that `exclude` "
+            f"names. Found: {', '.join(weights) or 'none'}.{left_dense.hint(model)}"
         )
+    left_dense.warn(model, excluded)
     if keras_compat.is_layer_graph(model):
+        shared_layers.warn(model, chosen)
         model = _with_wrapped_layers(model, chosen)
     else:
         _hold_masks(model, chosen)
