@@ -15,6 +15,7 @@ collect_ignore = [
     "fakes.py",
     "feeds/feeds_on_two_replicas.py",
     "fits.py",
+    "layer_sources.py",
     "properties/failpoints_of_runs.py",
     "properties/on_two_replicas.py",
     "properties/trainings_on_two_replicas.py",

@@ -58,7 +58,7 @@ def dropout():
 
 # What has them, and how to make one; names of attributes
 ON_BOTH = [
-    ("Layer", lambda: L.Layer(), ["_flatten_layers"]),
+    ("Layer", lambda: L.Layer(), ["_flatten_layers", "_inbound_nodes", "_outbound_nodes"]),
     ("functional Model", functional, ["_nodes_by_depth"]),
     ("KerasTensor", masked_tensor, ["_keras_history", "_keras_mask"]),
     ("Node", node, ["outputs"]),

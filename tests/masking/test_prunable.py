@@ -12,7 +12,7 @@ from tf_lottery.masking.prunable import Prunable, prunable_weights, register_pru
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr(prunable, "PRUNABLE", dict(prunable.PRUNABLE))
+    monkeypatch.setattr(prunable, "REGISTERED", dict(prunable.REGISTERED))
 
 
 def built(layer, *shape):

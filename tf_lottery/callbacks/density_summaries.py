@@ -1,10 +1,12 @@
 """A callback that writes densities, levels and metrics for TensorBoard."""
 
+import os
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tf_lottery.errors import ConfigError
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import model_masks
 
@@ -24,6 +26,7 @@ class DensitySummaries(keras.callbacks.Callback):
             these scalars there as the run `density`.
 
     Raises:
+        ConfigError: `log_dir` is no path.
         ModelError: in `fit`: the model has no masks.
 
     Examples:
@@ -39,8 +42,10 @@ class DensitySummaries(keras.callbacks.Callback):
         ['density']
     """
 
-    def __init__(self, log_dir: Any):
+    def __init__(self, log_dir: str | os.PathLike[str]):
         super().__init__()
+        if not isinstance(log_dir, str | os.PathLike) or not os.fspath(log_dir):
+            raise ConfigError(f"`log_dir` must be the path of a directory. Received: log_dir={log_dir!r}")
         self.log_dir = str(log_dir)
 
     def on_train_begin(self, logs: Any = None) -> None:

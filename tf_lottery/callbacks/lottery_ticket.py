@@ -251,6 +251,7 @@ class LotteryTicket(LevelsInFit):
     def on_train_begin(self, logs: Any = None) -> None:
         if self._is_finished:
             raise ConfigError("This LotteryTicket has trained all its levels: create a new one for another `fit`.")
+        tfmot_bridge.refuse_patterns(self.model)
         tfmot_bridge.adopt(self.model)
         masks = model_masks.get_masks(self.model)
         other_callbacks.check(keras_compat.callbacks_of_fit(self), self.callbacks)

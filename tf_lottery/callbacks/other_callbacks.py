@@ -1,4 +1,4 @@
-"""Checks of the other callbacks in a `fit` with a LotteryTicket, and of the number of epochs."""
+"""Checks of the other callbacks in a `fit` with one that prunes, and of the number of epochs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,9 +23,7 @@ def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
     """
     outer = _kinds(callbacks)
     everywhere = [*outer, *_kinds(of_each_level)]
-    pruners = [name for name in everywhere if name in _PRUNERS]
-    if len(pruners) > 1:  # one is the LotteryTicket itself
-        raise ConfigError(f"Only one callback can prune in a `fit`. Received: {', '.join(pruners)}")
+    refuse_second_pruner([*callbacks, *of_each_level])
     if "BackupAndRestore" in everywhere:
         raise ConfigError(
             "BackupAndRestore cannot restore the levels of a LotteryTicket: the result would be different. Remove it "
@@ -36,6 +34,13 @@ def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
             f"{', '.join(outer_ones)} in `fit` acts on all levels as if they were one training run. To apply it "
             "to each level by itself, pass it to LotteryTicket(callbacks=[…])."
         )
+
+
+def refuse_second_pruner(callbacks: Sequence[Any]) -> None:
+    """Raise ConfigError if more than one of the callbacks prunes."""
+    pruners = [name for name in _kinds(callbacks) if name in _PRUNERS]
+    if len(pruners) > 1:
+        raise ConfigError(f"Only one callback can prune in a `fit`. Received: {', '.join(pruners)}")
 
 
 def _kinds(callbacks: Sequence[Any]) -> list[str]:

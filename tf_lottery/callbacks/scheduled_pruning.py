@@ -1,5 +1,6 @@
 """ScheduledPruning: gradual pruning in one training run, by a schedule such as those of tfmot."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lottery import keras_compat
+from tf_lottery.callbacks import other_callbacks
 from tf_lottery.core import masks as masks_lib, pruning
 from tf_lottery.core.criteria import Criterion
 from tf_lottery.core.masks import Arrays
@@ -45,8 +47,10 @@ class ScheduledPruning(keras.callbacks.Callback):
         seed: Seed of criteria that draw random numbers. Defaults to 0.
 
     Raises:
-        PruningError: `scope` or `criterion` is unknown; in `fit`: a sparsity is not in [0, 1), or a weight is NaN.
-        ModelError: in `fit`: the model has no masks.
+        PruningError: an argument is invalid; in `fit`: the schedule returns no pair, or a sparsity that is not in
+            [0, 1), or a weight is NaN.
+        ConfigError: in `fit`: another callback prunes, too.
+        ModelError: in `fit`: the model has no masks, or tfmot has wrapped it with a pattern or several schedules.
 
     Source:
         Zhu, Gupta 2017 (arXiv 1710.01878), section 3, with tfmot's `PolynomialDecay`.
@@ -72,12 +76,11 @@ class ScheduledPruning(keras.callbacks.Callback):
         seed: int = 0,
     ):
         super().__init__()
+        _check_schedule(schedule)
         if scope not in pruning.SCOPES:
             raise PruningError(f"`scope` must be one of {', '.join(pruning.SCOPES)}. Received: scope={scope!r}")
-        if not callable(schedule) or isinstance(schedule, keras.layers.Layer):
-            raise PruningError(
-                f"`schedule` must be a function `schedule(step) -> (should_prune, sparsity)`. Received: {schedule!r}"
-            )
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+            raise PruningError(f"`seed` must be a whole number, at least 0. Received: seed={seed!r}")
         self.schedule = schedule
         self.scope = scope
         self.criterion = criterion_named(criterion)
@@ -85,6 +88,8 @@ class ScheduledPruning(keras.callbacks.Callback):
         self._supports_tf_logs = True  # otherwise legacy Keras fetches the metrics of every batch
 
     def on_train_begin(self, logs: Any = None) -> None:
+        other_callbacks.refuse_second_pruner(keras_compat.callbacks_of_fit(self))
+        tfmot_bridge.refuse_patterns(self.model)
         tfmot_bridge.adopt(self.model)
         self._initial = model_masks.prunable_weights(self.model)
         self._look_ahead = _look_ahead(self.schedule)
@@ -132,6 +137,30 @@ class ScheduledPruning(keras.callbacks.Callback):
         model_masks.set_masks(self.model, pruned)
 
 
+def _check_schedule(schedule: Any) -> None:
+    """Raise PruningError for what cannot be a schedule: not a function of one argument, or meant for something else."""
+    others = (keras.layers.Layer, keras.optimizers.schedules.LearningRateSchedule)
+    if (
+        not callable(schedule)
+        or inspect.isclass(schedule)
+        or isinstance(schedule, others)
+        or not _takes_a_step(schedule)
+    ):
+        raise PruningError(
+            f"`schedule` must be a function `schedule(step) -> (should_prune, sparsity)`. Received: {schedule!r}"
+        )
+
+
+def _takes_a_step(schedule: Schedule) -> bool:
+    try:
+        inspect.signature(schedule).bind(0)
+    except TypeError:
+        return False
+    except ValueError:  # a function of C has no signature
+        return True
+    return True
+
+
 def _share_to_remove(masks: Arrays, sparsity: Fraction) -> Fraction:
     """Return the share of the kept weights to remove to reach `sparsity`; 0 if it is reached already."""
     size, kept = sum(mask.size for mask in masks.values()), masks_lib.kept(masks)
@@ -175,8 +204,18 @@ def _ask_at_once(schedule: Schedule) -> Any:
 
 
 def _ask_one_by_one(schedule: Schedule) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+    def ask(step: int) -> tuple[Any, Any]:
+        answer = schedule(step)
+        try:
+            should_prune, sparsity = answer
+        except (TypeError, ValueError):
+            raise PruningError(
+                f"`schedule` must return a pair (should_prune, sparsity). Received, for step {step}: {answer!r}"
+            ) from None
+        return should_prune, sparsity
+
     def ask_all(start: int) -> tuple[np.ndarray, np.ndarray]:
-        should_prune, sparsity = zip(*(schedule(step) for step in range(start, start + _LOOK_AHEAD)), strict=True)
+        should_prune, sparsity = zip(*map(ask, range(start, start + _LOOK_AHEAD)), strict=True)
         return np.array(should_prune, bool), np.array(sparsity, np.float32)
 
     return ask_all

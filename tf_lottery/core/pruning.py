@@ -134,7 +134,7 @@ def criterion_named(criterion: str | Criterion) -> Criterion:
     """
     if callable(criterion):
         return criterion
-    if criterion not in CRITERIA:
+    if not isinstance(criterion, str) or criterion not in CRITERIA:
         raise PruningError(
             f"`criterion` must be one of {', '.join(CRITERIA)}, or a function of (initial, trained, rng). "
             f"Received: criterion={criterion!r}"

@@ -154,12 +154,62 @@ def output_tensors(model: Model) -> list[Tensor]:
     return list(_tensors(_graph(model).outputs))
 
 
+def layers_called_elsewhere(model: Model) -> list[Layer]:
+    """Return the layers in the graph of a functional model that are called in other graphs as well.
+
+    The models inside it are searched too, and `model` itself is among the layers if it is called anywhere. Layers of
+    Sequential models are not: Keras 3 calls them again whenever one is added.
+    """
+    own: set[int] = set()
+    layers = {id(model): model}
+
+    def visit(graph: Model) -> None:
+        if isinstance(graph, keras.Sequential):
+            inside = graph.layers
+        else:
+            nodes = _nodes(graph)
+            own.update(map(id, nodes))
+            inside = [_called(node) for node in nodes]
+            layers.update((id(layer), layer) for layer in inside)
+        for layer in inside:
+            if isinstance(layer, keras.Model) and is_layer_graph(layer):
+                visit(layer)
+
+    visit(model)
+    return [layer for layer in layers.values() if any(id(node) not in own for node in layer._inbound_nodes)]
+
+
+def users_of_outputs(model: Model) -> list[Layer]:
+    """Return the layers, and on Keras 3 the operations, to which the outputs of a functional model are passed on."""
+    graph = _graph(model)
+    if not hasattr(graph, "_nodes_by_depth"):
+        return []  # a Sequential model that was built by a call
+    own, users = set(map(id, _nodes(graph))), {}
+    for tensor in tf.nest.flatten(graph.outputs):
+        for node in maker(tensor)._outbound_nodes:
+            if id(node) not in own and any(given is tensor for given in _given(node)):
+                users[id(_called(node))] = _called(node)
+    return list(users.values())
+
+
+def _nodes(graph: Model) -> list[Any]:
+    return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
+
+
+def _called(node: Any) -> Layer:
+    return node.layer if LEGACY else node.operation
+
+
+def _given(node: Any) -> Any:
+    return node.keras_inputs if LEGACY else node.input_tensors
+
+
 def _graph(model: Model) -> Model:
     return model._functional if not LEGACY and isinstance(model, keras.Sequential) else model
 
 
 def _call(node: Any) -> Call:
-    layer, inputs = (node.layer, node.keras_inputs) if LEGACY else (node.operation, node.input_tensors)
+    layer, inputs = _called(node), _given(node)
     given = (node.call_args, node.call_kwargs) if LEGACY else (node.arguments.args, node.arguments.kwargs)
     settings = [item for item in tf.nest.flatten(given) if not hasattr(item, "_keras_history")]
     masks = [getattr(tensor, "_keras_mask", None) for tensor in tf.nest.flatten(inputs)]

@@ -8,11 +8,11 @@ from typing import Any
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Layer, Model, keras
-from tf_lottery.masking import constraint, model_masks, naming, rebuilding, state
+from tf_lottery.masking import constraint, left_dense, model_masks, naming, rebuilding, shared_layers, state
 from tf_lottery.masking.constraint import HOLDER
 from tf_lottery.masking.exclusion import Exclude, excluded_names
 from tf_lottery.masking.model_masks import check_model
-from tf_lottery.masking.prunable import PRUNABLE, MaskHolder, Prunable, prunable_weights
+from tf_lottery.masking.prunable import MaskHolder, Prunable, prunable_weights, undecided_weights
 
 
 def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False) -> Model:
@@ -61,11 +61,13 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
             "`strip_pruning` removes them."
         )
     weights = prunable_weights(model)
-    excluded = excluded_names(exclude, list(weights), naming.named_layers(model))
+    excluded = excluded_names(exclude, [*weights, *undecided_weights(model)], naming.named_layers(model))
     chosen = {id(weight) for name, weight in weights.items() if name not in excluded}
     if not chosen:
         raise ModelError(_nothing_to_prune(model, weights))
+    left_dense.warn(model, excluded)
     if keras_compat.is_plain_graph(model) and not in_place:
+        shared_layers.warn(model, chosen)
         model = _with_wrapped_layers(model, chosen)
     else:
         _hold_masks(model, [name for name, weight in weights.items() if id(weight) in chosen])
@@ -75,12 +77,11 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
 
 
 def _nothing_to_prune(model: Model, weights: Collection[str]) -> str:
-    known = ", ".join(cls.__name__ for cls in PRUNABLE)
     unbuilt = ", ".join(layer.name for layer in keras_compat.unbuilt_layers(model))
-    hint = f" These layers are not built, call the model on data first: {unbuilt}." if unbuilt else ""
+    not_built = f" These layers are not built, call the model on data first: {unbuilt}." if unbuilt else ""
     return (
-        f"The model has nothing to prune. tf_lottery prunes the weights of {known}, except those that `exclude` "
-        f"names. Found: {', '.join(weights) or 'none'}.{hint}"
+        "The model has nothing to prune. tf_lottery prunes kernels and embeddings, except those that `exclude` names. "
+        f"Found: {', '.join(weights) or 'none'}.{not_built}{left_dense.hint(model)}"
     )
 
 

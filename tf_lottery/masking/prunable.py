@@ -1,4 +1,4 @@
-"""The prunable weights of each layer class, and the layers that own their masks: `Prunable` and `MaskHolder`."""
+"""Which weights of a layer are prunable, and the layers that own their masks: `Prunable` and `MaskHolder`."""
 
 import weakref
 from collections.abc import Collection, Mapping, Sequence
@@ -9,41 +9,25 @@ import tensorflow as tf
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Layer, Model, Variable, keras
-from tf_lottery.masking import naming
-from tf_lottery.masking.constraint import MaskOwner, read_masks
+from tf_lottery.masking import naming, weight_table
+from tf_lottery.masking.constraint import MaskOwner, owns_masks, read_masks
 
-_CONVOLUTIONS = [getattr(keras.layers, f"Conv{n}D{kind}") for n in (1, 2, 3) for kind in ("", "Transpose")]
-_LOCAL = [getattr(keras.layers, f"LocallyConnected{n}D") for n in (1, 2) if keras_compat.LEGACY]
-_CELLS = [keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell, *keras_compat.conv_lstm_cells()]
-_DEPTHWISE = [keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D]
-_SEPARABLE = [keras.layers.SeparableConv1D, keras.layers.SeparableConv2D]
-
-# The names of the prunable weights, by layer class. The class decides and not the rank, because biases can have rank 2:
-# the first entry along a class's MRO counts. Layers made of other layers (Bidirectional, MultiHeadAttention, …) have no
-# entry; the layers inside them have.
-PRUNABLE: dict[type, tuple[str, ...]] = {
-    keras.layers.Dense: ("kernel",),
-    keras.layers.EinsumDense: ("kernel",),
-    keras.layers.Embedding: ("embeddings",),
-    **dict.fromkeys(_CONVOLUTIONS + _LOCAL, ("kernel",)),
-    **dict.fromkeys(_DEPTHWISE, (keras_compat.DEPTHWISE_KERNEL,)),
-    **dict.fromkeys(_SEPARABLE, ("depthwise_kernel", "pointwise_kernel")),
-    **dict.fromkeys(_CELLS, ("kernel", "recurrent_kernel")),
-}
+REGISTERED: dict[type, tuple[str, ...]] = {}  # by `register_prunable`; goes before the table
 
 
 def register_prunable(layer_class: type, *weights: str) -> None:
-    """Declare which weights of a layer class of your own can be pruned.
+    """Declare which weights of a layer class can be pruned; its other weights never are.
 
-    You need not register subclasses of prunable layers, layers made of prunable layers, and layers that have the
-    method `get_prunable_weights` of tfmot.
+    You need not register layers of Keras and KerasHub, subclasses of prunable layers, layers made of prunable layers,
+    and layers that have the method `get_prunable_weights` of tfmot. A class that you register is decided by you alone,
+    also if it is one of Keras.
 
     Args:
         layer_class: The class. Its subclasses inherit the entry.
         *weights: Names of the attributes that hold the weights to prune. Without any, these layers are never pruned.
 
     Raises:
-        ModelError: `layer_class` is not a Keras layer class.
+        ModelError: `layer_class` is not a Keras layer class, or a name is not the name of an attribute.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -60,7 +44,13 @@ def register_prunable(layer_class: type, *weights: str) -> None:
     """
     if not (isinstance(layer_class, type) and issubclass(layer_class, keras.layers.Layer)):
         raise ModelError(f"Only subclasses of keras.layers.Layer can be registered. Received: {layer_class!r}")
-    PRUNABLE[layer_class] = weights
+    for name in weights:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ModelError(
+                "Weights are registered by the names of the attributes that hold them, one by one: "
+                f'register_prunable({layer_class.__name__}, "kernel"). Received: {name!r}'
+            )
+    REGISTERED[layer_class] = weights
 
 
 def prunable_weights(layer: Layer) -> dict[str, Variable]:
@@ -74,19 +64,81 @@ def prunable_weights(layer: Layer) -> dict[str, Variable]:
         own = {id(variable) for variable in keras_compat.own_variables(part)}
         for name, weight in _declared(part):
             if id(weight) not in own:
-                hint = " LoRA hides it: merge it first." if getattr(part, "lora_enabled", False) else ""
-                layer_name = f"{path or layer.name!r} ({type(part).__name__})"
-                raise ModelError(f"Layer {layer_name} has no weight {name!r} to prune.{hint}")
+                is_lora = getattr(part, "lora_enabled", False)
+                raise ModelError(
+                    f"Layer {path or layer.name!r} ({type(part).__name__}) has no weight {name!r} to prune. "
+                    + ("LoRA hides it: merge it first." if is_lora else _advice(part))
+                )
             chosen.add(id(weight))
     return {name: variable for name, variable in naming.named_variables(layer).items() if id(variable) in chosen}
+
+
+def undecided_weights(model: Layer) -> dict[str, tuple[Layer, Variable]]:
+    """Return the trained matrices of `model` of which nobody has decided whether they can be pruned, by weight name.
+
+    They have at least two dimensions larger than 1. Neither does their layer declare its prunable weights, nor has
+    anyone registered its class, nor are they in the table of weights.
+
+    Returns:
+        The layer that owns the weight, and the weight.
+    """
+    trained = {id(weight) for weight in model.trainable_weights}
+    owners: dict[int, Layer] = {}
+    for part in [model, *naming.named_layers(model).values()]:
+        decided = _decided(part)
+        if decided is None:
+            continue
+        for weight in keras_compat.own_variables(part):
+            if id(weight) in trained and id(weight) not in decided and _is_matrix(weight):
+                owners[id(weight)] = part
+    named = naming.named_variables(model).items()
+    return {name: (owners[id(weight)], weight) for name, weight in named if id(weight) in owners}
+
+
+def _is_matrix(weight: Variable) -> bool:
+    return sum(length != 1 for length in weight.shape) > 1
 
 
 def _declared(layer: Layer) -> list[tuple[str, Variable | None]]:
     """Return the names and weights that the layer itself, or its class, declares prunable."""
     if callable(own_choice := getattr(layer, "get_prunable_weights", None)):  # tfmot's PrunableLayer protocol
         return [(keras_compat.own_name(weight), weight) for weight in own_choice()]
-    names: tuple[str, ...] = next((PRUNABLE[base] for base in type(layer).__mro__ if base in PRUNABLE), ())
-    return [(name, getattr(layer, name, None)) for name in names] if layer.built else []
+    if not layer.built:
+        return []
+    for base in type(layer).__mro__:
+        if base in REGISTERED:
+            return [(name, getattr(layer, name, None)) for name in REGISTERED[base]]
+        if names := weight_table.entry(weight_table.PRUNABLE, base):
+            return [(name, getattr(layer, name)) for name in names if getattr(layer, name, None) is not None]
+    return []
+
+
+def _decided(layer: Layer) -> set[int] | None:
+    """Return the ids of the weights of `layer` on which a decision exists; None if its class has decided on all."""
+    classes = type(layer).__mro__
+    if hasattr(layer, "get_prunable_weights") or any(base in REGISTERED for base in classes):
+        return None
+    never = [name for base in classes for name in weight_table.entry(weight_table.NEVER, base)]
+    return {id(weight) for _, weight in _declared(layer)} | {id(getattr(layer, name, None)) for name in never}
+
+
+def _advice(layer: Layer) -> str:
+    name = type(layer).__name__
+    return f'Name the attributes that hold its prunable weights, if any: `tfl.register_prunable({name}, "…")`.'
+
+
+def _check_arguments(layer: Any, only: Any) -> None:
+    """Raise ModelError for arguments of `Prunable` that no layer could be wrapped with."""
+    if not isinstance(layer, keras.layers.Layer):
+        raise ModelError(
+            f"`layer` must be a layer of {keras.__name__} {keras.__version__} ({keras_compat.reason()}), such as "
+            f"keras.layers.Dense(10). Received: {layer!r}"
+        )
+    if owns_masks(layer):
+        raise ModelError(f"Layer {layer.name!r} ({type(layer).__name__}) has masks already: use it as it is.")
+    is_list = isinstance(only, Collection) and not isinstance(only, str)
+    if only is not None and not (is_list and all(isinstance(name, str) for name in only)):
+        raise ModelError(f'`only` must be a list of weight names, such as ["kernel"], or None. Received: only={only!r}')
 
 
 @keras.saving.register_keras_serializable(package="tf_lottery")
@@ -107,8 +159,8 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
         layer: The wrapped layer.
 
     Raises:
-        ModelError: `layer` is an RNN cell; or, when it is called, it has nothing to prune, or lacks a weight that
-            `only` names.
+        ModelError: `layer` is no layer of this Keras, is an RNN cell, or has masks already; `only` is no list of names;
+            or, when it is called, the layer has nothing to prune, or lacks a weight that `only` names.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -118,6 +170,7 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
     """
 
     def __init__(self, layer: Layer, only: Sequence[str] | None = None, **kwargs: Any):
+        _check_arguments(layer, only)
         if hasattr(layer, "state_size") and not hasattr(layer, "cell"):
             raise ModelError(f"{type(layer).__name__} is an RNN cell: wrap its RNN layer, Prunable(RNN(cell)).")
         kwargs.setdefault("name", layer.name)

@@ -28,7 +28,8 @@ def adopt(model: Model) -> bool:
     `UpdatePruningStep`, which does no harm. tfmot's `strip_pruning` and the files of the model work as before; the
     files contain tfmot's own `ConstantSparsity` as the frozen schedule.
 
-    The callbacks of this package call this function at the start of `fit`. Calling it again changes nothing.
+    The callbacks of this package call this function at the start of `fit`; those that prune first refuse models with
+    patterns (`sparsity_m_by_n`, `block_size`), which they would destroy. Calling it again changes nothing.
 
     Args:
         model: Any model. If tfmot has wrapped nothing in it, nothing happens and tfmot is not imported.
@@ -42,13 +43,56 @@ def adopt(model: Model) -> bool:
         >>> tfl.tfmot_bridge.adopt(model)  # True after `prune_low_magnitude(model)`
         False
     """
-    wrappers = [layer for layer in keras_compat.all_layers(model) if getattr(layer, "pruning_obj", None) is not None]
+    wrappers = _wrappers(model)
     changed = [_freeze(wrapper) for wrapper in wrappers]
     if any(changed):
         if model.train_function is not None:
             keras_compat.retrace_training(model)  # a trace holds the old schedule and knows no mask
         model_masks.apply_masks(model)  # tfmot leaves pruned weights nonzero after an optimizer step
     return bool(wrappers)
+
+
+def refuse_patterns(model: Model) -> None:
+    """Refuse a model to which further pruning would do other things than tfmot was told: callbacks that prune call it.
+
+    Raises:
+        ModelError: tfmot has wrapped layers with a pattern, or with schedules that differ.
+    """
+    wrappers = _wrappers(model)
+    patterns = {wrapper.layer.name: pattern for wrapper in wrappers if (pattern := _pattern(wrapper))}
+    if patterns:
+        found = ", ".join(f"{name!r} with {pattern}" for name, pattern in patterns.items())
+        raise ModelError(
+            f"tfmot has wrapped {found}: tf_lottery prunes single weights, which would destroy this pattern. Prune the "
+            "model with tfmot alone, after which `tfl.tfmot_bridge.adopt(model)` keeps its masks in any training; or "
+            "wrap it without a pattern."
+        )
+    schedules = [_config(wrapper.pruning_schedule) for wrapper in wrappers]
+    if differing := [config for config in schedules if config != schedules[0]]:
+        raise ModelError(
+            f"tfmot has wrapped layers with schedules of their own, such as {schedules[0]} and {differing[0]}, which a "
+            "callback of tf_lottery would replace by one for all. Wrap all layers with the same schedule, or call "
+            "`tfl.tfmot_bridge.adopt(model)` first, which drops the schedules."
+        )
+
+
+def _wrappers(model: Model) -> list[Layer]:
+    return [layer for layer in keras_compat.all_layers(model) if getattr(layer, "pruning_obj", None) is not None]
+
+
+def _pattern(wrapper: Layer) -> str:
+    """Return how the arguments of `prune_low_magnitude` describe the pattern of a wrapper; "" for single weights."""
+    if wrapper.sparsity_m_by_n:
+        return f"sparsity_m_by_n={tuple(wrapper.sparsity_m_by_n)}"
+    block = tuple(wrapper.block_size)
+    return "" if block == (1, 1) else f"block_size={block}"
+
+
+def _config(schedule: Any) -> Any:
+    try:
+        return schedule.get_config()
+    except NotImplementedError:
+        return schedule
 
 
 def _freeze(wrapper: Layer) -> bool:
