@@ -188,8 +188,6 @@ def masked_variables(model: Model) -> dict[str, tuple[Variable, Variable]]:
     """
     if not isinstance(model, keras.layers.Layer):
         raise ModelError(f"A {keras.__name__} model is needed. Received: {type(model).__name__}")
-    if not model.built:
-        raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
     by_tfmot = {
         id(weight): mask
         for layer in keras_compat.all_layers(model)
@@ -201,6 +199,8 @@ def masked_variables(model: Model) -> dict[str, tuple[Variable, Variable]]:
         mask = by_tfmot.get(id(weight)) if mask is None else mask
         if mask is not None:
             masked[name] = (weight, mask)
+    if not masked and not model.built:  # a model without `call`, whose parts are built, never is
+        raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
     if not masked:
         raise ModelError(
             "The model has no masks. Call `make_prunable(model)` first and use the model that it returns. (A stripped "
