@@ -59,7 +59,8 @@ def attributes(thing: Any) -> Iterator[tuple[str, Any]]:
             yield path, value
 
     for name in sorted(vars(thing), key=lambda name: name.startswith("_")):
-        yield from items(name, vars(thing)[name])
+        if not name.startswith("_self_"):  # TensorFlow's own lists of what it tracks, or once has
+            yield from items(name, vars(thing)[name])
 
 
 def is_variable(value: Any) -> bool:
