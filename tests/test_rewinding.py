@@ -47,7 +47,7 @@ def trained():
     """A prunable model, its optimizer, and its states after 2 and after 5 steps."""
     model = conversion.make_prunable(tiny.convolutional())
     model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy")
-    optimizer = keras_compat.build_optimizer(model)
+    optimizer = keras_compat.build_optimizers(model)[""]
     states = {}
     for moment, steps in (("rewind", 2), ("final", 3)):
         for _ in range(steps):

@@ -20,7 +20,7 @@ from tf_lottery.core.pruning import Share
 from tf_lottery.core.start_points import REWINDS, StartPoint
 from tf_lottery.keras_compat import Model, Optimizer, keras
 from tf_lottery.masking import state
-from tf_lottery.masking.state import State
+from tf_lottery.masking.state import Optimizers, State
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def fraction_schedule(fraction: Share, *, rates: Sequence[str], weight_names: It
 
 def begin(
     model: Model,
-    optimizer: Optimizer,
+    optimizers: Optimizers,
     masks: Arrays,
     start: StartPoint,
     *,
@@ -123,16 +123,17 @@ def begin(
     control: str = "",
     seed: int = 0,
 ) -> Arrays:
-    """Set a model and its optimizer to the start point of a level or a control.
+    """Set a model and its optimizers to the start point of a level or a control.
 
     Args:
         model: A prunable model.
-        optimizer: Its built optimizer.
+        optimizers: Its built optimizer, or all its optimizers by path.
         masks: The masks of the level. Pruned weights are set to +0.0.
         start: The start point, from `Transition.start_point`.
         read: A function that returns a stored state, `{"weights": …, "optimizer": …}`. `read("rewind")` returns the
             state of the dense network at step k, `read("final")` the state at the end of the previous level. Only the
-            states that are needed are read.
+            states that are needed are read. If the state at step k has the group `"start"`, new optimizers of start
+            points at step 0 take their step counters and rates from it.
         new: All variables of a newly initialised network; needed by start points with new weights. Defaults to None.
         control: One of `core.controls.CONTROLS`, or `""` for the level itself. Defaults to `""`.
         seed: Seed of controls that draw random weights. Defaults to 0.
@@ -147,11 +148,17 @@ def begin(
     else:
         weights = (new or {}) if start.weights == "new" else read(start.weights)["weights"]
     if start.optimizer != "new":
-        full = {"weights": weights, "optimizer": read(start.optimizer)["optimizer"]}
-        return state.restore(full, model, optimizer, masks)
+        full = {**read(start.optimizer), "weights": weights}
+        if start.optimizer == "final":  # which goes on as it is
+            full = {"unlisted": state.unlisted(model)} | full
+        return state.restore(full, model, optimizers, masks)
     written = state.set_weights(weights, model, masks)
-    clock = None if start.at_zero else read("rewind")["optimizer"]
-    state.restore_optimizer(state.new_optimizer_state(model, optimizer, clock), optimizer)
+    if start.weights == "rewind":
+        state.set_unlisted(read("rewind"), model)
+    clock: Arrays | None = None
+    if control or not start.at_zero:
+        clock = read("rewind").get("start") if start.at_zero else read("rewind")["optimizer"]
+    state.restore_optimizer(state.new_optimizer_state(model, optimizers, clock), optimizers)
     return written
 
 
@@ -187,20 +194,43 @@ class HoldableRate(keras.optimizers.schedules.LearningRateSchedule):
         return cls(keras.optimizers.schedules.deserialize(config["schedule"]), config["last_step"])
 
 
-def make_rate_holdable(model: Model) -> HoldableRate | None:
-    """Replace the learning rate schedule of a model's optimizer by a HoldableRate that follows it.
+def make_rates_holdable(model: Model, optimizers: Mapping[str, Optimizer]) -> dict[str, list[HoldableRate]]:
+    """Replace each learning rate schedule of a model's optimizers by a HoldableRate that follows it.
 
     Call it from a running `fit`, before its first step.
 
     Returns:
-        The HoldableRate, or None if the learning rate is not a schedule, because it is then constant anyway.
+        The HoldableRates by path of the optimizer. Rates that follow no schedule are constant anyway.
     """
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    schedule = keras_compat.learning_rate(optimizer)
-    if isinstance(schedule, HoldableRate):
-        return schedule
-    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        return None
-    optimizer.learning_rate = held = HoldableRate(schedule)
-    keras_compat.retrace_training(model)
-    return held
+    found: dict[str, list[HoldableRate]] = {}
+    is_new = False
+    for path, optimizer in optimizers.items():
+        for plain, schedule in keras_compat.schedules_of(optimizer):
+            if not isinstance(schedule, HoldableRate):
+                plain.learning_rate = schedule = HoldableRate(schedule)
+                is_new = True
+            found.setdefault(path, []).append(schedule)
+    if is_new:
+        keras_compat.retrace_training(model)
+    return found
+
+
+def written_rates(optimizers: Mapping[str, Optimizer]) -> Any:
+    """Return the learning rates of optimizers as JSON values: numbers, or the configs of schedules.
+
+    A single rate is returned itself; several are returned by path and number.
+    """
+    rates = {
+        f"{path}/{number}": _written(rate)
+        for path, optimizer in optimizers.items()
+        for number, rate in enumerate(keras_compat.learning_rates(optimizer))
+    }
+    return next(iter(rates.values())) if len(rates) == 1 else rates
+
+
+def _written(rate: Any) -> Any:
+    if isinstance(rate, HoldableRate):
+        return _written(rate.schedule)
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return keras.optimizers.schedules.serialize(rate)
+    return float(rate.numpy()) if hasattr(rate, "numpy") else getattr(rate, "__qualname__", type(rate).__qualname__)

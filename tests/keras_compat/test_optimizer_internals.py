@@ -43,7 +43,7 @@ def test_a_model_without_an_optimizer_of_todays_is_refused():
         model.compile(optimizer or "sgd", tiny.loss())
         model.optimizer = model.optimizer if optimizer else None
         with pytest.raises(ConfigError, match=r"must be compiled with an optimizer of `keras.optimizers`"):
-            keras_compat.build_optimizer(model)
+            keras_compat.build_optimizers(model)
 
 
 def test_the_loss_scale_and_its_counter_are_state_of_the_optimizer():

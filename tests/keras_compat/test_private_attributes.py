@@ -1,6 +1,7 @@
 """The private attributes of Keras and TensorFlow that `keras_compat` uses, so that a version without one is noticed."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ def functional():
     return keras.Model(words, L.Dense(2)(L.Embedding(3, 2, mask_zero=True)(words)))
 
 
+def compiled():
+    model = functional()
+    model.compile("sgd", "mse")
+    return model
+
+
 def masked_tensor():
     return functional().layers[-1].input
 
@@ -27,7 +34,8 @@ def node():
 
 
 def averaging():
-    optimizer = keras.optimizers.SGD(use_ema=True)
+    optimizer = keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.9), use_ema=True)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
     optimizer.build(functional().trainable_variables)
     return optimizer
 
@@ -66,8 +74,10 @@ ON_BOTH = [
         "Optimizer",
         averaging,
         [
+            "_exclude_from_weight_decay",
             "_learning_rate",
             "_model_variables_moving_average",
+            "_use_weight_decay",
             "_var_key",
         ],
     ),
@@ -84,14 +94,29 @@ ON_KERAS_3 = [
     ("Model", functional, ["_tracker"]),
     ("Model._tracker", lambda: functional()._tracker, ["lock", "unlock", "untrack"]),
     ("Node", node, ["arguments", "input_tensors", "operation"]),
-    ("Optimizer", averaging, ["_iterations", "_trainable_variables_indices"]),
+    (
+        "Optimizer",
+        averaging,
+        [
+            "_exclude_from_weight_decay_cache",
+            "_exclude_from_weight_decay_pattern",
+            "_iterations",
+            "_trainable_variables_indices",
+            "_variables",
+        ],
+    ),
+    ("SwapEMAWeights", lambda: keras.callbacks.SwapEMAWeights(), ["_ema_weights_in_model"]),
     ("Variable", lambda: functional().weights[0], ["_value"]),
 ]
 ON_LEGACY_KERAS = [
     ("Sequential", tiny.dense, ["_nodes_by_depth"]),
-    ("Model", functional, ["_steps_per_execution", "_track_trackable"]),
+    (
+        "Model",
+        compiled,
+        ["_predict_counter", "_steps_per_execution", "_test_counter", "_track_trackable", "_train_counter"],
+    ),
     ("Node", node, ["call_args", "call_kwargs", "keras_inputs", "layer"]),
-    ("Optimizer", averaging, ["_index_dict"]),
+    ("Optimizer", averaging, ["_current_learning_rate", "_exclude_from_weight_decay_names", "_index_dict"]),
     ("LossScaleOptimizer", lambda: keras.mixed_precision.LossScaleOptimizer(keras.optimizers.SGD()), ["_loss_scale"]),
     ("LossScaleOptimizer._loss_scale", loss_scale, ["_counter", "_current_loss_scale"]),
     ("tf.Variable", lambda: tf.Variable(1.0), ["_constraint"]),
@@ -132,5 +157,6 @@ def private_names(path):
     """Yield the names of private attributes in a file: `thing._name`, and `"_name"` as in `getattr(thing, "_name")`."""
     for part in ast.walk(ast.parse(path.read_text())):
         name = getattr(part, "attr", None) or (getattr(part, "value", None) if isinstance(part, ast.Constant) else None)
-        if isinstance(name, str) and name.startswith("_") and name[1:2].isalpha() and name.isidentifier():
+        is_private = isinstance(name, str) and name.startswith("_") and not name.startswith("__")
+        if is_private and name.isidentifier() and not re.fullmatch("_|_self_", name):  # two beginnings of names
             yield name

@@ -76,11 +76,11 @@ def test_exact_start_new_masks_and_a_state_are_restored_together(use_ema):
     before, masks = state.capture(model, model.optimizer), tiny.half_masks(model)
     returned = state.restore(before, model, model.optimizer, {name: mask.astype(int) for name, mask in masks.items()})
     assert all(np.array_equal(mask, masks[name]) for name, mask in model_masks.get_masks(model).items())
-    now, averaged = state.weights(model), state.trained_weights(model, model.optimizer)
+    now, trained = state.weights(model), state.trained_weights(model)
     for name, array in before["weights"].items():
         expected = np.where(masks[name], array, np.float32(0)) if name in masks else array
         assert now[name].tobytes() == returned[name].tobytes() == expected.tobytes()
-    assert all(not array[~masks[name]].any() for name, array in averaged.items() if name in masks)
+    assert all(not array[~masks[name]].any() for name, array in trained.items() if name in masks)
     weights = [weight for weight, _ in model_masks.masked_variables(model).values()]
     averages = [average.numpy() for _, average in keras_compat.moving_averages(model.optimizer, weights)]
     assert len(averages) == (len(masks) if use_ema else 0)

@@ -57,7 +57,7 @@ def test_prune_and_rewind_read_each_weight_once_and_write_it_once(transfers):
     model = prunable()
     at_k, masks = state.capture(model, model.optimizer), model_masks.get_masks(model)
     transfers.forget()
-    trained = state.trained_weights(model, model.optimizer)
+    trained = state.trained_weights(model)
     new = next_masks(at_k["weights"], trained, masks, criterion="magnitude", fraction=0.2, scope="global", rng=None)
     started = state.restore(at_k, model, model.optimizer, new)
     assert set(transfers.of(model).values()) == {(1, 1)}

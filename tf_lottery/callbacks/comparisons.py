@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from tf_lottery import keras_compat, rewinding
+from tf_lottery.callbacks.compilation import Compilation
 from tf_lottery.core import controls, seeds
 from tf_lottery.core.controls import CONTROLS
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ConfigError, ModelError
 from tf_lottery.keras_compat import Model
 from tf_lottery.masking import conversion, model_masks, state, tfmot_bridge
-from tf_lottery.masking.state import State
+from tf_lottery.masking.ticket import Ticket
 from tf_lottery.rewinding import Transition
 
 
@@ -20,9 +21,10 @@ def control_model(
     kind: str,
     level: int,
     *,
-    like: Model,
+    like: Model | None,
+    compiled: Mapping[str, Compilation],
     masks: Arrays,
-    at_k: State,
+    at_k: Ticket,
     transition: Transition,
     seed: int,
     new: Model | None = None,
@@ -33,8 +35,9 @@ def control_model(
         kind: One of `core.controls.CONTROLS`.
         level: The level whose ticket is compared. Random numbers depend on it and on `seed`.
         like: The model in which the tickets were found. Left unchanged.
+        compiled: How it was compiled when the dense network began to train (`"start"`) and at step k (`"rewind"`).
         masks: The masks of the ticket.
-        at_k: The state of the dense network at step k.
+        at_k: The state of the dense network at step k, as it is stored.
         transition: The transition between levels that made the ticket.
         seed: The seed of the LotteryTicket.
         new: A newly initialised model to use. Defaults to None: a model is created from the config of `like`.
@@ -48,22 +51,26 @@ def control_model(
     start = transition.start_point(level, kind)
     if new is None:
         new = conversion.new_like(like)
-        _compile_like(new, like)
+        compiled["start" if start.at_zero else "rewind"].compile_like(new)
         if start.weights == "new":
             _check_randomness(like)
     tfmot_bridge.adopt(new)
-    if start.at_zero:  # the model and its optimizer are new already
-        weights = controls.start_weights(kind, at_k["weights"], masks, seed=seed, new=state.weights(new))
-        state.set_weights(weights, new, masks)
-        return new
     if kind == "random_mask":
         masks = controls.random_mask(masks, seeds.derive(seed, "random_mask", level))
+    if start.at_zero and not keras_compat.owned_optimizers(new):  # nobody has compiled it yet
+        weights = controls.start_weights(kind, at_k.weights["weights"], masks, seed=seed, new=state.weights(new))
+        state.set_weights(weights, new, masks)
+        return new
+    optimizers = keras_compat.build_optimizers(new)
+    state.build_optimizers(new, optimizers, at_k.metadata.get("built_on", {}))
+    state.exempt_from_decay(new, optimizers, at_k.metadata)
     rewinding.begin(
         new,
-        keras_compat.build_optimizer(new),
+        optimizers,
         masks,
         start,
-        read=lambda moment: at_k,
+        read=lambda moment: at_k.weights,
+        new=state.weights(new) if start.weights == "new" else None,
         control=kind,
         seed=seeds.derive(seed, "treatment", level),
     )
@@ -74,7 +81,12 @@ def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str
     """Return the last level whose metric is at most `within` worse than that of level 0; see `LotteryTicket.best`."""
     dense = records[0]["metrics"]
     monitor = _main_metric({name for record in records for name in record["metrics"]}) if monitor is None else monitor
-    if monitor is None or monitor not in dense:
+    if monitor is None:
+        raise ConfigError(
+            "`best` does not know which metric to compare: level 0 measured no accuracy and no loss. Choose one, as in "
+            f"`best(monitor=…, mode='min')`. Measured: {', '.join(dense) or 'nothing'}"
+        )
+    if monitor not in dense:
         raise ConfigError(
             f"No metric {monitor!r} was measured at the end of level 0 (see `validation_freq`). "
             f"Known: {', '.join(dense) or 'none'}"
@@ -96,16 +108,6 @@ def _main_metric(metrics: Collection[str]) -> str | None:
     accuracies = [name for name in sorted(metrics) if name.startswith("val_") and "accuracy" in name]
     names = ["val_accuracy", *accuracies, "val_loss", "accuracy", "loss"]
     return next((name for name in names if name in metrics), None)
-
-
-def _compile_like(new: Model, model: Model) -> None:
-    try:
-        new.compile_from_config(model.get_compile_config())
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise ModelError(
-            "The model cannot be compiled again from its config. Give `control(…, model=…)` a new prunable model that "
-            f"you have compiled. {error}"
-        ) from error
 
 
 def _check_randomness(model: Model) -> None:

@@ -43,6 +43,10 @@ class LevelStore:
         self._digests: dict[str, str] = {}  # checksums of the written arrays, by name
         self._load()
 
+    def stored(self, setting: str) -> Any:
+        """Return a setting of the stored levels; None if there are no levels, or they do not tell."""
+        return (self._settings or {}).get(setting)
+
     def open(self, settings: Mapping[str, Any]) -> None:
         """Resume the stored levels.
 
@@ -167,6 +171,8 @@ class LevelStore:
             return
         asked = _as_stored(settings)
         different = [name for name in {**stored, **asked} if not _continues(stored.get(name), asked.get(name))]
+        if not self.records or "learning_rate" not in stored:  # version 0.1 did not store it
+            different = [name for name in different if name != "learning_rate"]
         if different:
             pairs = {name: (stored.get(name), asked.get(name)) for name in different}
             differences = "; ".join(f"{name}={old} (stored), {new} (now)" for name, (old, new) in pairs.items())

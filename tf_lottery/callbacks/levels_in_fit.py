@@ -1,6 +1,7 @@
 """Levels inside one `fit`: when each level begins, reaches step k and ends, and which callbacks see it."""
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ _NEVER = 10**15  # larger than the number of any batch
 # assign to end the whole `fit`; `ENDED | True` differs from it, too, and `ENDED | False` does not.
 ENDED = 2**20
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+_TEST_BATCH_EVENTS = ("on_test_batch_begin", "on_test_batch_end")
+_PREDICT_BATCH_EVENTS = ("on_predict_batch_begin", "on_predict_batch_end")
 
 
 class Level:
@@ -26,19 +29,23 @@ class Level:
         model: The model that `fit` trains.
         callbacks: Keras callbacks; they see the epochs of this level, and may end it with `stop_training`.
         epochs: The range of epoch numbers of this level.
+        steps: The number of batches in an epoch; None if it is unknown.
 
     Attributes:
         epoch: The number of the current or next epoch.
+        batches: The number of batches trained, up to the end of the last epoch.
         is_stopped: Whether one of the callbacks ended the level.
         is_restored: Whether a callback restored the best epoch's weights when the level ended.
         wants_batches: Whether one of the callbacks has to be called at every batch.
     """
 
-    def __init__(self, number: int, model: Any, callbacks: Sequence[Any], epochs: range):
+    def __init__(self, number: int, model: Any, callbacks: Sequence[Any], epochs: range, steps: int | None = None):
         self.number, self.model, self.epoch, self._end = number, model, epochs.start, epochs.stop
         self.is_stopped = self.is_restored = False
-        self.wants_batches = any(_wants_batches(callback) for callback in callbacks)
-        self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs.stop, verbose=0)
+        self.batches = 0
+        self.wants_batches = any(keras_compat.implements(callback, _BATCH_EVENTS) for callback in callbacks)
+        params = {"epochs": epochs.stop, "steps": steps, "verbose": 0}
+        self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=model, **params)
         self._logs: dict[int, dict[str, Any]] = {}
 
     @property
@@ -61,6 +68,10 @@ class Level:
     def end_batch(self, batch: int, logs: Any = None) -> None:
         with self._detecting_stop():
             self._callbacks.on_train_batch_end(batch, logs)
+
+    def tell(self, event: str, *arguments: Any) -> None:
+        """Call an event of validation or prediction of the callbacks."""
+        getattr(self._callbacks, event)(*arguments)
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
         with self._detecting_stop():
@@ -102,6 +113,10 @@ class LevelsInFit(keras.callbacks.Callback):
         self._supports_tf_logs = True  # otherwise legacy Keras fetches the logs of every batch
         self.epochs_per_level, self.rewind_to, self.callbacks = epochs_per_level, rewind_to, tuple(callbacks)
         self._continues_epochs = continues_epochs
+        # Now, because Keras looks for them before `fit` begins; each costs time at every batch.
+        for event in (*_TEST_BATCH_EVENTS, *_PREDICT_BATCH_EVENTS):
+            if any(keras_compat.implements(callback, [event]) for callback in self.callbacks):
+                setattr(self, event, functools.partial(self._tell, event))
 
     def _next_level(self) -> int | None:
         """Return the number of the level to train next; None if all are finished."""
@@ -140,6 +155,7 @@ class LevelsInFit(keras.callbacks.Callback):
             self.timetable = Timetable(_NEVER, self.epochs_per_level, to_steps(self.rewind_to, _NEVER))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._batches = 0
         is_new = self._level is None
         if is_new and (number := self._next_level()) is None:
             self._event = 0  # end `fit` after its first batch, the earliest point at which it can end
@@ -147,7 +163,7 @@ class LevelsInFit(keras.callbacks.Callback):
         if is_new:
             self._begin_level(number)
             epochs = self.timetable.epochs_of(number, self._continues_epochs)
-            self._level = Level(number, self.model, self.callbacks, epochs)
+            self._level = Level(number, self.model, self.callbacks, epochs, self.params.get("steps"))
         level, timetable = self._level, self.timetable
         position = timetable.rewind % timetable.steps_per_epoch
         is_in_epoch_of_k = level.number == 0 and level.epoch == timetable.first_epoch
@@ -163,6 +179,7 @@ class LevelsInFit(keras.callbacks.Callback):
         level.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._batches = batch + 1
         if batch >= self._event:
             self._at_event()
 
@@ -177,6 +194,7 @@ class LevelsInFit(keras.callbacks.Callback):
         if isinstance(stop, int | np.integer) and stop == ENDED:  # a tensor cannot be compared with a number
             self.model.stop_training = False
         is_fit_over = self.model.stop_training
+        level.batches += self._batches
         level.end_epoch({} if logs is None else logs)
         self.model.stop_training = is_fit_over
         if level.is_over:
@@ -191,6 +209,22 @@ class LevelsInFit(keras.callbacks.Callback):
             self._level.end()
             self._level = None
             self._listen_to_batches(False)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._tell("on_test_begin", logs)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self._tell("on_test_end", logs)
+
+    def on_predict_begin(self, logs: Any = None) -> None:
+        self._tell("on_predict_begin", logs)
+
+    def on_predict_end(self, logs: Any = None) -> None:
+        self._tell("on_predict_end", logs)
+
+    def _tell(self, event: str, *arguments: Any) -> None:
+        if (level := getattr(self, "_level", None)) is not None:
+            level.tell(event, *arguments)
 
     def _at_event(self) -> None:
         self._event = _NEVER
@@ -211,13 +245,5 @@ class LevelsInFit(keras.callbacks.Callback):
         self._level.begin_batch(batch, logs)
 
     def _end_batch(self, batch: int, logs: Any = None) -> None:
-        self._batches = batch + 1
         LevelsInFit.on_train_batch_end(self, batch, logs)
         self._level.end_batch(batch, logs)
-
-
-def _wants_batches(callback: Any) -> bool:
-    return any(
-        event in vars(callback) or getattr(type(callback), event) is not getattr(keras.callbacks.Callback, event)
-        for event in _BATCH_EVENTS
-    )

@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from tf_lottery import keras_compat, rewinding
-from tf_lottery.callbacks import comparisons, other_callbacks
+from tf_lottery.callbacks import averages, comparisons, learning_rates, other_callbacks
+from tf_lottery.callbacks.compilation import Compilation, UnseenOptimizers
 from tf_lottery.callbacks.level_store import LevelStore
 from tf_lottery.callbacks.levels_in_fit import Level, LevelsInFit
 from tf_lottery.callbacks.settings import Settings
@@ -19,7 +21,7 @@ from tf_lottery.core.criteria import Criterion
 from tf_lottery.core.masks import Arrays
 from tf_lottery.core.pruning import Share
 from tf_lottery.errors import ConfigError, ExhaustedError, RunError
-from tf_lottery.keras_compat import Callback, Model, keras
+from tf_lottery.keras_compat import Callback, Model, Optimizer
 from tf_lottery.masking import model_masks, model_tickets, state, tfmot_bridge
 from tf_lottery.masking.ticket import Ticket
 
@@ -108,7 +110,7 @@ class LotteryTicket(LevelsInFit):
         seed: int = 0,
     ):
         levels, epochs_per_level, rewind_to, seed = map(_plain, (levels, epochs_per_level, rewind_to, seed))
-        callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else callbacks
+        callbacks = other_callbacks.as_list(callbacks)
         super().__init__(epochs_per_level, rewind_to, continues_epochs=rewind == "none", callbacks=callbacks)
         self.settings = Settings(
             levels=levels,
@@ -126,6 +128,9 @@ class LotteryTicket(LevelsInFit):
         self.directory = directory
         self._store = LevelStore(directory)
         self._is_finished = False
+        self._thread: threading.Thread | None = None  # in which `fit` runs
+        self._at_start: Compilation | None = None
+        self._at_k: Compilation | None = None
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -233,8 +238,9 @@ class LotteryTicket(LevelsInFit):
             kind,
             level,
             like=self.model,
+            compiled={"start": self._at_start, "rewind": self._at_k} if model is None else {},
             masks=store.ticket(level).masks,
-            at_k=store.state_before(level, "rewind"),
+            at_k=store.read("rewind"),
             transition=self.settings.transition(dense),
             seed=self.settings.seed,
             new=model,
@@ -248,29 +254,68 @@ class LotteryTicket(LevelsInFit):
             record: The entry of the level in `records`.
         """
 
+    def set_model(self, model: Model) -> None:
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+            raise ConfigError(
+                f"This LotteryTicket takes part in a `fit` that runs in the thread {thread.name!r}: use another "
+                "LotteryTicket in each `fit`."
+            )
+        super().set_model(model)
+
     def on_train_begin(self, logs: Any = None) -> None:
+        if "epochs" not in (getattr(self, "params", None) or {}) or self.model is None:
+            raise ConfigError(
+                "A LotteryTicket works inside `model.fit(…, callbacks=[tickets])`, which tells it the model and "
+                "the number of epochs. Received: on_train_begin() outside `fit`."
+            )
         if self._is_finished:
             raise ConfigError("This LotteryTicket has trained all its levels: create a new one for another `fit`.")
         tfmot_bridge.refuse_patterns(self.model)
         tfmot_bridge.adopt(self.model)
         masks = model_masks.get_masks(self.model)
-        other_callbacks.check(keras_compat.callbacks_of_fit(self), self.callbacks)
+        outer = keras_compat.callbacks_of_fit(self)
+        other_callbacks.check(outer, self.callbacks)
         transition = self.settings.transition(masks)
+        optimizers = keras_compat.build_optimizers(self.model)
         if not self.records:
             transition.check(masks, self.settings.levels)
-        optimizer = keras_compat.build_optimizer(self.model)
         super().on_train_begin(logs)
-        self._store.open(self.settings.as_json(masks, transition) | {"optimizer": type(optimizer).__name__})
+        kinds = ", ".join(type(optimizer).__name__ for optimizer in optimizers.values())
+        rate = learning_rates.asked(optimizers, self._store.stored("learning_rate") if self.records else None)
+        self._store.open(self.settings.as_json(masks, transition) | {"optimizer": kinds} | rate)
         if self.records:  # the model may have the masks of the level that was interrupted
             transition.check(self._store.ticket(0).masks, self.settings.levels)
-        self._transition, self._optimizer = transition, optimizer
-        self._held_rate = rewinding.make_rate_holdable(self.model) if self.settings.rewind == "none" else None
-        self._masks: Arrays | None = masks
+        learning_rates.begin(optimizers)
+        self._thread = threading.current_thread()
+        self._transition, self._masks = transition, masks
+        self._at_start, self._start_clock = Compilation.of(self.model), state.clock(optimizers)
+        self._set_up_averages(outer)
+        if self.settings.rewind == "none":
+            rewinding.make_rates_holdable(self.model, optimizers)
         if self.records:
-            self._resume()
+            self._resume(optimizers)
+        if self._masks is None:
+            keras_compat.warn(
+                f"All levels of {self.directory or 'this LotteryTicket'} are finished: `fit` ends after one batch, "
+                "which changes nothing. The model gets the weights of the last level."
+            )
+        self._had_no_level = self._masks is None
         self._has_enough_epochs: bool | None = None  # unknown until the first epoch begins
 
+    def _set_up_averages(self, callbacks: Sequence[Any]) -> None:
+        """Find the callbacks that put averages of weights into the model, if there are averages."""
+        exist = averages.exist(self.model)
+        self._swapping = keras_compat.swapping_callbacks([*callbacks, *self.callbacks]) if exist else []
+        if exist and not self._swapping:
+            way_out = "" if keras_compat.LEGACY else " For averages, add `SwapEMAWeights(swap_on_epoch=True)`."
+            keras_compat.warn(
+                "With `use_ema`, `fit` validates the weights themselves, so tickets hold these and not their averages, "
+                f"which Keras writes into the model when `fit` ends.{way_out}"
+            )
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        keras_compat.swap_averages_out(self._swapping)
         if self._has_enough_epochs is None:
             epochs = self.params["epochs"] - epoch
             self._has_enough_epochs = other_callbacks.has_enough_epochs(epochs, self._epochs_needed())
@@ -283,20 +328,38 @@ class LotteryTicket(LevelsInFit):
         self._start_weights: Arrays
         if number == 0:
             self._store.forget("rewind")  # left by an interrupted `fit`
+            self._at_k = None
+            self._unseen = UnseenOptimizers(self.model)
             self._start_weights = state.weights(self.model)
-            return
-        self._start_weights = rewinding.begin(
+        else:
+            self._start_weights = self._rewind(number)
+        self._compiled_at_begin = Compilation.of(self.model)
+        self._count_at_begin = self._count()
+
+    def _rewind(self, number: int) -> Arrays:
+        start = self._transition.start_point(number)
+        if start.optimizer != "final":
+            self._at_k.bring_back(self.model)
+        elif rewinding.make_rates_holdable(self.model, keras_compat.owned_optimizers(self.model)):
+            self._hold_rates()
+        return rewinding.begin(
             self.model,
-            self._optimizer,
+            keras_compat.owned_optimizers(self.model),
             self._masks,
-            self._transition.start_point(number),
-            read=lambda moment: self._store.state_before(number, moment, with_optimizer=self.settings.rewind == "none"),
+            start,
+            read=lambda moment: self._store.state_before(number, moment, with_optimizer=start.optimizer == "final"),
         )
 
     def _reach_rewind_step(self) -> None:
-        snapshot = state.capture(self.model, self._optimizer)
+        self._at_k = Compilation.of(self.model)
+        optimizers = self._at_k.optimizers
+        snapshot = state.capture(self.model, optimizers)
         self._start_weights = snapshot["weights"]
-        self._store.write("rewind", Ticket({}, snapshot, {"steps_per_epoch": self.timetable.steps_per_epoch}))
+        metadata: dict[str, Any] = {"steps_per_epoch": self.timetable.steps_per_epoch}
+        metadata |= state.settings_left_out(self.model, optimizers)
+        if any(self._at_start.optimizers.get(path) is not optimizer for path, optimizer in optimizers.items()):
+            metadata["is_compiled_in_fit"] = True
+        self._store.write("rewind", Ticket({}, {**snapshot, "start": self._start_clock}, metadata))
         self._state_at_k = self._store.digest("rewind")
 
     def _end_level(self, level: Level, metrics: dict[str, Any]) -> None:
@@ -305,13 +368,17 @@ class LotteryTicket(LevelsInFit):
                 f"Level 0 ended after {level.epochs_trained} epochs, before step {self.timetable.rewind}, to which "
                 "later levels rewind. Choose an earlier `rewind_to`, or let level 0 train longer."
             )
-        final = state.weights(self.model) if level.is_restored else state.trained_weights(self.model, self._optimizer)
+        if not level.is_restored:
+            keras_compat.swap_averages_in(self._swapping)
+        final = state.trained_weights(self.model)
+        keras_compat.swap_averages_out(self._swapping)
+        self._check_what_trained(level)
         record: dict[str, Any] = {
             "level": level.number,
             "density": masks_lib.density(self._masks),
             "density_by_weight": masks_lib.density_by_weight(self._masks),
             "epochs": level.epochs_trained,
-            "step": keras_compat.batches_trained(self._optimizer),
+            "step": self._step_after(level),
             "metrics": {name: float(value) for name, value in metrics.items() if np.ndim(value) == 0},
         }
         origin = {
@@ -320,29 +387,83 @@ class LotteryTicket(LevelsInFit):
             "rewind": self.settings.rewind,
             "state_at_k": self._state_at_k,
         }
+        optimizer = None
+        if self.settings.rewind == "none":
+            optimizers = keras_compat.owned_optimizers(self.model)
+            if level.number == 0:
+                self._last_steps = {path: keras_compat.batches_trained(one) - 1 for path, one in optimizers.items()}
+            origin["last_steps"] = self._last_steps
+            optimizer = state.capture(self.model, optimizers)["optimizer"]
         ticket = Ticket(self._masks, {"rewind": self._start_weights, "final": final}, origin)
-        is_continued = self.settings.rewind == "none"
-        optimizer = state.capture(self.model, self._optimizer)["optimizer"] if is_continued else None
         self._store.add(record, ticket, optimizer)
-        if self._held_rate is not None:
-            self._held_rate.hold(record["step"] - 1)
+        if optimizer is not None:
+            self._hold_rates()
         self.on_level_end(level.number, record)
         self._masks = self._masks_after(ticket)
 
+    def _hold_rates(self) -> None:
+        """Hold the rates with which level 0 ended."""
+        optimizers = keras_compat.owned_optimizers(self.model)
+        for path, rates in rewinding.make_rates_holdable(self.model, optimizers).items():
+            for rate in rates:
+                rate.hold(self._last_steps[path])
+
+    def _count(self) -> int:
+        """Return how many batches the compiled optimizer has seen."""
+        optimizer = self._compiled_at_begin.optimizers.get("")
+        return 0 if optimizer is None else keras_compat.batches_trained(optimizer)
+
+    def _step_after(self, level: Level) -> int:
+        """Return the step that a level has reached: the number of batches, if the compiled optimizer trains nothing."""
+        is_counting = self.model.optimizer is self._compiled_at_begin.optimizers.get("")
+        if is_counting and (count := self._count()) != self._count_at_begin:
+            return count
+        if level.number == 0:
+            return level.batches
+        start = self.records[-1]["step"] if self.settings.rewind == "none" else self.timetable.rewind
+        return start + level.batches
+
+    def _check_what_trained(self, level: Level) -> None:
+        """Warn of optimizers that cannot be rewound, and of a `compile` in `fit` that levels do not share."""
+        now = keras_compat.owned_optimizers(self.model)
+        is_compiled = any(now.get(path) is not one for path, one in self._compiled_at_begin.optimizers.items())
+        if level.number == 0:
+            self._unseen.warn_if_trained(self.model)
+            self._is_compiled_in_level = is_compiled
+        elif is_compiled != getattr(self, "_is_compiled_in_level", is_compiled):
+            self._is_compiled_in_level = is_compiled
+            keras_compat.warn(
+                f"`compile` was called in level 0 {'but not' if not is_compiled else 'not, but'} in level "
+                f"{level.number}, so that the two train differently. Pass the callback that calls it to "
+                "LotteryTicket(callbacks=[…]): it then sees the epochs of each level."
+            )
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = {} if logs is None else logs
+        averages.mask(self.model)
         level, masks = self._level, self._masks
         super().on_epoch_end(epoch, logs)
         if level is not None:
             logs |= {"level": level.number, "density": masks_lib.density(masks)}
 
+    def on_test_begin(self, logs: Any = None) -> None:
+        if self._level is not None:
+            averages.mask(self.model)
+        super().on_test_begin(logs)
+
     def on_train_end(self, logs: Any = None) -> None:
         super().on_train_end(logs)
+        averages.mask(self.model)  # Keras has written them over the weights
+        learning_rates.end(keras_compat.owned_optimizers(self.model))
+        self._thread = None
         if self._masks is not None and self._has_enough_epochs and not self.model.stop_training:
             keras_compat.warn(f"`fit` ended before level {len(self.records)} was finished: did its data run out?")
-        if self._masks is None:  # a `fit` with no level left to train has still trained one batch: undo it
-            self.restore(self.model, len(self.records) - 1)
+        if self._masks is None:
             self._is_finished = True
+            # A `fit` with no level left has still trained one batch. If averages were in the model when `fit` ended,
+            # Keras has overwritten them with the weights.
+            if self._had_no_level or keras_compat.averages_are_in_model(self._swapping):
+                self.restore(self.model, len(self.records) - 1)
 
     def _masks_after(self, ticket: Ticket) -> dict[str, np.ndarray] | None:
         """Return the masks of the level that follows `ticket`, or None if there is no such level."""
@@ -364,18 +485,30 @@ class LotteryTicket(LevelsInFit):
             keras_compat.warn(f"Level {level}: {names}")
         return masks
 
-    def _resume(self) -> None:
+    def _resume(self, optimizers: Mapping[str, Optimizer]) -> None:
         """Resume after the last level that is stored."""
-        length = self._store.read("rewind").metadata["steps_per_epoch"]
+        at_k = self._store.read("rewind").metadata
+        length = at_k["steps_per_epoch"]
         if self._is_planned and length != self.timetable.steps_per_epoch:
             raise RunError(
-                f"{self.directory} was created with epochs of {length} steps; this `fit` has "
-                f"{self.timetable.steps_per_epoch}. Use the same data and batch size, or choose another directory."
+                f"{self.directory or 'This LotteryTicket'} was created with epochs of {length} steps; this `fit` has "
+                f"{self.timetable.steps_per_epoch}. Use the same data and batch size, or choose another "
+                f"{'directory' if self.directory else 'LotteryTicket'}."
             )
         self._plan(length)
-        if self._held_rate is not None:
-            self._held_rate.hold(self.records[0]["step"] - 1)
+        if self._at_k is None:
+            if at_k.get("is_compiled_in_fit"):
+                raise RunError(
+                    f"{self.directory} cannot be resumed: a callback called `compile` before step k, so that the "
+                    "optimizer of step k does not exist in this process. Choose a smaller `rewind_to` and another "
+                    "directory."
+                )
+            self._at_k = self._at_start
+        state.build_optimizers(self.model, optimizers, at_k.get("built_on", {}))
         last = self._store.ticket(len(self.records) - 1)
+        if self.settings.rewind == "none":
+            self._last_steps = last.metadata.get("last_steps", {"": self.records[0]["step"] - 1})
+            self._hold_rates()
         self._state_at_k = last.metadata["state_at_k"]
         self._masks = self._masks_after(last)
 

@@ -1,13 +1,34 @@
 """Checks of the other callbacks in a `fit` with one that prunes, and of the number of epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tf_lottery import keras_compat
 from tf_lottery.errors import ConfigError
+from tf_lottery.keras_compat import Callback, keras
 
 _FOR_ONE_TRAINING_RUN = ("EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau")
 _PRUNERS = ("LotteryTicket", "ScheduledPruning")
+
+
+def as_list(callbacks: Any) -> list[Callback]:
+    """Return the callbacks of each level as a list.
+
+    Raises:
+        ConfigError: there is something that is no callback of the Keras that this process uses.
+    """
+    callbacks = [callbacks] if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable) else callbacks
+    callbacks = list(callbacks)
+    if others := [callback for callback in callbacks if not isinstance(callback, Callback)]:
+        raise ConfigError(
+            f"`callbacks` must be callbacks of {keras.__name__}, objects and not classes. "
+            f"Received: {', '.join(map(_described, others))}"
+        )
+    return callbacks
+
+
+def _described(thing: Any) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__} {thing!r}"
 
 
 def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:

@@ -3,8 +3,11 @@
 import gc
 import inspect
 import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from tf_lottery.keras_compat.backend import LEGACY, Callback, Model, keras
+from tf_lottery.keras_compat.backend import LEGACY, Callback, Layer, Model, keras
+from tf_lottery.keras_compat.graph import all_layers
 
 _LIBRARIES = ("tf_lottery", "keras", "tf_keras")  # whose frames lie between the user's code and a callback
 
@@ -55,3 +58,58 @@ def restored_epoch(callback: Callback) -> int | None:
     if not isinstance(callback, keras.callbacks.EarlyStopping) or not callback.restore_best_weights:
         return None
     return None if callback.best_weights is None else callback.best_epoch
+
+
+def implements(callback: Callback, events: Iterable[str]) -> bool:
+    """Return whether `callback` has a method of its own for one of `events`."""
+    return any(
+        event in vars(callback) or getattr(type(callback), event) is not getattr(keras.callbacks.Callback, event)
+        for event in events
+    )
+
+
+def swapping_callbacks(callbacks: Sequence[Any]) -> list[Callback]:
+    """Return the SwapEMAWeights among `callbacks`, which put the averages of weights (`use_ema`) into the model."""
+    kind = getattr(keras.callbacks, "SwapEMAWeights", ())  # Keras 3 only
+    return [callback for callback in callbacks if isinstance(callback, kind)]
+
+
+def swap_averages_in(swapping: Sequence[Callback]) -> None:
+    """Put the averages into the model, if they are not in it yet."""
+    for callback in swapping:
+        callback.on_test_begin()
+
+
+def swap_averages_out(swapping: Sequence[Callback]) -> None:
+    """Put the weights back into the model, if the averages are in it."""
+    for callback in swapping:
+        callback.on_test_end()
+
+
+def averages_are_in_model(swapping: Sequence[Callback]) -> bool:
+    """Return whether one of these SwapEMAWeights has put the averages into the model and not yet taken them out."""
+    return any(callback._ema_weights_in_model for callback in swapping)
+
+
+def compile_config(model: Model) -> dict[str, Any] | None:
+    """Return what `compile_from_config` takes to compile a model like this one; None if it has no config."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return model.get_compile_config()
+    except Exception:  # whatever a loss, metric or optimizer of the user raises
+        return None
+
+
+def trainable_flags(model: Model) -> list[tuple[Layer, bool]]:
+    """Return `model` and all layers inside it, parents first, each with its `trainable`."""
+    return [(layer, layer.trainable) for layer in all_layers(model)]
+
+
+def set_trainable(flags: Sequence[tuple[Layer, bool]]) -> bool:
+    """Set `trainable` of layers back; return whether one of them was different."""
+    is_changed = any(layer.trainable != flag for layer, flag in flags)
+    if is_changed:
+        for layer, flag in flags:  # setting it for a layer sets it for the layers inside, which come later
+            layer.trainable = flag
+    return is_changed

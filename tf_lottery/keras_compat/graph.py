@@ -55,7 +55,7 @@ def is_layer_graph(model: Layer) -> bool:
 
     A subclass with a `call` of its own is no graph: only its code knows which of its layers reads what.
     """
-    own = keras.Sequential if isinstance(model, keras.Sequential) else _functional_class(model)
+    own: Any = keras.Sequential if isinstance(model, keras.Sequential) else _functional_class(model)
     return own is not None and type(model).call is own.call
 
 

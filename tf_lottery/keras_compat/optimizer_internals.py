@@ -1,39 +1,102 @@
 """Optimizers, where Keras 3 and legacy Keras differ."""
 
+import gc
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_lottery.errors import ConfigError
-from tf_lottery.keras_compat.backend import LEGACY, Model, Optimizer, Variable
+from tf_lottery.keras_compat.backend import LEGACY, Layer, Model, Optimizer, Variable, keras
+from tf_lottery.keras_compat.variables import attributes, is_variable, tf_variable
 
 
-def build_optimizer(model: Model) -> Optimizer:
-    """Return the optimizer of a compiled model, built: Keras itself creates the slots in the first step only.
+def owned_optimizers(model: Model) -> dict[str, Optimizer]:
+    """Return all optimizers that a model and the layers inside it hold as attributes, by path.
+
+    The path of the compiled optimizer is `""`, and it comes first. Others read `"d_optimizer"`, `"optimizers/0"` (in a
+    list), `"optimizers/encoder"` (in a dict), `"generator/optimizer"` (in a model inside the model). Optimizers inside
+    another optimizer belong to that one.
+    """
+    kinds = (Optimizer, keras.optimizers.legacy.Optimizer) if LEGACY else (Optimizer,)
+    compiled = getattr(model, "optimizer", None)
+    found, seen = {} if compiled is None else {"": compiled}, {id(compiled), id(model)}
+
+    def visit(layer: Layer, prefix: str) -> None:
+        for path, value in attributes(layer):
+            if id(value) in seen or not isinstance(value, (*kinds, keras.layers.Layer)):
+                continue
+            seen.add(id(value))
+            if isinstance(value, keras.layers.Layer):
+                visit(value, f"{prefix}{path}/")
+            else:
+                found[prefix + path] = value
+
+    visit(model, "")
+    return found
+
+
+def set_optimizer(model: Model, path: str, optimizer: Optimizer) -> bool:
+    """Give a model another optimizer at a path of `owned_optimizers`; return False if only the model's code could."""
+    if "/" in path:
+        return False
+    setattr(model, path or "optimizer", optimizer)
+    return True
+
+
+def build_optimizers(model: Model) -> dict[str, Optimizer]:
+    """Return the optimizers of a compiled model, by path, with the compiled one built.
+
+    Keras itself creates the slots in the first step only, and which weights the others train is not known before.
 
     Raises:
-        ConfigError: there is no optimizer, or it is one of `keras.optimizers.legacy`.
+        ConfigError: there is no optimizer, or one of `keras.optimizers.legacy`.
     """
-    if not hasattr(model.optimizer, "build"):
+    optimizers = owned_optimizers(model)
+    refused = {path: one for path, one in optimizers.items() if not hasattr(one, "build")} or None
+    if refused or not optimizers:
         raise ConfigError(
-            f"The model must be compiled with an optimizer of `keras.optimizers`. Received: {model.optimizer!r}"
+            "The model must be compiled with an optimizer of `keras.optimizers`, or hold some as attributes. "
+            f"Received: {', '.join(map(repr, (refused or {'': None}).values()))}"
         )
-    if not getattr(model.optimizer, "built", False):  # Keras' LossScaleOptimizer adds its variables at each `build`
-        with model.distribute_strategy.scope():
-            model.optimizer.build(model.trainable_variables)
-    return model.optimizer
+    if (compiled := optimizers.get("")) is not None and not is_built(compiled):
+        build_on(model, compiled, model.trainable_variables)
+    return optimizers
 
 
-def learning_rate(optimizer: Optimizer) -> Any:
-    """Return the variable that holds the learning rate of `optimizer`, or its schedule; None if there is neither."""
-    return getattr(_without_loss_scale(optimizer), "_learning_rate", None)
+def build_on(model: Model, optimizer: Optimizer, weights: Sequence[Variable]) -> None:
+    """Create the slots of an optimizer of `model` for these weights."""
+    with model.distribute_strategy.scope():
+        optimizer.build(weights)
 
 
-def learning_rate_variable(optimizer: Optimizer) -> Variable | None:
-    """Return the variable that holds the learning rate of `optimizer`, or None if the rate follows a schedule."""
-    rate = learning_rate(optimizer)
-    return rate if hasattr(rate, "assign") else None
+def is_built(optimizer: Optimizer) -> bool:
+    """Return whether `optimizer` has its slots. Building twice would double those of Keras' LossScaleOptimizer."""
+    if LEGACY:
+        return bool(getattr(_plain(optimizer)[0], "_index_dict", None))
+    return bool(optimizer.built)
+
+
+def built_on(optimizer: Optimizer, weights: Iterable[Variable]) -> list[Variable]:
+    """Return those of `weights` for which `optimizer` has slots, in its order."""
+    positions: dict[int, Variable] = {}
+    index = _positions(_plain(optimizer)[0] if LEGACY else optimizer)
+    for weight in weights:
+        if (position := index.get(optimizer._var_key(weight))) is not None:
+            positions[position] = weight
+    return [positions[position] for position in sorted(positions)]
+
+
+def learning_rates(optimizer: Optimizer) -> list[Any]:
+    """Return the learning rate of each plain optimizer in `optimizer`: a variable, a schedule or a function."""
+    return [plain._learning_rate for plain in _plain(optimizer)]
+
+
+def schedules_of(optimizer: Optimizer) -> list[tuple[Optimizer, Any]]:
+    """Return the plain optimizers in `optimizer` whose rate follows a schedule, each with its schedule."""
+    kind = keras.optimizers.schedules.LearningRateSchedule
+    return [(plain, plain._learning_rate) for plain in _plain(optimizer) if isinstance(plain._learning_rate, kind)]
 
 
 def batches_trained(optimizer: Optimizer) -> int:
@@ -42,15 +105,73 @@ def batches_trained(optimizer: Optimizer) -> int:
 
 
 def clock_variables(optimizer: Optimizer) -> list[Variable]:
-    """Return the variables that say how far `optimizer` has trained: its step counters and its learning rate."""
-    counters, rate = step_counters(optimizer), learning_rate_variable(optimizer)
-    return counters if rate is None else [*counters, rate]
+    """Return the variables that say how far `optimizer` has trained: its step counters and its learning rates."""
+    return [*step_counters(optimizer), *(rate for rate in learning_rates(optimizer) if hasattr(rate, "assign"))]
 
 
 def step_counters(optimizer: Optimizer) -> list[Variable]:
-    """Return the variables that count the steps of `optimizer` and, if it scales losses, of the optimizer inside it."""
-    optimizers = {id(part): part for part in (optimizer, _without_loss_scale(optimizer))}
-    return [_step_counter(part) for part in optimizers.values()]
+    """Return the variables that count the steps of `optimizer` and of the optimizers inside it."""
+    counters = [_step_counter(part) for part in _parts(optimizer)]
+    return list({id(counter): counter for counter in counters}.values())
+
+
+def new_values(optimizer: Optimizer, weights: Sequence[Variable]) -> list[Any]:
+    """Return the values that `optimizer_variables` would have if `optimizer` were new and built on `weights`.
+
+    Averages of weights (`use_ema`) start at the weights.
+    """
+    inside = _inside(optimizer)
+    if inside and not LEGACY:
+        # Not from the config: it makes two of an optimizer that a MultiOptimizer uses twice, and fails for a function.
+        scale = getattr(optimizer, "dynamic_scale", None)
+        own = [optimizer.initial_scale if variable is scale else 0 for variable in optimizer._variables]
+        typed = [np.asarray(value, variable.dtype) for value, variable in zip(own, optimizer._variables, strict=True)]
+        return typed + [value for one in inside for value in new_values(one, built_on(one, weights))]
+    new = type(optimizer).from_config(optimizer.get_config())
+    if weights:
+        new.build(weights)
+    averages = {id(average): weight for weight, average in moving_averages(new, weights)}
+    return [averages.get(id(variable), variable).numpy() for variable in optimizer_variables(new)]
+
+
+def undecayed(optimizer: Optimizer, weights: Sequence[Variable]) -> list[int]:
+    """Return the positions of the weights that `exclude_from_weight_decay` exempts.
+
+    Configs of optimizers leave this setting out.
+    """
+    found = set()
+    for plain in _plain(optimizer):
+        known = _positions(plain)
+        for position, weight in enumerate(weights):
+            if plain._var_key(weight) in known and not plain._use_weight_decay(tf_variable(weight)):
+                found.add(position)
+        _forget_cached_exemptions(plain)
+    return sorted(found)
+
+
+def exempt_from_decay(optimizer: Optimizer, weights: Sequence[Variable]) -> None:
+    """Make `optimizer`, built or not, exempt exactly these weights from weight decay."""
+    for plain in _plain(optimizer):
+        plain._exclude_from_weight_decay = [plain._var_key(weight) for weight in weights]
+        if LEGACY:
+            plain._exclude_from_weight_decay_names = []
+        else:
+            plain._exclude_from_weight_decay_pattern = None
+        _forget_cached_exemptions(plain)
+
+
+def _forget_cached_exemptions(optimizer: Optimizer) -> None:
+    if hasattr(optimizer, "_exclude_from_weight_decay_cache"):  # Keras 3
+        optimizer._exclude_from_weight_decay_cache = {}
+
+
+def other_optimizers(known: Iterable[Optimizer]) -> list[Optimizer]:
+    """Return all optimizers in this process but `known` ones and those inside another one."""
+    # Not `isinstance`, which asks proxies, such as lazy modules, for the class of what they stand for.
+    alive = [found for found in gc.get_objects() if issubclass(type(found), keras.optimizers.Optimizer)]
+    inner = {id(part) for one in alive for part in _parts(one)[1:]}
+    excluded = inner | {id(part) for one in known for part in _parts(one)}
+    return [one for one in alive if id(one) not in excluded]
 
 
 def _step_counter(optimizer: Optimizer) -> Variable:
@@ -60,6 +181,27 @@ def _step_counter(optimizer: Optimizer) -> Variable:
 
 def _without_loss_scale(optimizer: Optimizer) -> Optimizer:
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _inside(optimizer: Optimizer) -> list[Optimizer]:
+    """Return the optimizers directly inside one that scales losses or contains several."""
+    if (inner := getattr(optimizer, "inner_optimizer", None)) is not None:
+        return [inner]
+    return list(getattr(optimizer, "optimizers", ()))
+
+
+def _parts(optimizer: Optimizer) -> list[Optimizer]:
+    """Return `optimizer` and all optimizers inside it, outermost first."""
+    return [optimizer, *(part for one in _inside(optimizer) for part in _parts(one))]
+
+
+def _plain(optimizer: Optimizer) -> list[Optimizer]:
+    """Return the optimizers in `optimizer` that contain no others; itself if it does not."""
+    return [part for part in _parts(optimizer) if not _inside(part)] or [optimizer]
+
+
+def _positions(optimizer: Optimizer) -> Any:
+    return getattr(optimizer, "_index_dict" if LEGACY else "_trainable_variables_indices", {})
 
 
 def scaled_loss(optimizer: Optimizer, loss: tf.Tensor) -> tf.Tensor:
@@ -84,8 +226,11 @@ def optimizer_variables(optimizer: Optimizer) -> Sequence[Variable]:
     variables = list(optimizer.variables)
     if not LEGACY:
         return variables  # Keras 3 lists them all
-    if (rate := learning_rate_variable(optimizer)) is not None:
-        variables.append(rate)
+    plain = _without_loss_scale(optimizer)
+    rates = [rate for rate in learning_rates(optimizer) if hasattr(rate, "assign")]
+    # Nadam holds a product that it does not list. The current value of a schedule is computed anew in each step.
+    known = {id(variable) for variable in [*variables, *rates, getattr(plain, "_current_learning_rate", None)]}
+    variables += [*rates, *(value for _, value in attributes(plain) if is_variable(value) and id(value) not in known)]
     scale: Any = getattr(optimizer, "_loss_scale", None)  # a plain number if it does not change
     return [*variables, scale._current_loss_scale, scale._counter] if hasattr(scale, "_counter") else variables
 
@@ -97,9 +242,9 @@ def moving_averages(optimizer: Optimizer | None, weights: Iterable[Variable]) ->
         optimizer: Any optimizer, or None. One that is not built has no averages yet.
         weights: The weights to look for.
     """
-    averages = []
+    averages, weights = [], list(weights)
     for plain in _averaging(optimizer):
-        positions = getattr(plain, "_index_dict" if LEGACY else "_trainable_variables_indices", {})
+        positions = _positions(plain)
         for weight in weights:
             position = positions.get(plain._var_key(weight))
             if position is not None and (average := plain._model_variables_moving_average[position]) is not None:
@@ -107,7 +252,12 @@ def moving_averages(optimizer: Optimizer | None, weights: Iterable[Variable]) ->
     return averages
 
 
+def is_averaging(optimizer: Optimizer) -> bool:
+    """Return whether `optimizer`, or one inside it, averages weights (`use_ema`)."""
+    return bool(_averaging(optimizer))
+
+
 def _averaging(optimizer: Optimizer | None) -> list[Optimizer]:
     """Return the optimizers with `use_ema` in `optimizer`, which may scale losses or contain several optimizers."""
-    optimizer = _without_loss_scale(optimizer)
-    return [plain for plain in getattr(optimizer, "optimizers", [optimizer]) if getattr(plain, "use_ema", False)]
+    plain = [] if optimizer is None else _plain(optimizer)
+    return [one for one in plain if getattr(one, "use_ema", False)]

@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,6 +11,8 @@ from tf_lottery.keras_compat.backend import LEGACY, Layer, Model, Variable, kera
 from tf_lottery.keras_compat.graph import sublayers
 
 DEPTHWISE_KERNEL = "depthwise_kernel" if LEGACY else "kernel"  # the attribute of DepthwiseConv1D and DepthwiseConv2D
+
+_COUNTERS = ("_predict_counter", "_steps_per_execution", "_test_counter", "_train_counter")  # of a legacy Model
 
 
 def tf_variable(variable: Variable) -> tf.Variable:
@@ -42,6 +44,45 @@ def own_variables(layer: Layer) -> list[Variable]:
     if LEGACY and (generator := getattr(getattr(layer, "_random_generator", None), "_generator", None)) is not None:
         variables.append(generator.state)  # legacy layers do not list it among their variables
     return variables
+
+
+def attributes(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what the attributes of a layer or an optimizer hold, lists and dicts opened, each with its path.
+
+    Public attributes come first.
+    """
+
+    def items(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, list | tuple):
+            for position, item in enumerate(value):
+                yield from items(f"{path}/{position}", item)
+        elif isinstance(value, Mapping):
+            for key, item in list(value.items()):
+                yield from items(f"{path}/{key}", item)
+        else:
+            yield path, value
+
+    for name in sorted(vars(thing), key=lambda name: name.startswith("_")):
+        if not name.startswith("_self_"):  # TensorFlow's own lists of what it tracks, or once has
+            yield from items(name, vars(thing)[name])
+
+
+def is_variable(value: Any) -> bool:
+    """Return whether `value` is a variable of Keras or of TensorFlow."""
+    return isinstance(value, tf.Variable | Variable)
+
+
+def held_variables(layer: Layer) -> dict[str, Variable]:
+    """Return the variables that the attributes of a layer hold, listed among its variables or not, by path.
+
+    The state of a `tf.random.Generator` is one of them; the counters that legacy Keras keeps in each model are not.
+    """
+    found = {
+        path: value.state if isinstance(value, tf.random.Generator) else value
+        for path, value in attributes(layer)
+        if path not in _COUNTERS
+    }
+    return {path: value for path, value in found.items() if is_variable(value)}
 
 
 def variables_lost_in_checkpoints(model: Model) -> list[Variable]:

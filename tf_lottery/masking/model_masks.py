@@ -112,13 +112,14 @@ def apply_masks(model: Model) -> None:
 
 
 def mask_averages(model: Model) -> None:
-    """Set the pruned entries of the weight averages (`use_ema`) in the optimizer of `model` to +0.0.
+    """Set the pruned entries of the weight averages (`use_ema`) in the optimizers of `model` to +0.0.
 
     Keras updates the averages before it applies constraints.
     """
-    for weight, average in keras_compat.moving_averages(getattr(model, "optimizer", None), model.trainable_variables):
-        if (mask := mask_of(weight)) is not None:
-            average.assign(KeepMask(mask)(average))
+    for optimizer in keras_compat.owned_optimizers(model).values():
+        for weight, average in keras_compat.moving_averages(optimizer, model.trainable_variables):
+            if (mask := mask_of(weight)) is not None:
+                average.assign(KeepMask(mask)(average))
 
 
 def density(model: Model) -> float:

@@ -276,7 +276,8 @@ class MaskHolder(MaskOwner, keras.layers.Layer):
         """Warn, when Keras first writes a `.keras` file, if the model in it could not be loaded. Nothing is written."""
         if self._is_checked:
             return
-        self._is_checked, model = True, self._model()
+        self._is_checked = True
+        model: Any = self._model()
         try:
             type(model).from_config(model.get_config())
         except Exception as error:

@@ -4,7 +4,8 @@ A restored model trains exactly as it did after the capture.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,19 +16,24 @@ from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Model, Optimizer, Variable
 from tf_lottery.masking import model_masks, naming
 
+_CLOCK = "clock."  # in the names of the step counters and rates of an optimizer
+
 State = Mapping[str, Arrays]
+Optimizers = Optimizer | Mapping[str, Optimizer]  # one, or those of `keras_compat.owned_optimizers`, by path
 
 
-def capture(model: Model, optimizer: Optimizer) -> dict[str, dict[str, np.ndarray]]:
+def capture(model: Model, optimizers: Optimizers) -> dict[str, dict[str, np.ndarray]]:
     """Copy everything that training changes, without the masks.
 
     Args:
         model: A built model.
-        optimizer: Its optimizer, built: the slots exist only after `optimizer.build(model.trainable_variables)`.
+        optimizers: Its optimizer, or all its optimizers by path. The slots exist only after
+            `optimizer.build(model.trainable_variables)`; of an optimizer that is not built, the clock is captured.
 
     Returns:
         `{"weights": …, "optimizer": …}`: the weights, BatchNorm statistics and random-generator state by name, and the
-        variables of the optimizer (step counter, slots, …) by position.
+        variables of the optimizers (step counters, slots, …) by path and position. With `"unlisted"`, if the model has
+        such: the variables that layers hold and do not list, such as the states of stateful RNNs.
 
     Warns:
         UserWarning: a layer of legacy Keras draws random numbers from a state that cannot be read.
@@ -40,7 +46,19 @@ def capture(model: Model, optimizer: Optimizer) -> dict[str, dict[str, np.ndarra
             "tf_keras.backend.experimental.enable_tf_random_generator() before the model is built.",
             stacklevel=2,
         )
-    return {"weights": weights(model), "optimizer": _values(_slots(optimizer))}
+    captured = {"weights": weights(model), "optimizer": _values(_slots(optimizers))}
+    others = unlisted(model)
+    return captured | {"unlisted": others} if others else captured
+
+
+def clock(optimizers: Optimizers) -> dict[str, np.ndarray]:
+    """Copy the step counters and the learning rates of optimizers, by path and number."""
+    return _values(_clock(optimizers))
+
+
+def unlisted(model: Model) -> dict[str, np.ndarray]:
+    """Copy the variables that layers hold as attributes and do not list among their weights, by name."""
+    return _values(_unlisted(model))
 
 
 def weights(model: Model) -> dict[str, np.ndarray]:
@@ -57,28 +75,21 @@ def shapes(model: Model, optimizer: Optimizer) -> dict[str, dict[str, tuple[int,
     }
 
 
-def trained_weights(model: Model, optimizer: Optimizer) -> dict[str, np.ndarray]:
-    """Copy all variables of `model` except the masks, by name, as they are at the end of `fit`.
-
-    If the optimizer averages weights (`use_ema`), the averages are returned in place of these weights. Pruned entries
-    are +0.0.
-    """
-    averages = {
-        id(weight): average for weight, average in keras_compat.moving_averages(optimizer, model.trainable_variables)
-    }
+def trained_weights(model: Model) -> dict[str, np.ndarray]:
+    """Copy all variables of `model` except the masks, by name; pruned entries are +0.0."""
     masks = model_masks.get_masks(model)
-    variables = {name: averages.get(id(variable), variable) for name, variable in naming.named_variables(model).items()}
     return {  # one at a time, so that memory never holds a second copy of all weights
-        name: masks_lib.apply({name: variable.numpy()}, masks)[name] for name, variable in variables.items()
+        name: masks_lib.apply({name: variable.numpy()}, masks)[name]
+        for name, variable in naming.named_variables(model).items()
     }
 
 
-def restore(state: State, model: Model, optimizer: Optimizer, masks: Arrays | None = None) -> dict[str, np.ndarray]:
-    """Restore a captured state of `model` and `optimizer`; weights that the masks prune become +0.0.
+def restore(state: State, model: Model, optimizers: Optimizers, masks: Arrays | None = None) -> dict[str, np.ndarray]:
+    """Restore a captured state of `model` and its optimizers; weights that the masks prune become +0.0.
 
     Args:
         state: A state from `capture`.
-        model, optimizer: The model and the optimizer that it was captured from, or equal ones.
+        model, optimizers: The model and the optimizers that it was captured from, or equal ones.
         masks: New masks for `model`. Defaults to None: it keeps its masks.
 
     Returns:
@@ -87,50 +98,112 @@ def restore(state: State, model: Model, optimizer: Optimizer, masks: Arrays | No
     Raises:
         ModelError, PruningError: names or shapes differ. The message lists them. Nothing is changed then.
     """
-    check_fit(state["optimizer"], _slots(optimizer))
+    # An optimizer that was not built when it was captured gets its slots below, made for the restored weights.
+    named, captured = _named(optimizers), state["optimizer"]
+    later = {path: one for path, one in named.items() if _has_clock_only(path, captured, one)}
+    whole = {path: one for path, one in named.items() if path not in later}
+    others = {name: array for name, array in captured.items() if name.rpartition("/")[0] not in later}
+    check_fit(others, _slots(whole))
     written = set_weights(state["weights"], model, masks)
-    restore_optimizer(state["optimizer"], optimizer)
+    _assign(_slots(whole), others)
+    if later:
+        _assign(_slots(later), new_optimizer_state(model, later, captured))
+    set_unlisted(state, model)
     model_masks.mask_averages(model)  # to the restored weight averages
     return written
 
 
-def restore_optimizer(arrays: Arrays, optimizer: Optimizer) -> None:
-    """Set all variables of a built optimizer.
+def set_unlisted(state: State, model: Model) -> None:
+    """Set the variables that layers hold and do not list, if the state has any.
+
+    Warns:
+        UserWarning: some were made after the state was captured, so that nobody knows their values then.
+    """
+    variables, arrays = _unlisted(model), state.get("unlisted", {})
+    if later := [name for name in variables if name not in arrays]:
+        warnings.warn(
+            f"{', '.join(later)} did not exist at step k and cannot be rewound: create them in `build`.", stacklevel=2
+        )
+    known = {name: variable for name, variable in variables.items() if name in arrays}
+    check_fit(arrays, known)
+    _assign(known, arrays)
+
+
+def restore_optimizer(arrays: Arrays, optimizers: Optimizers) -> None:
+    """Set all variables of built optimizers.
 
     Args:
-        arrays: The optimizer's part of a state from `capture`, or the result of `new_optimizer_state`.
-        optimizer: An optimizer of the same kind, for the same model.
+        arrays: The optimizers' part of a state from `capture`, or the result of `new_optimizer_state`.
+        optimizers: Optimizers of the same kinds, for the same model.
 
     Raises:
         ModelError: number or shapes of the variables differ. Nothing is changed then.
     """
-    variables = _slots(optimizer)
+    variables = _slots(optimizers)
     check_fit(arrays, variables)
     _assign(variables, arrays)
 
 
-def new_optimizer_state(model: Model, optimizer: Optimizer, clock: Arrays | None = None) -> dict[str, np.ndarray]:
-    """Return the state of a new optimizer for the weights that `model` has now.
+def new_optimizer_state(model: Model, optimizers: Optimizers, at: Arrays | None = None) -> dict[str, np.ndarray]:
+    """Return the state of new optimizers for the weights that `model` has now.
 
-    Its slots are new, and weight averages (`use_ema`) start at the weights.
+    Their slots are new, and weight averages (`use_ema`) start at the weights.
 
     Args:
         model: The model that is trained.
-        optimizer: Its built optimizer, whose settings the new one has. Left unchanged.
-        clock: A captured optimizer state, from which the step counters and the learning rate are taken. Defaults to
-            None: they are new, too.
+        optimizers: Its built optimizers, whose settings the new ones have. Left unchanged.
+        at: A captured optimizer state, or a `clock`, from which the step counters and the learning rates are taken.
+            Defaults to None: they are new, too.
 
     Returns:
-        Arrays by position, as from `capture`.
+        Arrays by path and position, as from `capture`.
     """
-    new = type(optimizer).from_config(optimizer.get_config())
-    new.build(model.trainable_variables)
-    averages = {id(average): weight for weight, average in keras_compat.moving_averages(new, model.trainable_variables)}
-    fresh = {name: averages.get(id(variable), variable).numpy() for name, variable in _slots(new).items()}
-    if clock is None:
-        return fresh
-    timing = {id(variable) for variable in keras_compat.clock_variables(optimizer)}
-    return fresh | {name: clock[name] for name, variable in _slots(optimizer).items() if id(variable) in timing}
+    fresh: dict[str, np.ndarray] = {}
+    for path, optimizer in _named(optimizers).items():
+        variables = keras_compat.optimizer_variables(optimizer)
+        values = keras_compat.new_values(optimizer, keras_compat.built_on(optimizer, model.variables))
+        new = {id(variable): value for variable, value in zip(variables, values, strict=True)}
+        timing = {id(variable): name for name, variable in _clock({path: optimizer}).items()}
+        for name, variable in _slots({path: optimizer}).items():
+            in_clock = timing.get(id(variable), "")
+            taken = next((at[key] for key in (in_clock, name) if key in at), None) if at and in_clock else None
+            fresh[name] = new[id(variable)] if taken is None else taken
+    return fresh
+
+
+def settings_left_out(model: Model, optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
+    """Return what neither a captured state nor the configs of optimizers tell, as JSON values.
+
+    Returns:
+        With `"built_on"`, the names of the weights that optimizers besides the compiled one train, by path. With
+        `"undecayed"`, the names of the weights that `exclude_from_weight_decay` exempts, by path. Most models have
+        neither.
+    """
+    names = {id(variable): name for name, variable in naming.named_variables(model).items()}
+    built, undecayed = {}, {}
+    for path, optimizer in optimizers.items():
+        trained = keras_compat.built_on(optimizer, model.variables)
+        if path and keras_compat.is_built(optimizer):
+            built[path] = [names[id(weight)] for weight in trained]
+        if exempt := keras_compat.undecayed(optimizer, trained):
+            undecayed[path] = [names[id(trained[position])] for position in exempt]
+    return {key: found for key, found in (("built_on", built), ("undecayed", undecayed)) if found}
+
+
+def exempt_from_decay(model: Model, optimizers: Mapping[str, Optimizer], settings: Mapping[str, Any]) -> None:
+    """Give the optimizers of `model` the weight-decay exemptions of `settings_left_out`."""
+    named = naming.named_variables(model)
+    for path, names in settings.get("undecayed", {}).items():
+        if path in optimizers:
+            keras_compat.exempt_from_decay(optimizers[path], [named[name] for name in names])
+
+
+def build_optimizers(model: Model, optimizers: Mapping[str, Optimizer], built_on: Mapping[str, Sequence[str]]) -> None:
+    """Build the optimizers that are not built yet, for the weights of `settings_left_out`."""
+    named = naming.named_variables(model)
+    for path, names in built_on.items():
+        if path in optimizers and not keras_compat.is_built(optimizers[path]):
+            keras_compat.build_on(model, optimizers[path], [named[name] for name in names])
 
 
 def set_weights(arrays: Arrays, model: Model, masks: Arrays | None = None) -> dict[str, np.ndarray]:
@@ -158,11 +231,58 @@ def set_weights(arrays: Arrays, model: Model, masks: Arrays | None = None) -> di
     return written
 
 
-def _slots(optimizer: Optimizer) -> dict[str, Variable]:
-    """Return all variables of an optimizer, by position."""
+def _unlisted(model: Model) -> dict[str, Variable]:
+    """Return the variables that layers of `model` hold as attributes and do not list among their weights, by name.
+
+    They are the states of stateful RNNs, variables of TensorFlow in a layer of Keras 3, and the states of each
+    `tf.random.Generator`. Metrics and optimizers keep theirs.
+    """
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    optimizers = keras_compat.owned_optimizers(model).values()
+    slots = [variable for one in optimizers for variable in keras_compat.optimizer_variables(one)]
+    listed = [*naming.named_variables(model).values(), *model.variables, *metrics, *slots]
+    seen = {id(variable) for variable in listed} | {id(keras_compat.tf_variable(variable)) for variable in listed}
+    found = {}
+    for path, layer in {"": model, **naming.named_layers(model)}.items():
+        for attribute, variable in keras_compat.held_variables(layer).items():
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                found[f"{path}/{attribute}" if path else attribute] = variable
+    return found
+
+
+def _named(optimizers: Optimizers) -> Mapping[str, Optimizer]:
+    return optimizers if isinstance(optimizers, Mapping) else {"": optimizers}
+
+
+def _slots(optimizers: Optimizers) -> dict[str, Variable]:
+    """Return all variables of optimizers, by path and position; of those that are not built, the clock."""
+    slots: dict[str, Variable] = {}
+    for path, optimizer in _named(optimizers).items():
+        if not keras_compat.is_built(optimizer):
+            slots |= _clock({path: optimizer})
+            continue
+        variables = keras_compat.optimizer_variables(optimizer)
+        slots |= {f"{_prefix(path)}{position:04d}": variable for position, variable in enumerate(variables)}
+    return slots
+
+
+def _clock(optimizers: Optimizers) -> dict[str, Variable]:
     return {
-        f"{position:04d}": variable for position, variable in enumerate(keras_compat.optimizer_variables(optimizer))
+        f"{_prefix(path)}{_CLOCK}{number}": variable
+        for path, optimizer in _named(optimizers).items()
+        for number, variable in enumerate(keras_compat.clock_variables(optimizer))
     }
+
+
+def _prefix(path: str) -> str:
+    return f"{path}/" if path else ""
+
+
+def _has_clock_only(path: str, captured: Arrays, optimizer: Optimizer) -> bool:
+    """Return whether the optimizer at a path was captured before it was built, and is built now."""
+    names = [name for name in captured if name.rpartition("/")[0] == path]
+    return keras_compat.is_built(optimizer) and any(_CLOCK in name for name in names)
 
 
 def _values(variables: Mapping[str, Variable]) -> dict[str, np.ndarray]:
