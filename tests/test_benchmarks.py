@@ -1,6 +1,8 @@
 """What docs/benchmarks.md says is what the tables beside it hold, and benchmarks sum up as they say."""
 
+import ast
 import importlib
+import importlib.util
 import itertools
 import sys
 from pathlib import Path
@@ -29,6 +31,23 @@ def test_every_goal_was_measured_and_every_table_has_a_section(benchmark):
     frames = page.read(FOLDER)
     assert page.goals(frames).text.tolist() == [goal.text for goal in page.GOALS]
     assert set(frames) == {name for name, _, _ in page.SECTIONS}
+
+
+def test_scripts_import_names_that_exist_also_inside_functions():
+    missing = [
+        f"{path.relative_to(ROOT)}: from {node.module} import {alias.name}"
+        for path in sorted((ROOT / "scripts").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "tf_lottery"
+        for alias in node.names
+        if not exists(node.module, alias.name)
+    ]
+    assert not missing
+
+
+def exists(module, name):
+    is_attribute = hasattr(importlib.import_module(module), name)
+    return is_attribute or importlib.util.find_spec(f"{module}.{name}") is not None
 
 
 def test_a_goal_counts_by_its_median_and_in_its_direction(benchmark):

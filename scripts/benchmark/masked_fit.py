@@ -124,9 +124,9 @@ def build(network: str) -> object:
 
 
 def half_masked(network: str) -> object:
-    from tf_lottery.masking import layers, model_masks
+    from tf_lottery.masking import conversion, model_masks
 
-    model, rng = layers.make_prunable(build(network)), np.random.default_rng(0)
+    model, rng = conversion.make_prunable(build(network)), np.random.default_rng(0)
     masks = {name: rng.random(mask.shape) < 0.5 for name, mask in model_masks.get_masks(model).items()}
     model_masks.set_masks(model, masks)
     return model

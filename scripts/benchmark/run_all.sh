@@ -14,6 +14,7 @@ mkdir -p docs/benchmarks
 "$python" scripts/benchmark/measuring.py > docs/benchmarks/machine.txt
 measure masked_fit masked_fit.py --keras=3
 measure masked_fit_legacy masked_fit.py --keras=legacy
+measure masked_inference masked_inference.py
 measure startup startup.py
 measure level_turnover level_turnover.py
 measure stored_states stored_states.py
