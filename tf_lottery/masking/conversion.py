@@ -21,9 +21,12 @@ def make_prunable(model: Model, exclude: Exclude = ()) -> Model:
     The masks then hold without any callback: pruned weights are set to +0.0 after every optimizer step. `set_masks` and
     the callbacks of this package change the masks.
 
-    A Sequential or functional model is left unchanged, and a new model is returned. A subclassed model is changed in
-    place, because its saved files could no longer be loaded if its layers were replaced. It keeps its class and its
-    layers and gets one more layer, `tfl_masks`, which owns the masks.
+    A Sequential or functional model is left unchanged, and a new model is returned; other models that share layers with
+    the original keep these, dense and with the old weights. A subclassed model is changed in place, because its saved
+    files could no longer be loaded if its layers were replaced. It keeps its class and its layers and gets one more
+    layer, `tfl_masks`, which owns the masks.
+
+    A warning names trained weights that stay dense because their layer class is unknown: see `tfl.register_prunable`.
 
     Args:
         model: A built model.
