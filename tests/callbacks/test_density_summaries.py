@@ -10,7 +10,7 @@ from tensorflow.core.util import event_pb2
 import tf_lottery as tfl
 from tf_lottery.callbacks.density_summaries import DensitySummaries
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
-from tf_lottery.errors import ModelError
+from tf_lottery.errors import ConfigError, ModelError
 from tf_lottery.keras_compat import keras
 
 
@@ -76,6 +76,12 @@ def test_the_metadata_for_tensorboard_say_that_they_are_scalars(tmp_path):
     (path,) = (tmp_path / "density").iterdir()
     _, first, *_ = (event_pb2.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path)))
     assert first.summary.value[0].metadata.plugin_data.plugin_name == "scalars"
+
+
+@pytest.mark.parametrize("log_dir", [None, "", b"logs", 3, ["logs"], tiny.dense])
+def test_what_is_no_path_is_refused_at_once(log_dir):
+    with pytest.raises(ConfigError, match=r"`log_dir` must be the path of a directory. Received: log_dir="):
+        DensitySummaries(log_dir)
 
 
 def test_a_model_without_masks_is_refused_before_it_trains(tmp_path):

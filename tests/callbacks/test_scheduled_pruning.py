@@ -1,5 +1,6 @@
 """Gradual pruning by a schedule: when and how much it prunes."""
 
+import re
 import warnings
 
 import numpy as np
@@ -9,10 +10,10 @@ import tiny
 
 import tf_lottery as tfl
 from tf_lottery import keras_compat
-from tf_lottery.callbacks import scheduled_pruning
+from tf_lottery.callbacks import LotteryTicket, scheduled_pruning
 from tf_lottery.callbacks.scheduled_pruning import ScheduledPruning
 from tf_lottery.core import pruning
-from tf_lottery.errors import ModelError, PruningError
+from tf_lottery.errors import ConfigError, ModelError, PruningError
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import model_masks, tfmot_bridge
 
@@ -228,6 +229,12 @@ def test_a_schedule_may_be_any_function_of_tensors_or_of_numbers(schedule):
     assert kept_by_step(schedule) == [156, 78, 78, 78, 78]
 
 
+def test_a_schedule_that_takes_numbers_only_leaves_tensorflow_as_it_was():
+    fit(compiled(), ScheduledPruning(lambda step: (bool(step % 2), 0.5)))
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        assert tf.Variable(1.0).numpy() == 1
+
+
 def test_a_custom_schedule_class_for_tfmot_works_unchanged():
     class EveryStep(TFMOT.PruningSchedule):
         def __call__(self, step):
@@ -315,6 +322,60 @@ def test_a_model_that_tfmot_wrapped_is_pruned_by_our_schedule_and_not_by_its_own
 def test_an_unknown_name_lists_the_known_ones(arguments, message):
     with pytest.raises(PruningError, match=message):
         ScheduledPruning(at(s0=0.5), **arguments)
+
+
+def test_two_callbacks_that_prune_are_refused_in_any_order_before_anything_changes():
+    tickets = LotteryTicket(1, 0.5, epochs_per_level=1)
+    for others in ([ScheduledPruning(at(s1=0.25))], [tickets], [type("Mine", (ScheduledPruning,), {})(at(s1=0.25))]):
+        for order in (1, -1):
+            model = compiled()
+            weights = model_masks.prunable_weights(model)
+            with pytest.raises(ConfigError, match=r"Only one callback can prune in a `fit`. Received: .*Scheduled"):
+                fit(model, *[ScheduledPruning(at(s0=0.5)), *others][::order], epochs=2)
+            assert tfl.density(model) == 1
+            assert all((weight == weights[name]).all() for name, weight in model_masks.prunable_weights(model).items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": -1}, r"`seed` must be a whole number, at least 0. Received: seed=-1"),
+        ({"seed": 0.5}, r"Received: seed=0.5"),
+        ({"seed": True}, r"Received: seed=True"),
+        ({"criterion": None}, r"Received: criterion=None"),
+        ({"criterion": ["magnitude"]}, r"Received: criterion=\['magnitude'\]"),
+        ({"scope": ["global"]}, r"Received: scope=\['global'\]"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_at_once(arguments, message):
+    with pytest.raises(PruningError, match=message):
+        ScheduledPruning(at(s0=0.5), **arguments)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        TFMOT.ConstantSparsity,  # the class, not an object of it
+        keras.optimizers.schedules.CosineDecay(0.1, 10),
+        lambda: (True, 0.5),
+        lambda step, epoch: (True, 0.5),
+        None,
+    ],
+)
+def test_what_does_not_take_a_step_is_no_schedule(schedule):
+    with pytest.raises(PruningError, match=r"must be a function `schedule\(step\) -> .* Received: "):
+        ScheduledPruning(schedule)
+
+
+def test_functions_without_a_readable_signature_are_accepted():
+    ScheduledPruning(max)
+
+
+@pytest.mark.parametrize("answer", [0.5, (True, 0.5, 1), None])
+def test_a_schedule_that_returns_no_pair_is_named_with_what_it_returned(answer):
+    message = f"must return a pair \\(should_prune, sparsity\\). Received, for step 0: {re.escape(repr(answer))}"
+    with pytest.raises(PruningError, match=message):
+        fit(compiled(), ScheduledPruning(lambda step: answer))
 
 
 @pytest.mark.parametrize("sparsity", [1.0, -0.1, 80, float("nan")])

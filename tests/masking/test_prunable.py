@@ -57,6 +57,23 @@ def test_the_error_for_an_rnn_cell_says_what_to_wrap(cell):
         Prunable(getattr(keras.layers, cell)(argument))
 
 
+@pytest.mark.parametrize("wrong", [object(), None, keras.layers.Dense, tiny.dense, "dense", [keras.layers.Dense(2)]])
+def test_only_layers_can_be_wrapped(wrong):
+    with pytest.raises(ModelError, match=rf"`layer` must be a layer of {keras.__name__} .* Received: "):
+        Prunable(wrong)
+
+
+def test_a_layer_is_wrapped_once():
+    with pytest.raises(ModelError, match=r"Layer 'mine' \(Prunable\) has masks already"):
+        Prunable(Prunable(keras.layers.Dense(2, name="mine")))
+
+
+@pytest.mark.parametrize("only", ["kernel", 3, [3], [None], keras.layers.Dense, {"kernel": 1}.get])
+def test_only_takes_a_list_of_names(only):
+    with pytest.raises(ModelError, match=r"`only` must be a list of weight names, such as .* Received: only="):
+        Prunable(keras.layers.Dense(2), only=only)
+
+
 def test_only_names_weights_of_the_layers_inside():
     wrapper = Prunable(
         keras.layers.Bidirectional(keras.layers.LSTM(2, name="lstm")), only=["backward_lstm/lstm_cell/kernel"]
@@ -105,6 +122,37 @@ def test_a_registered_weight_that_is_not_there_is_named(registry):
 def test_only_layer_classes_can_be_registered(wrong):
     with pytest.raises(ModelError, match=r"Only subclasses of keras.layers.Layer can be registered. Received: "):
         register_prunable(wrong, "kernel")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["kernel"], "", "my kernel", "dense/kernel"])
+def test_weights_are_registered_by_the_names_of_attributes(registry, wrong):
+    class Mine(keras.layers.Dense):
+        pass
+
+    with pytest.raises(
+        ModelError, match=r"names of the attributes .*register_prunable\(Mine, \"kernel\"\). Received: "
+    ):
+        register_prunable(Mine, wrong)
+    assert Mine not in prunable.REGISTERED
+
+
+def test_a_registered_class_of_keras_is_decided_by_the_registration(registry):
+    register_prunable(keras.layers.Embedding)
+    assert list(prunable_weights(built(keras.layers.Embedding(5, 2)))) == []
+
+
+def test_a_kernel_that_is_computed_is_refused_with_the_way_out(registry):
+    class Scaled(keras.layers.Layer):
+        def build(self, shape):
+            self.raw = self.add_weight(shape=(shape[-1], 2), name="raw")
+            self.kernel = 2 * tf.convert_to_tensor(self.raw)
+            self.built = True
+
+    register_prunable(Scaled, "kernel")
+    with pytest.raises(
+        ModelError, match=r"no weight 'kernel' to prune. Name the attributes .*register_prunable\(Scaled, "
+    ):
+        prunable_weights(built(Scaled(), 3))
 
 
 def test_the_first_class_of_the_mro_decides():

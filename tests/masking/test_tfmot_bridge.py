@@ -14,6 +14,7 @@ import tiny
 
 import tf_lottery as tfl
 from tf_lottery import keras_compat
+from tf_lottery.callbacks import LotteryTicket, ScheduledPruning
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import naming, state, tfmot_bridge
@@ -129,6 +130,82 @@ def test_m_by_n_masks_are_not_ranked_again_either():
     tfmot_bridge.adopt(model)
     fit(model)
     assert tfl.density(model) == 1.0
+
+
+def prune_dense_alone(**arguments):
+    """Return a function for `clone_model` that wraps Dense layers, each with the next schedule."""
+    schedules = iter([TFMOT.ConstantSparsity(0.5, 0, -1, 1), TFMOT.ConstantSparsity(0.75, 0, -1, 1)])
+
+    def wrap(layer):
+        is_dense = isinstance(layer, keras.layers.Dense)
+        return TFMOT.prune_low_magnitude(layer, next(schedules), **arguments) if is_dense else layer
+
+    return wrap
+
+
+def two_schedules():
+    return keras.models.clone_model(tiny.dense(), clone_function=prune_dense_alone())
+
+
+PRUNERS = {
+    "LotteryTicket": lambda: LotteryTicket(1, 0.5, epochs_per_level=1),
+    "ScheduledPruning": lambda: ScheduledPruning(lambda step: (step == 1, 0.5)),
+}
+
+
+@legacy_keras_only
+@pytest.mark.parametrize("pruner", PRUNERS)
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (
+            {"sparsity_m_by_n": (2, 4)},
+            r"'dense[_0-9]*' with sparsity_m_by_n=\(2, 4\), 'dense.*' with sparsity_m_by_n=\(2, 4\)",
+        ),
+        ({"block_size": (2, 1)}, r"'dense[_0-9]*' with block_size=\(2, 1\)"),
+        ({"block_size": (1, 2), "block_pooling_type": "MAX"}, r"'dense[_0-9]*' with block_size=\(1, 2\)"),
+    ],
+)
+def test_a_pattern_is_refused_by_callbacks_that_prune_and_kept_by_adopt(pruner, arguments, named):
+    model = wrapped(tiny.dense(), **arguments)
+    fit(model, TFMOT.UpdatePruningStep())
+    masks = tfl.get_masks(model)
+    weights = state.weights(model)
+    with pytest.raises(ModelError, match=f"tfmot has wrapped {named}.*would destroy this pattern"):
+        fit(model, PRUNERS[pruner](), epochs=2)
+    assert same(state.weights(model), weights)
+    assert same(tfl.get_masks(model), masks)
+    tfmot_bridge.adopt(model)
+    fit(model)
+    assert same(tfl.get_masks(model), masks)
+    assert tiny.is_pruned_to_plus_zero(model)
+    with pytest.raises(ModelError, match="would destroy this pattern"):
+        fit(model, PRUNERS[pruner](), epochs=2)
+
+
+@legacy_keras_only
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_schedules_that_differ_by_layer_are_refused_until_adopt_has_dropped_them(pruner):
+    model = two_schedules()
+    model.compile("sgd", tiny.loss(), jit_compile=False)
+    with pytest.raises(
+        ModelError, match=r"schedules of their own, such as .*0.5.* and .*0.75.*Wrap all layers with the"
+    ):
+        fit(model, PRUNERS[pruner](), epochs=2)
+    tfmot_bridge.adopt(model)
+    fit(model, PRUNERS[pruner](), epochs=2)
+    assert tfl.density(model) == 0.5
+
+
+@legacy_keras_only
+def test_equal_schedules_that_are_not_one_object_are_accepted(tmp_path):
+    model = wrapped(tiny.dense())
+    model.save(tmp_path / "model.keras")
+    with TFMOT.prune_scope():
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.layers[1].pruning_schedule is not loaded.layers[2].pruning_schedule
+    fit(loaded, PRUNERS["ScheduledPruning"]())
+    assert tfl.density(loaded) == 0.5
 
 
 @legacy_keras_only
@@ -378,6 +455,13 @@ def test_the_page_on_tfmot_prunes_by_a_schedule_of_tfmot(tmp_path, monkeypatch):
     ]
     assert (names["plain"].layers[0].get_weights()[0] == 0).mean() == pytest.approx(0.8)
     assert list((tmp_path / "logs/density").iterdir())
+
+
+def test_the_page_on_tfmot_keeps_depthwise_kernels_dense():
+    (code,) = blocks("python exclude")
+    code = code.replace("import keras\n", "import tf_keras as keras\n") if keras_compat.LEGACY else code
+    exec(compile(code, "docs/tfmot.md", "exec"), names := {})
+    assert list(tfl.get_masks(names["model"])) == ["separable_conv2d/pointwise_kernel", "conv2d/kernel"]
 
 
 @legacy_keras_only

@@ -197,7 +197,11 @@ def _ask_at_once(schedule: Schedule) -> Any:
     @tf.function(input_signature=[tf.TensorSpec((), tf.int64)], autograph=False)
     def ask_all(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         steps = start + tf.range(_LOOK_AHEAD, dtype=tf.int64)
-        return tf.map_fn(ask, steps, fn_output_signature=(tf.bool, tf.float32))
+        scope = tf.compat.v1.get_variable_scope()
+        try:
+            return tf.map_fn(ask, steps, fn_output_signature=(tf.bool, tf.float32))
+        finally:  # A map_fn that fails leaves a caching device, with which no strategy can be entered any more.
+            scope.set_caching_device(None)
 
     ask_all.get_concrete_function()
     return ask_all

@@ -58,7 +58,7 @@ def refuse_patterns(model: Model) -> None:
     Raises:
         ModelError: tfmot has wrapped layers with a pattern, or with schedules that differ.
     """
-    wrappers = _wrappers(model)
+    wrappers = [wrapper for wrapper in _wrappers(model) if wrapper.pruning_vars]  # Flatten has nothing to prune
     patterns = {wrapper.layer.name: pattern for wrapper in wrappers if (pattern := _pattern(wrapper))}
     if patterns:
         found = ", ".join(f"{name!r} with {pattern}" for name, pattern in patterns.items())
