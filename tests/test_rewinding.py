@@ -6,14 +6,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import tiny
+from tiers import slow
 
 from tf_lottery import keras_compat, rewinding
-from tf_lottery.core import schedules
+from tf_lottery.core import masks as masks_lib, schedules
 from tf_lottery.core.controls import CONTROLS
 from tf_lottery.core.start_points import DENSE, REWINDS, StartPoint
-from tf_lottery.errors import PruningError
+from tf_lottery.errors import ExhaustedError, PruningError
 from tf_lottery.keras_compat import keras
-from tf_lottery.masking import conversion, state
+from tf_lottery.masking import conversion, prunable, state
 from tf_lottery.rewinding import HoldableRate, Transition
 
 WEIGHTS, RATE, FINE_TUNING = (Transition(schedules.constant(0.2), rewind=mode) for mode in REWINDS)
@@ -101,6 +102,35 @@ def test_layerwise_pruning_that_would_empty_a_layer_is_refused_with_level_and_la
     transition.check(masks, levels=1)
     with pytest.raises(PruningError, match="Level 2 would remove all of 'small': ask for fewer levels"):
         transition.check(masks, levels=2)
+
+
+@pytest.mark.parametrize(
+    ("network", "emptied_at"),
+    [("MobileNetV2", 4), slow("MobileNetV3Small", 2), slow("DenseNet121", 4), slow("NASNetMobile", 2)],
+)
+def test_the_default_minimum_lets_global_pruning_go_on_in_standard_networks(network, emptied_at):
+    settings = {"alpha": 0.35} if network == "MobileNetV2" else {}
+    keras.utils.set_random_seed(0)
+    made = getattr(keras.applications, network)(input_shape=(32, 32, 3), weights=None, classes=10, **settings)
+    weights = {name: weight.numpy() for name, weight in prunable.prunable_weights(made).items()}
+    masks = masks_lib.ones({name: weight.shape for name, weight in weights.items()})
+    default, without = Transition(schedules.constant(0.2)), Transition(schedules.constant(0.2), min_density=0)
+    default.check(masks, levels=15)
+    for level in range(1, 16):
+        arrays = {"initial": weights, "trained": weights, "masks": masks, "seed": 0}
+        after = default.next_masks(level, **arrays)
+        if level < emptied_at:
+            other = without.next_masks(level, **arrays)
+            assert all(np.array_equal(after[name], other[name]) for name in masks)
+            assert not default.report_minimum(masks, after)
+        elif level == emptied_at:
+            assert "a single weight, the minimum, is left of" in default.report_minimum(masks, after)
+            with pytest.raises(ExhaustedError, match="would remove all of"):
+                without.next_masks(level, **arrays)
+        kept = masks_lib.kept(masks)
+        assert masks_lib.kept(after) == kept - round(Fraction(1, 5) * kept)
+        assert all(mask.any() and not (mask & ~masks[name]).any() for name, mask in after.items())
+        masks = after
 
 
 def test_only_the_default_minimum_of_global_pruning_is_reported():

@@ -59,7 +59,8 @@ class LotteryTicket(LevelsInFit):
         min_density: Fraction of each array that global pruning always keeps, in [0, 1); other arrays lose more, so that
             a level removes as many weights as without a minimum. With 0 there is no minimum, and `fit` ends before a
             level that would remove all weights of an array. Defaults to None: one weight of each array is kept, and a
-            warning names the arrays of which no more is left.
+            warning names the arrays of which no more is left. These are often depthwise kernels, which are better
+            excluded: `make_prunable(model, exclude=[re.compile("depthwise")])`.
         callbacks: Keras callbacks that see each level as a separate training run, and can end it. Callbacks that are
             passed to `fit` see all levels as one run; pass callbacks that write files there. Defaults to none.
         directory: The directory in which everything is stored, in files such as `level_02.tfl`, which

@@ -21,7 +21,7 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
     The masks then hold without any callback: pruned weights are set to +0.0 after every optimizer step. `set_masks` and
     the callbacks of this package change the masks.
 
-    A plain Sequential or functional model is left unchanged, and a new model is returned; other models that share layers
+    A plain Sequential or functional model is left unchanged, and a new model is returned; models that share layers
     with the original keep these, dense and with the old weights. A model of a class of its own (subclassed, also from a
     functional or Sequential model, as those of KerasHub) is masked in place: it keeps its class, methods, layers and
     variables, and gets one more layer, `tfl_masks`, which owns the masks.
