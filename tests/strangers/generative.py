@@ -190,7 +190,7 @@ def compile_gan(model):
 
 
 class WGAN(keras.Model):
-    """No `call`, two optimizers, no metrics; a gradient of a gradient, and several steps of one part for one of the other."""
+    """No `call`, two optimizers, no metrics; a gradient of a gradient; two steps of one part for one of the other."""
 
     def __init__(self, discriminator, generator, latent_dim, discriminator_extra_steps=2, gp_weight=10.0):
         super().__init__()
