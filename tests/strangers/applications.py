@@ -1,7 +1,7 @@
 """One network of each family of `keras.applications`, on tiny images, with new weights and few classes.
 
-Families with a function that takes their depth have one block of each stage, and narrow ones where it takes a width;
-of those that are always hundreds of layers deep, the first blocks are taken as features.
+Families with a function that takes their depth have a block or two of each kind. Of those that are always dozens or
+hundreds of layers deep, the first blocks are taken as features, as in many examples of Keras.
 """
 
 import importlib
@@ -57,15 +57,16 @@ def efficientnet_v2():
 NAME = "model_name" if LEGACY else "name"
 
 
-def features(build, last, size):
+def features(last, build, size=32, **settings):
     """Take the output of a layer in the middle of a network as features for a classifier."""
+    base = build(weights=None, include_top=False, input_shape=(size, size, 3), **settings)
+    x = keras.layers.GlobalAveragePooling2D()(base.get_layer(last).output)
+    return keras.Model(base.input, keras.layers.Dense(3, activation="softmax")(x))
 
-    def model():
-        base = build(weights=None, include_top=False, input_shape=(size, size, 3))
-        x = keras.layers.GlobalAveragePooling2D()(base.get_layer(last).output)
-        return keras.Model(base.input, keras.layers.Dense(3, activation="softmax")(x))
 
-    return model
+def nasnet(**settings):
+    smallest = {"penultimate_filters": 96, "num_blocks": 1, "stem_block_filters": 8, "skip_reduction": False}
+    return module("nasnet").NASNet(**smallest, **settings)
 
 
 def vgg():
@@ -82,18 +83,18 @@ FAMILIES = {
     "densenet": lambda: module("densenet").DenseNet([2, 2, 1, 1], **NEW),
     "efficientnet": efficientnet,
     "efficientnet_v2": efficientnet_v2,
-    "inception_resnet_v2": features(apps.InceptionResNetV2, "block35_2_ac", 75),
-    "inception_v3": features(apps.InceptionV3, "mixed1", 75),
-    "mobilenet": lambda: apps.MobileNet(alpha=0.25, **NEW),
-    "mobilenet_v2": lambda: apps.MobileNetV2(alpha=0.35, **NEW),
-    "mobilenet_v3": lambda: apps.MobileNetV3Small(alpha=0.25, **NEW),
-    "nasnet": lambda: module("nasnet").NASNet(
-        penultimate_filters=96, num_blocks=1, stem_block_filters=8, skip_reduction=False, **NEW
+    "inception_resnet_v2": lambda: features("block35_1_ac", apps.InceptionResNetV2, 75),
+    "inception_v3": lambda: features("mixed0", apps.InceptionV3, 75),
+    "mobilenet": lambda: features("conv_pw_4_relu", apps.MobileNet, alpha=0.25),
+    "mobilenet_v2": lambda: features("block_4_add", apps.MobileNetV2, alpha=0.35),
+    "mobilenet_v3": lambda: features(
+        f"expanded_conv_4{'/Add' if LEGACY else '_add'}", apps.MobileNetV3Small, alpha=0.25
     ),
+    "nasnet": lambda: features("normal_concat_0", nasnet),
     "resnet": resnet,
     "resnet_v2": resnet_v2,
     "vgg": vgg,
-    "xception": features(apps.Xception, "block4_sepconv1_bn", 71),
+    "xception": lambda: features("block3_sepconv1_bn", apps.Xception, 71),
 }
 if LEGACY:
     FAMILIES["regnet"] = lambda: module("regnet").RegNet([1, 1], [8, 16], 8, "Y", 32, **NEW)

@@ -1,4 +1,4 @@
-"""Small models of KerasHub, made of configs of their backbones: a text encoder, a causal language model, a vision model.
+"""Small models of KerasHub, made of configs of their backbones: a text encoder, a causal language model, a ViT.
 
 Each is trained as the task that KerasHub makes of it, and as a backbone inside somebody's functional model.
 """
