@@ -1,5 +1,7 @@
 """Models that generate, with training steps and losses of their own, in the style of Keras' code examples."""
 
+import re
+
 import numpy as np
 import tensorflow as tf
 from strangers.journey import Stranger
@@ -470,7 +472,7 @@ EXAMPLES = {
         WITH_RATES,
         predict=lambda model, x: [model.ema_network(x, training=False), model.network(x, training=False)],
         served=lambda model: model.network,
-        exclude="ema_network",
+        exclude=re.compile(r"^residual_unet\.1/"),  # the second of this name, the average
         repeats=not LEGACY,
     ),
     "pixelcnn": Stranger(

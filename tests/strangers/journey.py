@@ -282,10 +282,11 @@ class Journey:
     def reinit_control(self):
         control, masks = self.control("reinit"), self.tickets.ticket(LEVELS).masks
         check(same_arrays(masks, model_masks.get_masks(control)), "it has other masks than the ticket")
-        start, first = state.weights(control), self.looking.begin[0]
         check(not not_zero(model_masks.masked_variables(control)), "pruned weights are not zero")
-        old = [name for name, mask in masks.items() if np.array_equal(start[name][mask], first[name][mask])]
-        check(not old, f"not reinitialised: {old}")
+        start, k = state.weights(control), self.stranger.rewind_epoch
+        for old in (self.looking.begin[0], self.looking.begin[k]):
+            kept = [name for name, mask in masks.items() if np.array_equal(start[name][mask], old[name][mask])]
+            check(not kept, f"not reinitialised: {kept}")
         built = [optimizer for optimizer in self.stranger.optimizers(control) if optimizer is not None]
         check(built and not any(steps_of(built)), "its optimizers do not start at step 0")
 
