@@ -35,7 +35,7 @@ def resnet_v2():
     stack = module("resnet").stack2 if LEGACY else module("resnet").stack_residual_blocks_v2
 
     def stages(x):
-        return stack(stack(x, 8, 2, name="conv2"), 12, 1, stride1=1, name="conv3")
+        return stack(stack(x, 8, 2, name="conv2"), 12, 2, stride1=1, name="conv3")
 
     return module("resnet").ResNet(stages, True, True, **NEW)
 
@@ -69,11 +69,6 @@ def nasnet(**settings):
     return module("nasnet").NASNet(**smallest, **settings)
 
 
-def vgg():
-    base = apps.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg")
-    return keras.Model(base.input, keras.layers.Dense(3, activation="softmax")(base.output))
-
-
 def convnext():
     return module("convnext").ConvNeXt([1, 1, 1, 1], [8, 8, 12, 12], drop_path_rate=0.1, default_size=32, **NEW)
 
@@ -90,10 +85,10 @@ FAMILIES = {
     "mobilenet_v3": lambda: features(
         f"expanded_conv_4{'/Add' if LEGACY else '_add'}", apps.MobileNetV3Small, alpha=0.25
     ),
-    "nasnet": lambda: features("normal_concat_0", nasnet),
+    "nasnet": lambda: features("reduction_concat_stem_1", nasnet),
     "resnet": resnet,
     "resnet_v2": resnet_v2,
-    "vgg": vgg,
+    "vgg": lambda: features("block3_pool", apps.VGG16),
     "xception": lambda: features("block3_sepconv1_bn", apps.Xception, 71),
 }
 if LEGACY:
