@@ -7,6 +7,7 @@ import tiny
 from tiers import always, nightly, slow
 
 from tf_lottery import keras_compat
+from tf_lottery.callbacks.scheduled_pruning import ScheduledPruning
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import conversion, model_masks, naming, state
 from tf_lottery.training.learning_rate import LearningRate
@@ -113,10 +114,12 @@ def test_pruned_weights_stay_zero_when_the_best_weights_come_back(build):
 
 
 @pytest.mark.skipif(keras_compat.LEGACY, reason="legacy Keras has no such callback")
-def test_pruned_weights_stay_zero_when_averages_take_the_place_of_weights():
+@pytest.mark.parametrize("swap_first", [True, False])
+def test_pruned_weights_stay_zero_when_averages_take_the_place_of_weights_beside_a_callback_of_ours(swap_first):
     swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    callbacks = [swap, ScheduledPruning(lambda step: (False, 0.0))][:: 1 if swap_first else -1]
     model = tiny.half_masked(tiny.dense)
-    assert all(fit_and_watch(model, OPTIMIZERS["averages"](), callbacks=[swap], jit_compile=False))
+    assert all(fit_and_watch(model, OPTIMIZERS["averages"](), callbacks=callbacks, jit_compile=False))
 
 
 @pytest.mark.parametrize("in_a_graph", [False, True])
