@@ -50,7 +50,7 @@ def control_model(
         raise ConfigError(f"`kind` must be one of {', '.join(CONTROLS)}. Received: kind={kind!r}")
     start = transition.start_point(level, kind)
     if new is None:
-        new = conversion.new_like(like)
+        new = _new_like(like)
         compiled["start" if start.at_zero else "rewind"].compile_like(new)
         if start.weights == "new":
             _check_randomness(like)
@@ -108,6 +108,15 @@ def _main_metric(metrics: Collection[str]) -> str | None:
     accuracies = [name for name in sorted(metrics) if name.startswith("val_") and "accuracy" in name]
     names = ["val_accuracy", *accuracies, "val_loss", "accuracy", "loss"]
     return next((name for name in names if name in metrics), None)
+
+
+def _new_like(model: Model) -> Model:
+    try:
+        return conversion.new_like(model)
+    except ModelError as error:
+        raise ModelError(
+            f"{error} Or give `control(…, model=…)` a new prunable model that you have compiled."
+        ) from error
 
 
 def _check_randomness(model: Model) -> None:

@@ -74,7 +74,6 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
         model = _with_wrapped_layers(model, chosen)
     else:
         _hold_masks(model, [name for name, weight in weights.items() if id(weight) in chosen])
-        _warn_about_checkpoints(model)
     model_masks.apply_masks(model)
     return model
 
@@ -131,15 +130,15 @@ def plain(model: Model) -> Model:
         model: A built model, with masks of this package or of tfmot, or without masks.
 
     Returns:
-        For a plain Sequential or functional model: a new, uncompiled model, as from `strip_pruning`; `model` is left
-        unchanged. For other models: the model itself, with its masks applied.
+        For a plain Sequential or functional model that is not masked in place: a new, uncompiled model, as from
+        `strip_pruning`; `model` is left unchanged. For other models: the model itself, with its masks applied.
 
     Raises:
         ModelError: `model` is not built.
     """
     check_model(model)
     has_masks = constraint.has_masks(model)
-    if not keras_compat.is_plain_graph(model):
+    if hasattr(model, HOLDER) or not keras_compat.is_plain_graph(model):
         if has_masks:
             model_masks.apply_masks(model)
         return model
@@ -176,7 +175,9 @@ def load_model(path: str | os.PathLike[str], **kwargs: Any) -> Model:
     model = keras.models.load_model(path, **kwargs)
     if not constraint.has_masks(model) and str(path).endswith(".keras"):
         _attach_holder(model)
-        model.load_weights(path)  # again: only now is there a layer to load the masks into
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras has warned already
+            model.load_weights(path)  # again: only now is there a layer to load the masks into
         if not constraint.has_masks(model):
             keras_compat.detach(model, HOLDER)
     model_masks.apply_masks(model)
@@ -220,8 +221,7 @@ def new_like(model: Model) -> Model:
         if keras_compat.is_plain_graph(model):
             new, _ = rebuilding.clone(model, _layer_like)
         else:
-            new = rebuilding.layer_like(model)
-            _build_like(new, model)
+            new = _recreated(model)
         if hasattr(model, HOLDER):
             _hold_masks(new, list(masked))
         model_masks.apply_masks(new)
@@ -229,12 +229,19 @@ def new_like(model: Model) -> Model:
     return new
 
 
-def _build_like(new: Model, model: Model) -> None:
-    """Build a model that has been made from the config of `model`.
+def _recreated(model: Model) -> Model:
+    """Return a new model of the class and config of `model`, built.
 
     Raises:
-        ModelError: it has other weights.
+        ModelError: its class cannot make it, or makes one with other weights.
     """
+    try:
+        new = type(model).from_config(model.get_config())
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{type(model).__name__} cannot be recreated from its config: implement `get_config` in the class, and "
+            f"`from_config` if the constructor takes other arguments. {error}"
+        ) from error
     if not new.built and model.built:
         new.build_from_config(model.get_build_config())
         new.built = True  # Keras 3 sets this only in its loader
@@ -244,6 +251,7 @@ def _build_like(new: Model, model: Model) -> None:
             f"{type(model).__name__} cannot be recreated from its config, which makes a model without "
             f"{', '.join(different)}: implement `get_config` and `build` (or `build_from_config`) in its class."
         )
+    return new
 
 
 def _freeze_like(new: Model, model: Model) -> None:
@@ -295,14 +303,3 @@ def _release_masks(model: Model) -> None:
             constraint.release(weight)
     keras_compat.detach(model, HOLDER)
     keras_compat.forget_traces(model)
-
-
-def _warn_about_checkpoints(model: Model) -> None:
-    lost = {id(weight) for weight in keras_compat.variables_lost_in_checkpoints(model)}
-    if names := [name for name, variable in naming.named_variables(model).items() if id(variable) in lost]:
-        warnings.warn(
-            f"tf.train.Checkpoint silently leaves out {', '.join(names[:3])}{' …' if len(names) > 3 else ''}, because "
-            "it does not save layers that a Keras 3 model holds in a Python list or dict. Save with "
-            "`save_weights('….weights.h5')`.",
-            stacklevel=3,
-        )

@@ -69,7 +69,7 @@ def _walk(model: Layer) -> Iterator[tuple[str, Layer]]:
 
     def visit(parent: Layer, prefix: str) -> Iterator[tuple[str, Layer]]:
         inside = children(parent)
-        for name, child in zip(_names(inside), inside, strict=True):
+        for name, child in zip(_names(inside, parent), inside, strict=True):
             if id(child) in seen:
                 continue
             seen.add(id(child))
@@ -87,9 +87,9 @@ def children(parent: Layer) -> list[Layer]:
     return inside
 
 
-def _names(siblings: Sequence[Layer]) -> list[str]:
+def _names(siblings: Sequence[Layer], parent: Layer) -> list[str]:
     """Return the names of the layers inside one parent: automatic names are numbered anew, by position."""
-    bases = [_automatic(layer) for layer in siblings]
+    bases = [_automatic(layer, parent) for layer in siblings]
     chosen = {layer.name for layer, base in zip(siblings, bases, strict=True) if base is None}
     names, used = [], Counter[str]()
     for layer, base in zip(siblings, bases, strict=True):
@@ -103,11 +103,15 @@ def _names(siblings: Sequence[Layer]) -> list[str]:
     return _distinct(names)
 
 
-def _automatic(layer: Layer) -> str | None:
-    """Return the part before the number of a name that Keras has made; None for a name that a person has chosen."""
+def _automatic(layer: Layer, parent: Layer) -> str | None:
+    """Return the part before the number of a name that Keras has made; None for a name that a person has chosen.
+
+    An automatic name of the parent is one, too: a class that hands its arguments on to a layer inside it also hands on
+    the name that it had when its config was written.
+    """
     base = re.sub(r"_\d+\Z", "", layer.name)
     own = _snake_case(type(layer).__name__)
-    if base == own or (own in _FUNCTIONAL and base in _FUNCTIONAL):
+    if base in (own, _snake_case(type(parent).__name__)) or (own in _FUNCTIONAL and base in _FUNCTIONAL):
         return own
     if keras_compat.LEGACY and own == "input_layer" and re.fullmatch(r"input_\d+", layer.name):
         return own
