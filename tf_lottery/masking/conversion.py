@@ -10,7 +10,7 @@ from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Layer, Model, keras
 from tf_lottery.masking import constraint, guard, left_dense, model_masks, naming, rebuilding, shared_layers
 from tf_lottery.masking.exclusion import Exclude, excluded_names
-from tf_lottery.masking.prunable import MaskHolder, Prunable, prunable_weights, undecided_weights
+from tf_lottery.masking.prunable import MaskHolder, Prunable, prunable_weights, refuse_quantized, undecided_weights
 
 HOLDER = "tfl_masks"  # the attribute of a subclassed model that owns its masks
 
@@ -40,8 +40,8 @@ def make_prunable(model: Model, exclude: Exclude = ()) -> Model:
         the layers with prunable weights are wrapped in `Prunable`. For a subclassed model: the model itself.
 
     Raises:
-        ModelError: the model is not built, already has masks, or has no weights to prune; a name in `exclude` is
-            unknown; or a layer cannot be recreated from its config.
+        ModelError: the model is not built, already has masks, is quantised, or has no weights to prune; a name in
+            `exclude` is unknown; or a layer cannot be recreated from its config.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -56,6 +56,7 @@ def make_prunable(model: Model, exclude: Exclude = ()) -> Model:
             "The model already has masks, from tf_lottery or tfmot: use it as it is. `set_masks` changes its masks, "
             "`strip_pruning` removes them."
         )
+    refuse_quantized(model)
     weights = prunable_weights(model)
     excluded = excluded_names(exclude, [*weights, *undecided_weights(model)], naming.named_layers(model))
     chosen = {id(weight) for name, weight in weights.items() if name not in excluded}
