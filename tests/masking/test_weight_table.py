@@ -24,6 +24,7 @@ LEFT_OUT = {
     ("Layer", None): "`add_weight` calls itself",
     ("JaxLayer", None): "weights of a foreign module, in lists: warned of",
     ("ReloadedLayer", None): "weights of a SavedModel, in lists: warned of",
+    ("TFSMLayer", None): "weights of a SavedModel, in lists: warned of",
     ("LinearModel", "bias"): "a vector",
     ("Model", None): "counters",
     ("PreprocessingLayer", "_steps_per_execution"): "a counter",
