@@ -117,14 +117,6 @@ def test_each_prunable_weight_is_found_once_and_stays_pruned(graph):
     tf.nest.map_structure(np.testing.assert_array_equal, tfl.strip_pruning(model).predict(x, verbose=0), trained)
 
 
-@pytest.mark.skipif(keras_compat.LEGACY, reason="legacy Keras tracks layers in lists")
-def test_layers_that_checkpoints_leave_out_are_named_in_a_warning():
-    with pytest.warns(
-        UserWarning, match=r"Checkpoint silently leaves out .*dense_1/bias.* …, because it does not save layers"
-    ):
-        tfl.make_prunable(deep())
-
-
 @pytest.mark.parametrize(
     "end",
     [lambda: [L.LSTM(3)], lambda: [L.Bidirectional(L.GRU(3))], lambda: [L.TimeDistributed(L.Dense(2)), L.LSTM(2)]],

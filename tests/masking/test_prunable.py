@@ -6,7 +6,7 @@ import tiny
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import keras
-from tf_lottery.masking import prunable
+from tf_lottery.masking import conversion, prunable
 from tf_lottery.masking.prunable import Prunable, prunable_weights, register_prunable
 
 
@@ -153,6 +153,15 @@ def test_a_kernel_that_is_computed_is_refused_with_the_way_out(registry):
         ModelError, match=r"no weight 'kernel' to prune. Name the attributes .*register_prunable\(Scaled, "
     ):
         prunable_weights(built(Scaled(), 3))
+
+
+@pytest.mark.skipif(keras_compat.LEGACY, reason="Keras 3 only")
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_a_quantised_model_is_refused_by_name_with_the_right_order(mode):
+    model = tiny.dense()
+    model.layers[1].quantize(mode)
+    with pytest.raises(ModelError, match=rf"quantised layers, .*: 'dense' \({mode}\). First call `make_prunable`"):
+        conversion.make_prunable(model)
 
 
 def test_the_first_class_of_the_mro_decides():

@@ -24,6 +24,8 @@ LEFT_OUT = {
     ("Layer", None): "`add_weight` calls itself",
     ("JaxLayer", None): "weights of a foreign module, in lists: warned of",
     ("ReloadedLayer", None): "weights of a SavedModel, in lists: warned of",
+    ("TFSMLayer", None): "weights of a SavedModel, in lists: warned of",
+    ("TorchModuleWrapper", None): "weights of PyTorch, on its backend only",
     ("LinearModel", "bias"): "a vector",
     ("Model", None): "counters",
     ("PreprocessingLayer", "_steps_per_execution"): "a counter",

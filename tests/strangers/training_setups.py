@@ -156,7 +156,6 @@ EXAMPLES = {
         ),
         FIT,
         X[:3],
-        says=() if LEGACY else ["tf.train.Checkpoint silently leaves out"],
     ),
     "sequential_subclass": Stranger(
         Stack,

@@ -92,7 +92,6 @@ from tf_lottery.keras_compat.variables import (
     set_constraint,
     tf_variable,
     uninitialised_variable_class,
-    variables_lost_in_checkpoints,
 )
 
 __all__ = [
@@ -172,7 +171,6 @@ __all__ = [
     "undecayed",
     "uninitialised_variable_class",
     "users_of_outputs",
-    "variables_lost_in_checkpoints",
     "warn",
     "with_signature_of",
 ]

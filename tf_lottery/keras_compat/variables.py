@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_lottery.keras_compat.backend import LEGACY, Layer, Model, Variable, keras
+from tf_lottery.keras_compat.backend import LEGACY, Layer, Variable, keras
 from tf_lottery.keras_compat.graph import sublayers
 
 DEPTHWISE_KERNEL = "depthwise_kernel" if LEGACY else "kernel"  # the attribute of DepthwiseConv1D and DepthwiseConv2D
@@ -83,17 +83,6 @@ def held_variables(layer: Layer) -> dict[str, Variable]:
         if path not in _COUNTERS
     }
     return {path: value for path, value in found.items() if is_variable(value)}
-
-
-def variables_lost_in_checkpoints(model: Model) -> list[Variable]:
-    """Return the variables of `model` that `tf.train.Checkpoint(model=model)` does not save.
-
-    They are those of layers that a model of Keras 3 holds in Python lists or dicts.
-    """
-    if LEGACY:
-        return []
-    saved = {id(node) for node in tf.train.TrackableView(model).descendants()}
-    return [weight for weight in model.weights if id(weight) not in saved]
 
 
 def set_constraint(variable: Variable, constraint: Callable[[Any], Any]) -> None:

@@ -12,7 +12,7 @@ from tf_lottery.masking import constraint, left_dense, model_masks, naming, rebu
 from tf_lottery.masking.constraint import HOLDER
 from tf_lottery.masking.exclusion import Exclude, excluded_names
 from tf_lottery.masking.model_masks import check_model
-from tf_lottery.masking.prunable import MaskHolder, Prunable, prunable_weights, undecided_weights
+from tf_lottery.masking.prunable import MaskHolder, Prunable, prunable_weights, refuse_quantized, undecided_weights
 
 
 def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False) -> Model:
@@ -47,8 +47,8 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
         model itself.
 
     Raises:
-        ModelError: the model is not built, already has masks, or has no weights to prune; a name in `exclude` is
-            unknown; or a layer cannot be recreated from its config.
+        ModelError: the model is not built, already has masks, is quantised, or has no weights to prune; a name in
+            `exclude` is unknown; or a layer cannot be recreated from its config.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -63,6 +63,7 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
             "The model already has masks, from tf_lottery or tfmot: use it as it is. `set_masks` changes its masks, "
             "`strip_pruning` removes them."
         )
+    refuse_quantized(model)
     weights = prunable_weights(model)
     excluded = excluded_names(exclude, [*weights, *undecided_weights(model)], naming.named_layers(model))
     chosen = {id(weight) for name, weight in weights.items() if name not in excluded}

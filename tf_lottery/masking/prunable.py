@@ -73,6 +73,17 @@ def prunable_weights(layer: Layer) -> dict[str, Variable]:
     return {name: variable for name, variable in naming.named_variables(layer).items() if id(variable) in chosen}
 
 
+def refuse_quantized(model: Layer) -> None:
+    """Raise ModelError if layers of `model` are quantised: their weights are integers, and not trained."""
+    layers = {"": model, **naming.named_layers(model)}
+    modes = {path: getattr(layer, "quantization_mode", None) for path, layer in layers.items()}
+    if found := [f"{path or model.name!r} ({mode})" for path, mode in modes.items() if mode]:
+        raise ModelError(
+            f"The model has quantised layers, whose weights cannot be pruned: {', '.join(found)}. First call "
+            "`make_prunable`, train and prune; then quantise the model that `strip_pruning` returns."
+        )
+
+
 def undecided_weights(model: Layer) -> dict[str, tuple[Layer, Variable]]:
     """Return the trained matrices of `model` of which nobody has decided whether they can be pruned, by weight name.
 

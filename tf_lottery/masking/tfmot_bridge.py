@@ -53,10 +53,19 @@ def adopt(model: Model) -> bool:
 
 
 def refuse_patterns(model: Model) -> None:
-    """Refuse a model to which further pruning would do other things than tfmot was told: callbacks that prune call it.
+    """Refuse a model whose pattern, or whose schedules by layer, a callback of this package would destroy.
+
+    `LotteryTicket` and `ScheduledPruning` call this function at the start of `fit`, before `adopt`.
+
+    Args:
+        model: Any model. One in which tfmot has wrapped nothing is accepted.
 
     Raises:
-        ModelError: tfmot has wrapped layers with a pattern, or with schedules that differ.
+        ModelError: tfmot has wrapped layers with `sparsity_m_by_n` or `block_size`, or with schedules that differ.
+
+    Examples:
+        >>> import tf_lottery as tfl
+        >>> tfl.tfmot_bridge.refuse_patterns(tfl.models.build("lenet_300_100", (8, 8, 1), 10))
     """
     wrappers = [wrapper for wrapper in _wrappers(model) if wrapper.pruning_vars]  # Flatten has nothing to prune
     patterns = {wrapper.layer.name: pattern for wrapper in wrappers if (pattern := _pattern(wrapper))}
