@@ -138,7 +138,9 @@ def test_a_model_that_cannot_be_created_again_is_named():
         return made
 
     tickets = fits.found(made=fits.model(net), levels=1, epochs_per_level=1)
-    with pytest.raises(ModelError, match=r"\(Net\) cannot be recreated from its config.*implement `get_config`"):
+    with pytest.raises(
+        ModelError, match=r"`control\(…, model=…\)`.* Net cannot be recreated from its config: implement"
+    ):
         tickets.control("reinit", 1)
 
 

@@ -115,7 +115,8 @@ def _new_like(model: Model) -> Model:
         return conversion.new_like(model)
     except ModelError as error:
         raise ModelError(
-            f"{error} Or give `control(…, model=…)` a new prunable model that you have compiled."
+            "A control needs a new model: give `control(…, model=…)` a prunable one that you have compiled. "
+            + str(error)
         ) from error
 
 
