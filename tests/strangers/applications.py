@@ -70,7 +70,8 @@ def nasnet(**settings):
 
 
 def convnext():
-    return module("convnext").ConvNeXt([1, 1, 1, 1], [8, 8, 12, 12], drop_path_rate=0.1, default_size=32, **NEW)
+    rate = 0.0 if LEGACY else 0.1  # legacy Keras cannot trace its StochasticDepth
+    return module("convnext").ConvNeXt([1] * 4, [8, 8, 12, 12], drop_path_rate=rate, default_size=32, **NEW)
 
 
 FAMILIES = {
@@ -92,7 +93,7 @@ FAMILIES = {
     "xception": lambda: features("block3_sepconv1_bn", apps.Xception, 71),
 }
 if LEGACY:
-    FAMILIES["regnet"] = lambda: module("regnet").RegNet([1, 1], [8, 16], 8, "Y", 32, **NEW)
+    FAMILIES["regnet"] = lambda: module("regnet").RegNet([1] * 4, [8, 8, 16, 16], 8, "Y", 32, **NEW)
     FAMILIES["resnet_rs"] = lambda: module("resnet_rs").ResNetRS(
         50, block_args=[{"input_filters": 8, "num_repeats": 1}, {"input_filters": 8, "num_repeats": 2}], **NEW
     )
