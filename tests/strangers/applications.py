@@ -57,6 +57,12 @@ def efficientnet_v2():
 NAME = "model_name" if LEGACY else "name"
 
 
+def resnet_rs():
+    keras.backend.reset_uids()  # the names of its first layers count the models in the process
+    blocks = [{"input_filters": 8, "num_repeats": 1}, {"input_filters": 8, "num_repeats": 2}]
+    return module("resnet_rs").ResNetRS(50, block_args=blocks, **NEW)
+
+
 def features(last, build, size=32, **settings):
     """Take the output of a layer in the middle of a network as features for a classifier."""
     base = build(weights=None, include_top=False, input_shape=(size, size, 3), **settings)
@@ -70,7 +76,8 @@ def nasnet(**settings):
 
 
 def convnext():
-    return module("convnext").ConvNeXt([1, 1, 1, 1], [8, 8, 12, 12], drop_path_rate=0.1, default_size=32, **NEW)
+    rate = 0.0 if LEGACY else 0.1  # legacy Keras cannot trace its StochasticDepth
+    return module("convnext").ConvNeXt([1] * 4, [8, 8, 12, 12], drop_path_rate=rate, default_size=32, **NEW)
 
 
 FAMILIES = {
@@ -92,10 +99,8 @@ FAMILIES = {
     "xception": lambda: features("block3_sepconv1_bn", apps.Xception, 71),
 }
 if LEGACY:
-    FAMILIES["regnet"] = lambda: module("regnet").RegNet([1, 1], [8, 16], 8, "Y", 32, **NEW)
-    FAMILIES["resnet_rs"] = lambda: module("resnet_rs").ResNetRS(
-        50, block_args=[{"input_filters": 8, "num_repeats": 1}, {"input_filters": 8, "num_repeats": 2}], **NEW
-    )
+    FAMILIES["regnet"] = lambda: module("regnet").RegNet([1] * 4, [8, 8, 16, 16], 8, "Y", 32, **NEW)
+    FAMILIES["resnet_rs"] = resnet_rs
 
 
 def compile(model):
