@@ -1,5 +1,7 @@
 """The start of a level: exact start, complete rewind, and the three modes of rewinding."""
 
+import contextlib
+
 import fits
 import numpy as np
 import pytest
@@ -183,3 +185,24 @@ def test_a_plain_learning_rate_that_callbacks_change_is_rewound():
     assert seen[:3] == seen[3:]
     assert seen[0] == 0.5
     assert seen[2] < 0.5
+
+
+class Drawing(keras.layers.Layer):
+    """Draws from the generator that all layers without one of their own share, as the one in Keras' ConvNeXt."""
+
+    def call(self, x, training=False):
+        return x * keras.random.uniform((6, 6, 1)) if training else x
+
+
+@pytest.mark.skipif(keras_compat.LEGACY, reason="legacy Keras keeps this state inside ops")
+@pytest.mark.parametrize("is_used_before", [True, False])
+def test_the_generator_of_all_layers_is_rewound_or_named_if_its_state_at_step_k_is_not_known(is_used_before):
+    keras.utils.set_random_seed(1)  # and there is no such generator any more
+    if is_used_before:
+        keras.random.uniform(())
+    made = fits.model(lambda: keras.Sequential([keras.Input((6, 6, 1)), Drawing(), *tiny.dense().layers]))
+    named = pytest.warns(UserWarning, match="`keras.random` draws without a seed was first used after step k")
+    with contextlib.nullcontext() if is_used_before else named:
+        tickets = fits.found(made=made, levels=1, fraction=0.0)
+    dense, again = (tickets.ticket(level).weights["final"] for level in (0, 1))
+    assert fits.same_bits(dense, again) == is_used_before

@@ -82,6 +82,7 @@ from tf_lottery.keras_compat.optimizer_internals import (
 from tf_lottery.keras_compat.variables import (
     DEPTHWISE_KERNEL,
     add_mask,
+    global_seed,
     has_hidden_randomness,
     held_variables,
     is_random_state,
@@ -125,6 +126,7 @@ __all__ = [
     "detach",
     "exempt_from_decay",
     "forget_traces",
+    "global_seed",
     "has_hidden_randomness",
     "held_variables",
     "implements",

@@ -126,6 +126,19 @@ def has_hidden_randomness(layer: Layer) -> bool:
     return hasattr(generator, "_generator") and generator._generator is None
 
 
+def global_seed() -> Variable | None:
+    """Return the state of the generator from which `keras.random` draws where it gets no seed.
+
+    Returns:
+        None before it is first used, and on legacy Keras, which keeps such states inside ops.
+    """
+    if LEGACY:
+        return None
+    states = importlib.import_module(f"{keras.Layer.__module__.partition('.layers')[0]}.backend.common.global_state")
+    generator = states.get_global_attribute("global_seed_generator")
+    return None if generator is None else generator.state
+
+
 def is_random_state(variable: Variable) -> bool:
     """Return whether `variable` is the state of a layer's random generator."""
     return own_name(variable) in ("seed_generator_state", "StateVar")

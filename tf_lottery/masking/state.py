@@ -19,6 +19,7 @@ from tf_lottery.masking import model_masks, naming
 _CLOCK = "clock."  # in the names of the step counters and rates of an optimizer
 
 State = Mapping[str, Arrays]
+_GLOBAL_SEED = "keras.random"
 Optimizers = Optimizer | Mapping[str, Optimizer]  # one, or those of `keras_compat.owned_optimizers`, by path
 
 
@@ -120,9 +121,16 @@ def set_unlisted(state: State, model: Model) -> None:
         UserWarning: some were made after the state was captured, so that nobody knows their values then.
     """
     variables, arrays = _unlisted(model), state.get("unlisted", {})
-    if later := [name for name in variables if name not in arrays]:
+    later = [name for name in variables if name not in arrays]
+    if _GLOBAL_SEED in later:
         warnings.warn(
-            f"{', '.join(later)} did not exist at step k and cannot be rewound: create them in `build`.", stacklevel=2
+            "The generator from which `keras.random` draws without a seed was first used after step k and cannot be "
+            "rewound: give layers a `keras.random.SeedGenerator`, or call `keras.random.uniform(())` before `fit`.",
+            stacklevel=2,
+        )
+    if named := [name for name in later if name != _GLOBAL_SEED]:
+        warnings.warn(
+            f"{', '.join(named)} did not exist at step k and cannot be rewound: create them in `build`.", stacklevel=2
         )
     known = {name: variable for name, variable in variables.items() if name in arrays}
     check_fit(arrays, known)
@@ -235,7 +243,8 @@ def _unlisted(model: Model) -> dict[str, Variable]:
     """Return the variables that layers of `model` hold as attributes and do not list among their weights, by name.
 
     They are the states of stateful RNNs, variables of TensorFlow in a layer of Keras 3, and the states of each
-    `tf.random.Generator`. Metrics and optimizers keep theirs.
+    `tf.random.Generator`. Metrics and optimizers keep theirs. The generator behind `keras.random` is one of them, too,
+    because layers without a generator of their own draw from it.
     """
     metrics = [variable for metric in model.metrics for variable in metric.variables]
     optimizers = keras_compat.owned_optimizers(model).values()
@@ -248,6 +257,8 @@ def _unlisted(model: Model) -> dict[str, Variable]:
             if id(variable) not in seen:
                 seen.add(id(variable))
                 found[f"{path}/{attribute}" if path else attribute] = variable
+    if (seed := keras_compat.global_seed()) is not None:
+        found[_GLOBAL_SEED] = seed
     return found
 
 
