@@ -101,6 +101,7 @@ ON_KERAS_3 = [
             "_exclude_from_weight_decay_cache",
             "_exclude_from_weight_decay_pattern",
             "_iterations",
+            "_trainable_variables",
             "_trainable_variables_indices",
             "_variables",
         ],

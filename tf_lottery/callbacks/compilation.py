@@ -68,8 +68,15 @@ class Compilation:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Keras warns of a `compile` of the model's own, and does nothing
                 new.compile_from_config(copy.deepcopy(self.config or {}))
-            if not keras_compat.owned_optimizers(new):
+            made = {
+                path: len(keras_compat.step_counters(one)) for path, one in keras_compat.owned_optimizers(new).items()
+            }
+            if not made:
                 raise ValueError("Its class has a `compile` of its own, or a loss or metric without a config.")
+            # Optimizers that are not built yet have no others inside.
+            inside = {path: len(keras_compat.step_counters(one)) for path, one in self.optimizers.items()}
+            if any(inside.get(path, 1) < count for path, count in made.items()):
+                raise ValueError("Its MultiOptimizer uses one optimizer in several places, which its config hides.")
         except (AttributeError, KeyError, TypeError, ValueError, NotImplementedError) as error:
             raise ModelError(
                 "The model cannot be compiled again from its config. Give `control(…, model=…)` a new prunable model "

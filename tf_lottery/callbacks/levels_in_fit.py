@@ -69,9 +69,9 @@ class Level:
         with self._detecting_stop():
             self._callbacks.on_train_batch_end(batch, logs)
 
-    def tell(self, event: str, *arguments: Any) -> None:
+    def tell(self, event: str, *batch: int, logs: Any = None) -> None:
         """Call an event of validation or prediction of the callbacks."""
-        getattr(self._callbacks, event)(*arguments)
+        getattr(self._callbacks, event)(*batch, logs)
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
         with self._detecting_stop():
@@ -211,20 +211,20 @@ class LevelsInFit(keras.callbacks.Callback):
             self._listen_to_batches(False)
 
     def on_test_begin(self, logs: Any = None) -> None:
-        self._tell("on_test_begin", logs)
+        self._tell("on_test_begin", logs=logs)
 
     def on_test_end(self, logs: Any = None) -> None:
-        self._tell("on_test_end", logs)
+        self._tell("on_test_end", logs=logs)
 
     def on_predict_begin(self, logs: Any = None) -> None:
-        self._tell("on_predict_begin", logs)
+        self._tell("on_predict_begin", logs=logs)
 
     def on_predict_end(self, logs: Any = None) -> None:
-        self._tell("on_predict_end", logs)
+        self._tell("on_predict_end", logs=logs)
 
-    def _tell(self, event: str, *arguments: Any) -> None:
+    def _tell(self, event: str, *batch: int, logs: Any = None) -> None:
         if (level := getattr(self, "_level", None)) is not None:
-            level.tell(event, *arguments)
+            level.tell(event, *batch, logs=logs)
 
     def _at_event(self) -> None:
         self._event = _NEVER

@@ -20,6 +20,7 @@ from tf_lottery.core import masks as masks_lib, schedules, seeds
 from tf_lottery.core.criteria import Criterion
 from tf_lottery.core.masks import Arrays
 from tf_lottery.core.pruning import Share
+from tf_lottery.core.steps import to_steps
 from tf_lottery.errors import ConfigError, ExhaustedError, RunError
 from tf_lottery.keras_compat import Callback, Model, Optimizer
 from tf_lottery.masking import model_masks, model_tickets, state, tfmot_bridge
@@ -276,7 +277,7 @@ class LotteryTicket(LevelsInFit):
         tfmot_bridge.adopt(self.model)
         masks = model_masks.get_masks(self.model)
         outer = keras_compat.callbacks_of_fit(self)
-        other_callbacks.check(outer, self.callbacks)
+        other_callbacks.check(outer, self.callbacks, is_at_start=to_steps(self.rewind_to, 1) == 0)
         transition = self.settings.transition(masks)
         optimizers = keras_compat.build_optimizers(self.model)
         if not self.records:

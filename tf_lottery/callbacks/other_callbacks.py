@@ -8,6 +8,7 @@ from tf_lottery.errors import ConfigError
 from tf_lottery.keras_compat import Callback, keras
 
 _FOR_ONE_TRAINING_RUN = ("EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau")
+_COUNTING = ("EarlyStopping", "ReduceLROnPlateau")  # epochs without improvement
 _PRUNERS = ("LotteryTicket", "ScheduledPruning")
 
 
@@ -17,9 +18,13 @@ def as_list(callbacks: Any) -> list[Callback]:
     Raises:
         ConfigError: there is something that is no callback of the Keras that this process uses.
     """
-    callbacks = [callbacks] if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable) else callbacks
+    callbacks = (
+        [callbacks]
+        if isinstance(callbacks, keras.callbacks.Callback) or not isinstance(callbacks, Iterable)
+        else callbacks
+    )
     callbacks = list(callbacks)
-    if others := [callback for callback in callbacks if not isinstance(callback, Callback)]:
+    if others := [callback for callback in callbacks if not isinstance(callback, keras.callbacks.Callback)]:
         raise ConfigError(
             f"`callbacks` must be callbacks of {keras.__name__}, objects and not classes. "
             f"Received: {', '.join(map(_described, others))}"
@@ -31,12 +36,13 @@ def _described(thing: Any) -> str:
     return f"{type(thing).__module__}.{type(thing).__qualname__} {thing!r}"
 
 
-def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
+def check(callbacks: Sequence[Any], of_each_level: Sequence[Any], is_at_start: bool = True) -> None:
     """Warn of callbacks that see all levels as one training run, and refuse those that do not work with levels.
 
     Args:
         callbacks: The callbacks of `fit`.
         of_each_level: The callbacks of the LotteryTicket.
+        is_at_start: Whether step k is 0. Defaults to True.
 
     Raises:
         ConfigError: there is another callback that prunes; or a BackupAndRestore, which would count the epochs of
@@ -54,6 +60,12 @@ def check(callbacks: Sequence[Any], of_each_level: Sequence[Any]) -> None:
         keras_compat.warn(
             f"{', '.join(outer_ones)} in `fit` acts on all levels as if they were one training run. To apply it "
             "to each level by itself, pass it to LotteryTicket(callbacks=[…])."
+        )
+
+    if not is_at_start and (counting := [name for name in _kinds(of_each_level) if name in _COUNTING]):
+        keras_compat.warn(
+            f"{', '.join(counting)} of a LotteryTicket counts epochs without improvement anew from step k of each "
+            "level, so that it may act later than in the dense run. With `rewind_to=0` it acts in the same epochs."
         )
 
 

@@ -115,10 +115,16 @@ def step_counters(optimizer: Optimizer) -> list[Variable]:
     return list({id(counter): counter for counter in counters}.values())
 
 
-def new_values(optimizer: Optimizer, weights: Sequence[Variable]) -> list[Any]:
+def new_values(optimizer: Optimizer, weights: Sequence[Variable], is_scaled: bool = False) -> list[Any]:
     """Return the values that `optimizer_variables` would have if `optimizer` were new and built on `weights`.
 
     Averages of weights (`use_ema`) start at the weights.
+
+    Args:
+        optimizer: Any optimizer.
+        weights: The weights that it trains.
+        is_scaled: Whether it is inside a LossScaleOptimizer, in which optimizers of Keras 3 list fewer variables.
+            Defaults to False.
     """
     inside = _inside(optimizer)
     if inside and not LEGACY:
@@ -126,10 +132,11 @@ def new_values(optimizer: Optimizer, weights: Sequence[Variable]) -> list[Any]:
         scale = getattr(optimizer, "dynamic_scale", None)
         own = [optimizer.initial_scale if variable is scale else 0 for variable in optimizer._variables]
         typed = [np.asarray(value, variable.dtype) for value, variable in zip(own, optimizer._variables, strict=True)]
-        return typed + [value for one in inside for value in new_values(one, built_on(one, weights))]
+        is_scaled = is_scaled or hasattr(optimizer, "inner_optimizer")
+        return typed + [value for one in inside for value in new_values(one, built_on(one, weights), is_scaled)]
     new = type(optimizer).from_config(optimizer.get_config())
     if weights:
-        new.build(weights)
+        (keras.optimizers.LossScaleOptimizer(new) if is_scaled else new).build(weights)
     averages = {id(average): weight for weight, average in moving_averages(new, weights)}
     return [averages.get(id(variable), variable).numpy() for variable in optimizer_variables(new)]
 
@@ -221,17 +228,23 @@ def apply_scaled_gradients(optimizer: Optimizer, gradients: Sequence[tf.Tensor],
 def optimizer_variables(optimizer: Optimizer) -> Sequence[Variable]:
     """Return all state of `optimizer` in a fixed order.
 
-    The state is the step counter, the slots, the learning rate if it is a variable, and the loss scale if it changes.
+    The state is the step counters, the slots, the learning rates if they are variables, and the loss scale if it
+    changes.
     """
+    inside = _inside(optimizer)
+    if inside and not LEGACY:
+        return [*optimizer._variables, *(variable for one in inside for variable in optimizer_variables(one))]
     variables = list(optimizer.variables)
-    if not LEGACY:
-        return variables  # Keras 3 lists them all
     plain = _without_loss_scale(optimizer)
-    rates = [rate for rate in learning_rates(optimizer) if hasattr(rate, "assign")]
-    # Nadam holds a product that it does not list. The current value of a schedule is computed anew in each step.
-    known = {id(variable) for variable in [*variables, *rates, getattr(plain, "_current_learning_rate", None)]}
-    variables += [*rates, *(value for _, value in attributes(plain) if is_variable(value) and id(value) not in known)]
-    scale: Any = getattr(optimizer, "_loss_scale", None)  # a plain number if it does not change
+    if LEGACY:  # Keras 3 lists them
+        variables += [rate for rate in learning_rates(optimizer) if hasattr(rate, "assign")]
+    # Nadam and Adafactor do not list all that they hold: the first on legacy Keras, both inside a LossScaleOptimizer of
+    # Keras 3. The current value of a schedule is computed anew in each step, and the weights belong to the model.
+    ignored = [getattr(plain, "_current_learning_rate", None), *getattr(plain, "_trainable_variables", ())]
+    known = {id(variable) for variable in [*variables, *ignored]}
+    held = {id(value): value for _, value in attributes(plain) if is_variable(value) and id(value) not in known}
+    variables += held.values()
+    scale: Any = getattr(optimizer, "_loss_scale", None)  # of legacy Keras; a plain number if it does not change
     return [*variables, scale._current_loss_scale, scale._counter] if hasattr(scale, "_counter") else variables
 
 
