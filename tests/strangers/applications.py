@@ -57,6 +57,11 @@ def efficientnet_v2():
 NAME = "model_name" if LEGACY else "name"
 
 
+def regnet():
+    keras.backend.reset_uids()  # the names of its first layers count the models in the process
+    return module("regnet").RegNet([1] * 4, [8, 8, 16, 16], 8, "Y", 32, **NEW)
+
+
 def resnet_rs():
     keras.backend.reset_uids()  # the names of its first layers count the models in the process
     blocks = [{"input_filters": 8, "num_repeats": 1}, {"input_filters": 8, "num_repeats": 2}]
@@ -99,7 +104,7 @@ FAMILIES = {
     "xception": lambda: features("block3_sepconv1_bn", apps.Xception, 71),
 }
 if LEGACY:
-    FAMILIES["regnet"] = lambda: module("regnet").RegNet([1] * 4, [8, 8, 16, 16], 8, "Y", 32, **NEW)
+    FAMILIES["regnet"] = regnet
     FAMILIES["resnet_rs"] = resnet_rs
 
 
