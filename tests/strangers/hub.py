@@ -72,6 +72,7 @@ def compile(model):
 
 def forward_and_generate(model, inputs):
     """Predict, and write on where the padding begins."""
+    model.sampler, model.generate_function = keras_hub.samplers.GreedySampler(), None  # the default draws at random
     return model(inputs, training=False), model.generate(inputs, stop_token_ids=None)
 
 

@@ -239,7 +239,11 @@ EXAMPLES = {
         {name: column[:3] for name, column in TABLE.items()},
     ),
     "feature_space": Stranger(
-        feature_space_model, binary, {"x": features(), "y": TARGET, "batch_size": 4}, features()[:3]
+        feature_space_model,
+        binary,
+        {"x": features(), "y": TARGET, "batch_size": 4},
+        features()[:3],
+        says=[r"its layers .* are called in another one: .*`make_prunable\(model, in_place=True\)`"],
     ),
     "feature_space_end_to_end": Stranger(
         feature_space_end_to_end,
@@ -247,7 +251,9 @@ EXAMPLES = {
         {"x": tf.data.Dataset.from_tensor_slices((TABLE, TARGET)).batch(4)},
         {name: column[:3] for name, column in TABLE.items()},
     ),
-    "timeseries_transformer": Stranger(timeseries_transformer, sparse, CLASSIFIED, SERIES[:3]),
+    "timeseries_transformer": Stranger(
+        timeseries_transformer, sparse, CLASSIFIED, SERIES[:3], settings={"min_density": 0.1}
+    ),
     "timeseries_autoencoder": Stranger(
         timeseries_autoencoder,
         lambda model: model.compile(optimizer=keras.optimizers.Adam(learning_rate=0.001), loss="mse"),

@@ -148,6 +148,8 @@ def customized_fit():
 
 FIT = {"x": X, "y": Y, "batch_size": 4}
 
+AVERAGES = "With `use_ema`, `fit` validates the weights themselves"
+
 EXAMPLES = {
     "layers_in_lists": Stranger(
         blocks,
@@ -184,12 +186,16 @@ EXAMPLES = {
         compiled(lambda: keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.9)),
         FIT,
         X[:3],
+        says=[AVERAGES],
+        ends_with_ticket=False,
     ),
     "use_ema_overwritten": Stranger(
         perceptron,
         compiled(lambda: keras.optimizers.SGD(1e-2, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2)),
         FIT,
         X[:3],
+        says=[AVERAGES],
+        ends_with_ticket=False,
         rewind_epoch=0,
         epochs_per_level=1,
     ),

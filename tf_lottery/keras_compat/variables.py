@@ -39,11 +39,19 @@ def names_in(layer: Layer, variables: Sequence[Variable]) -> list[str]:
 
 def own_variables(layer: Layer) -> list[Variable]:
     """Return the variables of `layer` that no layer inside it owns, the state of random generators included."""
-    inside = {id(variable) for child in sublayers(layer) for variable in child.variables}
-    variables = [variable for variable in layer.variables if id(variable) not in inside and hasattr(variable, "assign")]
+    inside = {id(variable) for child in sublayers(layer) for variable in _all_variables(child)}
+    known = [variable for variable in _all_variables(layer) if id(variable) not in inside]
+    variables = [variable for variable in known if hasattr(variable, "assign")]
     if LEGACY and (generator := getattr(getattr(layer, "_random_generator", None), "_generator", None)) is not None:
         variables.append(generator.state)  # legacy layers do not list it among their variables
     return variables
+
+
+def _all_variables(layer: Layer) -> list[Variable]:
+    try:
+        return layer.variables
+    except ValueError:  # legacy Keras, of a model that has not been built
+        return []
 
 
 def attributes(thing: Any) -> Iterator[tuple[str, Any]]:

@@ -307,10 +307,16 @@ def check_fit(arrays: Arrays, variables: Mapping[str, Variable]) -> None:
     faults += [
         f"{name!r} has shape {arrays[name].shape}, expected {tuple(variable.shape)}"
         for name, variable in variables.items()
-        if name in arrays and arrays[name].shape != tuple(variable.shape)
+        if name in arrays and not _fits(arrays[name].shape, tuple(variable.shape))
     ]
     if faults:
         raise ModelError(f"The state does not fit this model: {'; '.join(faults)}.")
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    """Return whether a shape is the expected one, in which a length may be unknown."""
+    lengths = zip(shape, expected, strict=False)
+    return len(shape) == len(expected) and all(known in (None, length) for length, known in lengths)
 
 
 def _assign(variables: Mapping[str, Variable], arrays: Arrays) -> None:
