@@ -82,7 +82,7 @@ def built_on(optimizer: Optimizer, weights: Iterable[Variable]) -> list[Variable
     """Return those of `weights` for which `optimizer` has slots, in its order."""
     positions: dict[int, Variable] = {}
     index = _positions(_plain(optimizer)[0] if LEGACY else optimizer)
-    for weight in weights:
+    for weight in filter(is_variable, weights):  # legacy Keras lists the tables of lookup layers, too
         if (position := index.get(optimizer._var_key(weight))) is not None:
             positions[position] = weight
     return [positions[position] for position in sorted(positions)]
