@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lottery import keras_compat
+from tf_lottery.callbacks import averages
 from tf_lottery.core import masks as masks_lib, pruning
 from tf_lottery.core.criteria import Criterion
 from tf_lottery.core.masks import Arrays
@@ -101,7 +102,14 @@ class ScheduledPruning(keras.callbacks.Callback):
         if self._done >= self._next:
             self._catch_up(self._done)
 
+    def on_test_begin(self, logs: Any = None) -> None:
+        averages.mask(self.model)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        averages.mask(self.model)  # Keras has written them over the weights
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        averages.mask(self.model)
         if logs is not None:
             logs["density"] = model_masks.density(self.model)
 
