@@ -82,7 +82,7 @@ def test_all_optimizers_that_a_model_owns_are_rewound(where, rewind_to):
 
 def test_an_optimizer_that_is_no_attribute_of_the_model_is_named():
     model, tickets = adversaries("closure"), LotteryTicket(1, 0.0, epochs_per_level=1)
-    with pytest.warns(UserWarning, match=r"\(Adam\).*\(SGD\).*cannot be rewound: make each optimizer an attribute"):
+    with pytest.warns(UserWarning, match=r"\(Adam\).*cannot be rewound: make each optimizer an attribute"):
         fit(model, tickets)
 
 
@@ -100,8 +100,9 @@ def test_a_resumed_process_builds_all_optimizers(tmp_path):
 def test_the_control_of_a_model_with_a_compile_of_its_own_needs_a_model():
     tickets = LotteryTicket(1, 0.5, epochs_per_level=1, rewind_to=3)
     fit(adversaries(), tickets)
-    with pytest.raises(ModelError):
-        tickets.control("random_mask", 1)
+    if not LEGACY:
+        with pytest.raises(ModelError):
+            tickets.control("random_mask", 1)
     control = tickets.control("random_mask", 1, model=adversaries())
     assert [int(one.iterations.numpy()) for path, one in owned_optimizers(control).items() if path] == [3, 3]
 

@@ -188,6 +188,9 @@ def masked_variables(model: Model) -> dict[str, tuple[Variable, Variable]]:
     """
     if not isinstance(model, keras.layers.Layer):
         raise ModelError(f"A {keras.__name__} model is needed. Received: {type(model).__name__}")
+    not_built = f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first."
+    if not model.built and keras_compat.is_layer_graph(model):
+        raise ModelError(not_built)
     by_tfmot = {
         id(weight): mask
         for layer in keras_compat.all_layers(model)
@@ -200,7 +203,7 @@ def masked_variables(model: Model) -> dict[str, tuple[Variable, Variable]]:
         if mask is not None:
             masked[name] = (weight, mask)
     if not masked and not model.built:  # a model without `call`, whose parts are built, never is
-        raise ModelError(f"Model {model.name!r} is not built: give it an Input, call it on data, or `build` it first.")
+        raise ModelError(not_built)
     if not masked:
         raise ModelError(
             "The model has no masks. Call `make_prunable(model)` first and use the model that it returns. (A stripped "
