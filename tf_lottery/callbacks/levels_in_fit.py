@@ -69,9 +69,9 @@ class Level:
         with self._detecting_stop():
             self._callbacks.on_train_batch_end(batch, logs)
 
-    def tell(self, event: str, *batch: int, logs: Any = None) -> None:
+    def tell(self, event: str, *arguments: Any, **named: Any) -> None:
         """Call an event of validation or prediction of the callbacks."""
-        getattr(self._callbacks, event)(*batch, logs)
+        getattr(self._callbacks, event)(*arguments, **named)
 
     def end_epoch(self, logs: dict[str, Any]) -> None:
         with self._detecting_stop():
@@ -114,9 +114,10 @@ class LevelsInFit(keras.callbacks.Callback):
         self.epochs_per_level, self.rewind_to, self.callbacks = epochs_per_level, rewind_to, tuple(callbacks)
         self._continues_epochs = continues_epochs
         # Now, because Keras looks for them before `fit` begins; each costs time at every batch.
-        for event in (*_TEST_BATCH_EVENTS, *_PREDICT_BATCH_EVENTS):
-            if any(keras_compat.implements(callback, [event]) for callback in self.callbacks):
-                setattr(self, event, functools.partial(self._tell, event))
+        for events in (_TEST_BATCH_EVENTS, _PREDICT_BATCH_EVENTS):
+            if any(keras_compat.implements(callback, events) for callback in self.callbacks):
+                for event in events:  # both, because legacy Keras takes the time between the two
+                    setattr(self, event, functools.partial(self._tell, event))
 
     def _next_level(self) -> int | None:
         """Return the number of the level to train next; None if all are finished."""
@@ -211,20 +212,20 @@ class LevelsInFit(keras.callbacks.Callback):
             self._listen_to_batches(False)
 
     def on_test_begin(self, logs: Any = None) -> None:
-        self._tell("on_test_begin", logs=logs)
+        self._tell("on_test_begin", logs)
 
     def on_test_end(self, logs: Any = None) -> None:
-        self._tell("on_test_end", logs=logs)
+        self._tell("on_test_end", logs)
 
     def on_predict_begin(self, logs: Any = None) -> None:
-        self._tell("on_predict_begin", logs=logs)
+        self._tell("on_predict_begin", logs)
 
     def on_predict_end(self, logs: Any = None) -> None:
-        self._tell("on_predict_end", logs=logs)
+        self._tell("on_predict_end", logs)
 
-    def _tell(self, event: str, *batch: int, logs: Any = None) -> None:
+    def _tell(self, event: str, *arguments: Any, **named: Any) -> None:
         if (level := getattr(self, "_level", None)) is not None:
-            level.tell(event, *batch, logs=logs)
+            level.tell(event, *arguments, **named)
 
     def _at_event(self) -> None:
         self._event = _NEVER

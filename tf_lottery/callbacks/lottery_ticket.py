@@ -37,8 +37,14 @@ class LotteryTicket(LevelsInFit):
 
     A callback cannot rewind your data, neither the position in it nor the order in which `fit` shuffles it. Every level
     therefore begins with a new pass over the data. (With legacy Keras and arrays, it continues in the middle of a pass
-    if k is inside an epoch.) Optimizers other than the compiled one are not rewound. Random numbers are not rewound
-    either if a layer draws them from a global state instead of its own seed generator.
+    if k is inside an epoch.) All optimizers that the model or a layer inside it holds as attributes are rewound; one
+    that only a closure holds is named in a warning. Random numbers are not rewound if a layer draws them from a global
+    state instead of its own seed generator.
+
+    If the optimizer averages weights (`use_ema`), tickets hold the weights that `fit` validates: the averages with
+    `SwapEMAWeights`, in `fit` or in `callbacks`, and otherwise the weights themselves, although Keras writes the
+    averages into the model when `fit` ends. An EarlyStopping that restores weights restores those that it has seen:
+    put it after `SwapEMAWeights(swap_on_epoch=True)`.
 
     Args:
         levels: Number of pruned levels. `fit` trains levels 0 (the dense network) to `levels`.
@@ -62,7 +68,9 @@ class LotteryTicket(LevelsInFit):
             level that would remove all weights of an array. Defaults to None: one weight of each array is kept, and a
             warning names the arrays of which no more is left. These are often depthwise kernels, which are better
             excluded: `make_prunable(model, exclude=[re.compile("depthwise")])`.
-        callbacks: Keras callbacks that see each level as a separate training run, and can end it. Callbacks that are
+        callbacks: Keras callbacks that see each level as a separate training run, and can end it. One that calls
+            `compile`, such as to unfreeze layers, belongs here: the optimizer and the frozen layers of step k come
+            back at each level. What callbacks count themselves begins anew at step k. Callbacks that are
             passed to `fit` see all levels as one run; pass callbacks that write files there. Defaults to none.
         directory: The directory in which everything is stored, in files such as `level_02.tfl`, which
             `tfl.load_ticket` reads. To resume after the last finished level, run the same script again, with the same
@@ -139,7 +147,8 @@ class LotteryTicket(LevelsInFit):
         """Return copies of the records of all finished levels, one dict for each level.
 
         The keys are `level`, `density`, `density_by_weight`, `epochs` (the number of epochs trained), `step` (the
-        optimizer step, not counting steps that loss scaling skipped) and `metrics` (the logs of the epoch whose weights
+        optimizer step, not counting steps that loss scaling skipped; the number of batches if the compiled optimizer
+        does not train, or was replaced) and `metrics` (the logs of the epoch whose weights
         the ticket holds).
         """
         return copy.deepcopy(self._store.records)
