@@ -8,8 +8,9 @@ from tiers import slow
 
 import tf_lottery as tfl
 from tf_lottery.callbacks.comparisons import best_level
+from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core import masks as masks_lib
-from tf_lottery.errors import ConfigError, ModelError
+from tf_lottery.errors import ConfigError, ModelError, RunError
 from tf_lottery.keras_compat import keras, optimizer_variables
 from tf_lottery.masking import conversion, state
 
@@ -189,3 +190,43 @@ def test_a_loss_may_be_more_than_one_worse():
         )
         == 1
     )
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Adapted(keras.Model):
+    """A model of a class of its own, with a layer that has been adapted to data and one that is frozen."""
+
+    def __init__(self, **kwargs):
+        image = keras.Input((6, 6, 1))
+        norm, frozen = keras.layers.Normalization(axis=None, name="norm"), keras.layers.Dense(4, name="frozen")
+        features = frozen(keras.layers.Flatten()(norm(image)))
+        super().__init__(inputs=image, outputs=keras.layers.Dense(3)(features), **kwargs)
+        self.norm, self.frozen = norm, frozen
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def adapted():
+    made = Adapted()
+    made.norm.adapt(100 + 9 * tiny.X)
+    made.frozen.trainable = False
+    return made
+
+
+def test_controls_are_adapted_to_the_data_and_frozen_as_their_ticket():
+    made = fits.model(adapted)
+    frozen = made.frozen.kernel.numpy()
+    tickets = fits.found(made=made, levels=1, fraction=0.0, fit_settings={"data": (100 + 9 * tiny.X, tiny.Y)})
+    for kind in ("random_mask", "reinit"):
+        control = tickets.control(kind, 1)
+        assert abs(np.std(np.asarray(control.norm(100 + 9 * tiny.X))) - 1) < 1e-3
+        np.testing.assert_array_equal(control.frozen.kernel.numpy(), frozen)
+        assert not control.frozen.trainable
+
+
+def test_another_optimizer_setting_does_not_resume_a_directory(tmp_path):
+    fits.found(made=fits.model(optimizer=keras.optimizers.SGD(0.05, momentum=0.9)), levels=1, directory=tmp_path)
+    other = LotteryTicket(2, 0.5, epochs_per_level=2, directory=tmp_path)
+    with pytest.raises(RunError, match=r"optimizer_settings=.*'momentum': 0.9.* \(stored\), .*'momentum': 0.5"):
+        fits.fit(fits.model(optimizer=keras.optimizers.SGD(0.05, momentum=0.5)), other)

@@ -261,3 +261,18 @@ def test_one_lottery_ticket_in_the_fits_of_two_threads_is_refused():
     assert "use another LotteryTicket in each `fit`" in errors[0]
     assert tickets.model is model
     assert state.weights(model)
+
+
+@pytest.mark.parametrize("rewind_to", [0, "1ep"])
+def test_level_0_that_begins_again_after_an_interrupt_says_that_it_begins_with_other_weights(rewind_to):
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    made, tickets = fits.model(), LotteryTicket(1, 0.5, epochs_per_level=3, rewind_to=rewind_to)
+    with pytest.raises(KeyboardInterrupt):
+        fits.fit(made, tickets, Interrupt())
+    with pytest.warns(UserWarning, match="Level 0 was interrupted and begins again with the weights"):
+        fits.fit(made, tickets)
+    assert len(tickets.records) == 2

@@ -405,3 +405,33 @@ def test_a_model_is_refused_as_a_schedule():
 def test_a_schedule_that_is_not_a_function_is_refused():
     with pytest.raises(PruningError, match=r"must be a function .* Received: 0.5"):
         ScheduledPruning(0.5)
+
+
+class TwoUpdates(keras.Sequential):
+    """Trains with an optimizer of its own, twice a batch; the compiled one counts nothing."""
+
+    def train_step(self, data):
+        for _ in range(2):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(self(data[0]) ** 2)
+            weights = self.trainable_variables
+            self.own.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return {"loss": loss}
+
+
+def test_a_schedule_counts_batches_whatever_optimizers_count():
+    model = TwoUpdates([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
+    model.own = keras.optimizers.SGD(0.01)
+    model = tfl.make_prunable(model)
+    model.compile("adam")
+    callback = ScheduledPruning(lambda step: (step in (2, 6), 0.25 if step < 6 else 0.5))
+    history = model.fit(tiny.X, tiny.Y, batch_size=8, epochs=2, verbose=0, callbacks=[callback]).history
+    assert history["density"] == [0.75, 0.5]
+
+
+def test_weights_that_come_back_at_the_end_are_warned_of():
+    model = tiny.half_masked()
+    model.compile("sgd", tiny.loss())
+    stop = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
+    with pytest.warns(UserWarning, match=r"EarlyStopping\(restore_best_weights=True\) brings back the weights"):
+        model.fit(tiny.X, tiny.Y, verbose=0, callbacks=[ScheduledPruning(lambda step: (False, 0.0)), stop])

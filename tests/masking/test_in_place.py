@@ -244,3 +244,32 @@ def test_a_model_that_is_built_without_its_layers_is_told_which_are_not():
     model.built = True  # what `build(shape)` may leave
     with pytest.raises(ModelError, match=r"nothing to prune\..* not built, call the model on data first: inside"):
         tfl.make_prunable(model)
+
+
+def with_a_masked_model_inside():
+    inner = half_masked(tiny.FunctionalNet)
+    return keras.Sequential([keras.Input((6, 6, 1)), inner, keras.layers.Dense(3)])
+
+
+def test_a_model_masked_in_place_inside_another_one_keeps_its_masks_in_copies_and_files(tmp_path):
+    model = with_a_masked_model_inside()
+    assert_same(tfl.copy(model), model)
+    model.save(tmp_path / "model.keras")
+    loaded = tfl.load_model(tmp_path / "model.keras")
+    assert_same(loaded, model)
+    assert not hasattr(loaded, "tfl_masks")
+    assert hasattr(loaded.layers[-2], "tfl_masks")
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_copy_keeps_what_adapt_has_taught_layers_inside_layers(in_place):
+    norm, words = keras.layers.Normalization(axis=None), keras.layers.IntegerLookup()
+    norm.adapt(100 + 9 * tiny.X[:, 0, :4, 0])
+    words.adapt(np.array([1, 5, 9]))
+    block = keras.Sequential([keras.Input((4,)), norm, keras.layers.Dense(2)])
+    numbers, word = keras.Input((4,)), keras.Input((1,), dtype="int64")
+    looked_up = keras.layers.Flatten()(keras.layers.Embedding(5, 2)(words(word)))
+    plain = keras.Model([numbers, word], keras.layers.Dense(1)(keras.layers.Add()([block(numbers), looked_up])))
+    model = tiny.half_masked(lambda: plain, in_place=in_place)
+    inputs = [tf.constant(100 + 9 * tiny.X[:3, 0, :4, 0]), tf.constant([[1], [9], [4]], tf.int64)]
+    assert np.array_equal(tfl.copy(model)(inputs), model(inputs))

@@ -12,7 +12,7 @@ from tf_lottery.core.controls import CONTROLS
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ConfigError, ModelError
 from tf_lottery.keras_compat import Model
-from tf_lottery.masking import conversion, model_masks, state, tfmot_bridge
+from tf_lottery.masking import conversion, model_masks, naming, state, tfmot_bridge
 from tf_lottery.masking.ticket import Ticket
 from tf_lottery.rewinding import Transition
 
@@ -58,7 +58,8 @@ def control_model(
     if kind == "random_mask":
         masks = controls.random_mask(masks, seeds.derive(seed, "random_mask", level))
     if start.at_zero and not keras_compat.owned_optimizers(new):  # nobody has compiled it yet
-        weights = controls.start_weights(kind, at_k.weights["weights"], masks, seed=seed, new=state.weights(new))
+        initial = _initial_weights(new, at_k.weights["weights"])
+        weights = controls.start_weights(kind, at_k.weights["weights"], masks, seed=seed, new=initial)
         state.set_weights(weights, new, masks)
         return new
     optimizers = keras_compat.build_optimizers(new)
@@ -70,11 +71,16 @@ def control_model(
         masks,
         start,
         read=lambda moment: at_k.weights,
-        new=state.weights(new) if start.weights == "new" else None,
+        new=_initial_weights(new, at_k.weights["weights"]) if start.weights == "new" else None,
         control=kind,
         seed=seeds.derive(seed, "treatment", level),
     )
     return new
+
+
+def _initial_weights(new: Model, at_k: Arrays) -> Arrays:
+    """Return the weights of a new model; frozen layers have those of the dense network, because they cannot learn."""
+    return state.weights(new) | {name: at_k[name] for name in naming.frozen_variables(new) if name in at_k}
 
 
 def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str | None, mode: str | None) -> int:

@@ -137,7 +137,7 @@ class LotteryTicket(LevelsInFit):
         )
         self.directory = directory
         self._store = LevelStore(directory)
-        self._is_finished = False
+        self._is_finished = self._has_begun = False
         self._thread: threading.Thread | None = None  # in which `fit` runs
         self._at_start: Compilation | None = None
         self._at_k: Compilation | None = None
@@ -291,10 +291,18 @@ class LotteryTicket(LevelsInFit):
         optimizers = keras_compat.build_optimizers(self.model)
         if not self.records:
             transition.check(masks, self.settings.levels)
+            if self._has_begun:
+                keras_compat.warn(
+                    "Level 0 was interrupted and begins again with the weights, optimizer and rates that it left: to "
+                    "begin with the initial ones, make and compile the model anew, with a new LotteryTicket."
+                )
         super().on_train_begin(logs)
-        kinds = ", ".join(type(optimizer).__name__ for optimizer in optimizers.values())
+        kinds = {
+            "optimizer": ", ".join(type(optimizer).__name__ for optimizer in optimizers.values()),
+            "optimizer_settings": {path: keras_compat.plain_settings(one) for path, one in optimizers.items()},
+        }
         rate = learning_rates.asked(optimizers, self._store.stored("learning_rate") if self.records else None)
-        self._store.open(self.settings.as_json(masks, transition) | {"optimizer": kinds} | rate)
+        self._store.open(self.settings.as_json(masks, transition) | kinds | rate)
         if self.records:  # the model may have the masks of the level that was interrupted
             transition.check(self._store.ticket(0).masks, self.settings.levels)
         learning_rates.begin(optimizers)
@@ -338,6 +346,7 @@ class LotteryTicket(LevelsInFit):
     def _begin_level(self, number: int) -> None:
         self._start_weights: Arrays
         if number == 0:
+            self._has_begun = True
             self._store.forget("rewind")  # left by an interrupted `fit`
             self._at_k = None
             self._unseen = UnseenOptimizers(self.model)

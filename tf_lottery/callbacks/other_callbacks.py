@@ -61,7 +61,6 @@ def check(callbacks: Sequence[Any], of_each_level: Sequence[Any], is_at_start: b
             f"{', '.join(outer_ones)} in `fit` acts on all levels as if they were one training run. To apply it "
             "to each level by itself, pass it to LotteryTicket(callbacks=[…])."
         )
-
     if not is_at_start and (counting := [name for name in _kinds(of_each_level) if name in _COUNTING]):
         keras_compat.warn(
             f"{', '.join(counting)} of a LotteryTicket counts epochs without improvement anew from step k of each "
@@ -74,6 +73,17 @@ def refuse_second_pruner(callbacks: Sequence[Any]) -> None:
     pruners = [name for name in _kinds(callbacks) if name in _PRUNERS]
     if len(pruners) > 1:
         raise ConfigError(f"Only one callback can prune in a `fit`. Received: {', '.join(pruners)}")
+
+
+def warn_of_restored_weights(callbacks: Sequence[Any]) -> None:
+    """Warn if one of the callbacks puts the weights of an earlier epoch back when `fit` ends."""
+    if any(getattr(callback, "restore_best_weights", False) for callback in callbacks):
+        keras_compat.warn(
+            "EarlyStopping(restore_best_weights=True) brings back the weights of its best epoch, in which fewer may "
+            "have been pruned: masks that are among the weights come back, too, and in other models pruned weights are "
+            "not 0. Let it watch only epochs after the last pruning step (`start_from_epoch`), or leave "
+            "`restore_best_weights` out."
+        )
 
 
 def _kinds(callbacks: Sequence[Any]) -> list[str]:

@@ -32,8 +32,8 @@ class ScheduledPruning(keras.callbacks.Callback):
     pruning leaves no more. Unlike in tfmot, pruned weights never return: a sparsity below the current one changes
     nothing. The logs of each epoch get the entry `density`.
 
-    Steps are the batches that the optimizer has seen, so a second `fit`, or one with a restored optimizer, continues in
-    the schedule.
+    Steps are batches. A `fit` begins at the step that the compiled optimizer has reached, so a second `fit`, or one
+    with a restored optimizer, continues in the schedule.
 
     Args:
         schedule: `tfmot.sparsity.keras.PolynomialDecay`, `ConstantSparsity`, a `PruningSchedule` of your own, or any
@@ -88,7 +88,9 @@ class ScheduledPruning(keras.callbacks.Callback):
         self._supports_tf_logs = True  # otherwise legacy Keras fetches the metrics of every batch
 
     def on_train_begin(self, logs: Any = None) -> None:
-        other_callbacks.refuse_second_pruner(keras_compat.callbacks_of_fit(self))
+        others = keras_compat.callbacks_of_fit(self)
+        other_callbacks.refuse_second_pruner(others)
+        other_callbacks.warn_of_restored_weights(others)
         tfmot_bridge.refuse_patterns(self.model)
         tfmot_bridge.adopt(self.model)
         self._initial = model_masks.prunable_weights(self.model)
@@ -96,11 +98,14 @@ class ScheduledPruning(keras.callbacks.Callback):
         self._done = -1
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._start = keras_compat.batches_trained(self.model.optimizer)
-        if self._start != self._done:  # the first epoch, or a restored optimizer
-            self._planned: dict[int, np.float32] = {}
-            self._planned_to = self._start
-            self._catch_up(self._start)
+        if self._done >= 0:  # Optimizers may count otherwise: several in one model, several updates of one batch.
+            self._start = self._done
+            return
+        optimizer = getattr(self.model, "optimizer", None)
+        self._start = 0 if optimizer is None else keras_compat.batches_trained(optimizer)
+        self._planned: dict[int, np.float32] = {}
+        self._planned_to = self._start
+        self._catch_up(self._start)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._done = self._start + batch + 1

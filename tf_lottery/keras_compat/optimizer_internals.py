@@ -93,6 +93,19 @@ def learning_rates(optimizer: Optimizer) -> list[Any]:
     return [plain._learning_rate for plain in _plain(optimizer)]
 
 
+def plain_settings(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """Return the numbers and words in the config of each plain optimizer in `optimizer`, without name and rate."""
+    left_out = ("name", "learning_rate", "jit_compile")
+    return [
+        {
+            name: value
+            for name, value in plain.get_config().items()
+            if name not in left_out and (value is None or isinstance(value, bool | int | float | str))
+        }
+        for plain in _plain(optimizer)
+    ]
+
+
 def schedules_of(optimizer: Optimizer) -> list[tuple[Optimizer, Any]]:
     """Return the plain optimizers in `optimizer` whose rate follows a schedule, each with its schedule."""
     kind = keras.optimizers.schedules.LearningRateSchedule

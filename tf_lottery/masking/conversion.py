@@ -175,14 +175,21 @@ def load_model(path: str | os.PathLike[str], **kwargs: Any) -> Model:
     """
     model = keras.models.load_model(path, **kwargs)
     if not constraint.has_masks(model) and str(path).endswith(".keras"):
-        _attach_holder(model)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras has warned already
-            model.load_weights(path)  # again: only now is there a layer to load the masks into
-        if not constraint.has_masks(model):
-            keras_compat.detach(model, HOLDER)
+        _load_masks(model, path)
     model_masks.apply_masks(model)
     return model
+
+
+def _load_masks(model: Model, path: str | os.PathLike[str]) -> None:
+    """Mask a model, and the models inside it, in place as its file says."""
+    models = [layer for layer in keras_compat.all_layers(model) if isinstance(layer, keras.Model)]
+    holders = [_attach_holder(one) for one in models]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras has warned already
+        model.load_weights(path)  # again: only now are there layers to load the masks into
+    for one, holder in zip(models, holders, strict=True):
+        if not holder.names:
+            keras_compat.detach(one, HOLDER)
 
 
 def copy(model: Model) -> Model:
@@ -217,17 +224,25 @@ def new_like(model: Model) -> Model:
     Raises:
         ModelError: the model, or one of its layers, cannot be recreated from its config.
     """
-    masked = model_masks.masked_variables(model)
+    model_masks.masked_variables(model)  # raises if there are none
     with model.distribute_strategy.scope():
         if keras_compat.is_plain_graph(model):
             new, _ = rebuilding.clone(model, _layer_like)
         else:
             new = _recreated(model)
-        if hasattr(model, HOLDER):
-            _hold_masks(new, list(masked))
+        rebuilding.copy_adapted(model, new)
+        _hold_like(new, model)
         model_masks.apply_masks(new)
     _freeze_like(new, model)
     return new
+
+
+def _hold_like(new: Model, model: Model) -> None:
+    """Mask `new`, and the models inside it, in place where `model` and those inside it are."""
+    inside = [[root, *naming.named_layers(root).values()] for root in (new, model)]
+    for layer, like in zip(*inside, strict=True):
+        if hasattr(like, HOLDER):
+            _hold_masks(layer, getattr(like, HOLDER).names)
 
 
 def _recreated(model: Model) -> Model:

@@ -52,6 +52,13 @@ def named_variables(model: Layer) -> dict[str, Variable]:
     return named
 
 
+def frozen_variables(model: Layer) -> list[str]:
+    """Return the names of the variables of layers that are not trainable, BatchNorm statistics included."""
+    layers = {"": model, **named_layers(model)}
+    frozen = {path: layer for path, layer in layers.items() if not layer.trainable}
+    return [f"{path}/{name}" if path else name for path, layer in frozen.items() for name in own_variables(layer)]
+
+
 def own_variables(layer: Layer) -> dict[str, Variable]:
     """Return the variables of `layer` that no layer inside it owns, by their names in it."""
     variables = keras_compat.own_variables(layer)

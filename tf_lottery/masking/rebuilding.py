@@ -87,6 +87,23 @@ def layer_like(layer: Layer) -> Layer:
         ) from error
 
 
+def copy_adapted(old: Layer, new: Layer) -> None:
+    """Copy what `adapt` has taught the layers inside a layer or model, to an equal one: training does not change it.
+
+    Raises:
+        ModelError: the layers have different variables.
+    """
+    for layer, like in zip(naming.children(new), naming.children(old), strict=True):
+        if layer is like:
+            continue
+        if hasattr(like, "get_vocabulary"):
+            layer.set_vocabulary(like.get_vocabulary())
+        elif hasattr(like, "adapt"):
+            copy_state(like, layer)
+        else:
+            copy_adapted(like, layer)
+
+
 def copy_state(old: Layer, new: Layer) -> None:
     """Copy the variables of a layer and of all layers inside it, and whether they are trainable, to an equal layer.
 

@@ -235,6 +235,9 @@ def set_weights(arrays: Arrays, model: Model, masks: Arrays | None = None) -> di
     masks = model_masks.get_masks(model) if masks is None else model_masks.replace_masks(model, masks)
     written = masks_lib.apply(arrays, masks)
     _assign(variables, written)
+    for layer in naming.named_layers(model).values():
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()  # Normalization computes with constants that it makes of its variables
     model_masks.mask_averages(model)
     return written
 
