@@ -15,7 +15,7 @@ from tf_lottery.core.criteria import Criterion
 from tf_lottery.core.masks import Arrays
 from tf_lottery.core.pruning import criterion_named
 from tf_lottery.errors import PruningError
-from tf_lottery.keras_compat import keras
+from tf_lottery.keras_compat import Optimizer, keras
 from tf_lottery.masking import model_masks, tfmot_bridge
 
 Schedule = Callable[[Any], tuple[Any, Any]]
@@ -96,16 +96,24 @@ class ScheduledPruning(keras.callbacks.Callback):
         self._initial = model_masks.prunable_weights(self.model)
         self._look_ahead = _look_ahead(self.schedule)
         self._done = -1
+        self._count_at_end: tuple[Optimizer | None, int] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._done >= 0:  # Optimizers may count otherwise: several in one model, several updates of one batch.
+        count, before = self._count(), self._count_at_end
+        is_set_back = before is not None and before[0] is count[0] and before[1] != count[1]
+        if self._done >= 0 and not is_set_back:
+            # Not the count: a model may have several optimizers, or train several times on a batch.
             self._start = self._done
             return
-        optimizer = getattr(self.model, "optimizer", None)
-        self._start = 0 if optimizer is None else keras_compat.batches_trained(optimizer)
+        self._start = count[1]
         self._planned: dict[int, np.float32] = {}
         self._planned_to = self._start
         self._catch_up(self._start)
+
+    def _count(self) -> tuple[Optimizer | None, int]:
+        """Return the compiled optimizer, and how many batches it has seen."""
+        optimizer = getattr(self.model, "optimizer", None)
+        return optimizer, 0 if optimizer is None else keras_compat.batches_trained(optimizer)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._done = self._start + batch + 1
@@ -117,6 +125,7 @@ class ScheduledPruning(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         averages.mask(self.model)
+        self._count_at_end = self._count()
         if logs is not None:
             logs["density"] = model_masks.density(self.model)
 
