@@ -18,13 +18,13 @@ from tf_lottery.masking.prunable import MaskHolder, Prunable, prunable_weights, 
 def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False) -> Model:
     """Add masks of ones to the prunable weights of a model.
 
-    The masks then hold without any callback: pruned weights are set to +0.0 after every optimizer step. `set_masks` and
-    the callbacks of this package change the masks.
+    The masks then hold without any callback: pruned weights are set to +0.0 after every optimizer step (after a `fit`
+    with `use_ema`, see `apply_masks`). `set_masks` and the callbacks of this package change the masks.
 
     A plain Sequential or functional model is left unchanged, and a new model is returned; models that share layers
-    with the original keep these, dense and with the old weights. A model of a class of its own (subclassed, also from a
-    functional or Sequential model, as those of KerasHub) is masked in place: it keeps its class, methods, layers and
-    variables, and gets one more layer, `tfl_masks`, which owns the masks.
+    with the original keep these, dense and with the old weights. A model of any other class (subclassed, including
+    subclasses of Sequential and functional models, such as KerasHub's) is masked in place: it keeps its class, methods,
+    layers and variables, stays compiled, and gets one more layer, `tfl_masks`, which owns the masks.
 
     Copies that Keras makes of a model masked in place (`copy.deepcopy`, `clone_model`, `keras.models.load_model`) have
     its weights, with their zeros, and no masks: use `tfl.copy` and `tfl.load_model`.

@@ -80,12 +80,15 @@ def replace_masks(model: Model, masks: Arrays) -> dict[str, np.ndarray]:
 def apply_masks(model: Model) -> None:
     """Set pruned weights to +0.0 now.
 
-    Training keeps pruned weights at zero by itself. This function is for changes that bypass training: `set_weights`,
-    `load_weights` and `assign`. After them, pruned weights are zero at the next training step that updates them, in the
-    next `fit` with a callback of this package, and in every ticket and export. Call this function where they must be
-    zero at once; and after a `fit` with an optimizer that averages weights (`use_ema`) and without a callback of this
-    package, because Keras then writes averages, which it takes before it applies constraints, over the weights. The
-    averages are masked, too.
+    Training keeps pruned weights at zero by itself. This function is for two other cases:
+
+    - After `set_weights`, `load_weights` or `assign`. Pruned weights are zero again at the next training step that
+      updates them, in the next `fit` with a callback of this package, and in every ticket and export; call this
+      function where they must be zero at once.
+    - After a `fit` with an optimizer that averages weights (`use_ema`) and without a callback of this package. Keras
+      takes averages before it applies constraints, and writes them over the weights when `fit` ends.
+
+    The averages in the optimizers are masked as well.
 
     Args:
         model: A prunable model.
