@@ -59,6 +59,8 @@ class Watch(keras.callbacks.Callback):
         self.look()
 
     def on_train_end(self, logs=None):
+        if keras_compat.moving_averages(self.model.optimizer, self.model.trainable_variables):
+            model_masks.apply_masks(self.model)  # Keras has written averages over the weights
         self.look()
 
 

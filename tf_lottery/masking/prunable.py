@@ -107,7 +107,7 @@ def undecided_weights(model: Layer) -> dict[str, tuple[Layer, Variable]]:
 
 
 def _is_matrix(weight: Variable) -> bool:
-    return sum(length != 1 for length in weight.shape) > 1
+    return sum(length not in (0, 1) for length in weight.shape) > 1  # a length may be unknown
 
 
 def _declared(layer: Layer) -> list[tuple[str, Variable | None]]:
