@@ -10,6 +10,7 @@ from tiers import always
 
 import tf_lottery as tfl
 from tf_lottery import keras_compat
+from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import LEGACY, keras
 
 pytestmark = pytest.mark.filterwarnings("ignore:With `use_ema`")
@@ -113,6 +114,10 @@ def test_controls_start_with_the_clock_of_their_ticket(name, how):
     made = fits.model(named, WRAPPED[how](PLAIN[name]), seed=1)
     start = clocks(made)
     tickets = fits.found(made=made, levels=1, rewind_to="1ep", callbacks=[Slower()])
+    if LEGACY and (name, how) == ("Adafactor", "with a loss scale"):
+        with pytest.raises(ModelError, match=r"cannot be compiled again.*Adafactor"):  # legacy Keras cannot load it
+            tickets.control("reinit", 1)
+        return
     assert clocks(tickets.control("reinit", 1)) == start
     at_k = clocks(tickets.control("random_mask", 1))
     counters = len(keras_compat.step_counters(made.optimizer))

@@ -147,6 +147,9 @@ def new_values(optimizer: Optimizer, weights: Sequence[Variable], is_scaled: boo
         typed = [np.asarray(value, variable.dtype) for value, variable in zip(own, optimizer._variables, strict=True)]
         is_scaled = is_scaled or hasattr(optimizer, "inner_optimizer")
         return typed + [value for one in inside for value in new_values(one, built_on(one, weights), is_scaled)]
+    if inside:  # a LossScaleOptimizer of legacy Keras, which cannot be made from its config around an Adafactor
+        scale = [np.float32(optimizer.initial_scale), np.int64(0)] if optimizer.dynamic else []
+        return [*new_values(inside[0], weights), *scale]
     new = type(optimizer).from_config(optimizer.get_config())
     if weights:
         (keras.optimizers.LossScaleOptimizer(new) if is_scaled else new).build(weights)
@@ -188,7 +191,8 @@ def _forget_cached_exemptions(optimizer: Optimizer) -> None:
 def other_optimizers(known: Iterable[Optimizer]) -> list[Optimizer]:
     """Return all optimizers in this process but `known` ones and those inside another one."""
     # Not `isinstance`, which asks proxies, such as lazy modules, for the class of what they stand for.
-    alive = [found for found in gc.get_objects() if issubclass(type(found), keras.optimizers.Optimizer)]
+    found = [one for one in gc.get_objects() if issubclass(type(one), keras.optimizers.Optimizer)]
+    alive = [one for one in found if hasattr(one, "iterations")]  # others failed while they were made
     inner = {id(part) for one in alive for part in _parts(one)[1:]}
     excluded = inner | {id(part) for one in known for part in _parts(one)}
     return [one for one in alive if id(one) not in excluded]
