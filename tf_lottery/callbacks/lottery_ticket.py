@@ -425,7 +425,7 @@ class LotteryTicket(LevelsInFit):
         """Hold the rates with which level 0 ended."""
         optimizers = keras_compat.owned_optimizers(self.model)
         for path, rates in rewinding.make_rates_holdable(self.model, optimizers).items():
-            for rate in rates:
+            for rate in rates if path in self._last_steps else ():
                 rate.hold(self._last_steps[path])
 
     def _count(self) -> int:
