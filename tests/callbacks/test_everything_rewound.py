@@ -182,6 +182,54 @@ def test_state_that_layers_do_not_list_is_rewound_and_is_no_part_of_tickets(rewi
     assert LEGACY or set(tickets._store.read("rewind").weights["unlisted"]) == stored
 
 
+class Centred(keras.losses.Loss):
+    """A loss with a running mean of what it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.centre = tf.Variable(tf.zeros(3), trainable=False)
+
+    def call(self, y_true, y_pred):
+        self.centre.assign(0.5 * self.centre + 0.5 * tf.reduce_mean(y_pred, axis=0))
+        return tf.reduce_mean(tf.square(y_pred - self.centre - tf.one_hot(tf.cast(y_true, tf.int32), 3)), axis=-1)
+
+
+def centred_in_a_closure():
+    centred = Centred()
+    return lambda y_true, y_pred: centred(y_true, y_pred)
+
+
+class Helper:
+    def __init__(self):
+        self.parts = {"losses": [Centred()]}
+
+    def loss(self, y_true, y_pred):
+        return self.parts["losses"][0](y_true, y_pred)
+
+
+GLOBAL = Centred()
+
+
+def with_a_global(y_true, y_pred):
+    return GLOBAL(y_true, y_pred)
+
+
+@pytest.mark.parametrize("rewind_to", [0, 3])
+@pytest.mark.parametrize(
+    "loss",
+    [Centred, centred_in_a_closure, lambda: Helper().loss, lambda: with_a_global],
+    ids="object closure method global".split(),
+)
+def test_the_state_of_a_loss_is_rewound_wherever_it_is_kept(loss, rewind_to):
+    model, tickets = fits.model(), LotteryTicket(1, 0.0, epochs_per_level=2, rewind_to=rewind_to)
+    model.compile("sgd", loss())
+    fits.fit(model, tickets, data=fits.ONE_BATCH)
+    assert fits.same_bits(tickets.ticket(0).weights["final"], tickets.ticket(1).weights["final"])
+    assert not np.array_equal(
+        tickets.ticket(0).weights["final"]["dense/kernel"], tickets.ticket(0).weights["rewind"]["dense/kernel"]
+    )
+
+
 def test_models_without_such_state_store_nothing_more():
     tickets = fits.found(levels=0, epochs_per_level=1)
     assert set(tickets._store.read("rewind").weights) == {"weights", "optimizer", "start"}

@@ -55,9 +55,9 @@ def _all_variables(layer: Layer) -> list[Variable]:
 
 
 def attributes(thing: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what the attributes of a layer or an optimizer hold, lists and dicts opened, each with its path.
+    """Yield what the attributes of an object hold, lists and dicts opened, each with its path.
 
-    Public attributes come first.
+    Public attributes come first. The counters that legacy Keras keeps in each model are left out.
     """
 
     def items(path: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -71,7 +71,8 @@ def attributes(thing: Any) -> Iterator[tuple[str, Any]]:
             yield path, value
 
     for name in sorted(vars(thing), key=lambda name: name.startswith("_")):
-        if not name.startswith("_self_"):  # TensorFlow's own lists of what it tracks, or once has
+        # `_self_…` are TensorFlow's own lists of what it tracks, or once has.
+        if not name.startswith("_self_") and name not in _COUNTERS:
             yield from items(name, vars(thing)[name])
 
 
@@ -80,17 +81,10 @@ def is_variable(value: Any) -> bool:
     return isinstance(value, tf.Variable | Variable)
 
 
-def held_variables(layer: Layer) -> dict[str, Variable]:
-    """Return the variables that the attributes of a layer hold, listed among its variables or not, by path.
-
-    The state of a `tf.random.Generator` is one of them; the counters that legacy Keras keeps in each model are not.
-    """
-    found = {
-        path: value.state if isinstance(value, tf.random.Generator) else value
-        for path, value in attributes(layer)
-        if path not in _COUNTERS
-    }
-    return {path: value for path, value in found.items() if is_variable(value)}
+def random_state(value: Any) -> Variable | None:
+    """Return the state of a random generator of TensorFlow or Keras 3; None for anything else."""
+    kinds = (tf.random.Generator,) if LEGACY else (tf.random.Generator, keras.random.SeedGenerator)
+    return value.state if isinstance(value, kinds) else None
 
 
 def set_constraint(variable: Variable, constraint: Callable[[Any], Any]) -> None:

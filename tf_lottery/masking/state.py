@@ -15,11 +15,11 @@ from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Model, Optimizer, Variable
 from tf_lottery.masking import model_masks, naming
+from tf_lottery.masking.unlisted import GLOBAL_SEED, unlisted_variables
 
 _CLOCK = "clock."  # in the names of the step counters and rates of an optimizer
 
 State = Mapping[str, Arrays]
-_GLOBAL_SEED = "keras.random"
 Optimizers = Optimizer | Mapping[str, Optimizer]  # one, or those of `keras_compat.owned_optimizers`, by path
 
 
@@ -34,7 +34,7 @@ def capture(model: Model, optimizers: Optimizers) -> dict[str, dict[str, np.ndar
     Returns:
         `{"weights": …, "optimizer": …}`: the weights, BatchNorm statistics and random-generator state by name, and the
         variables of the optimizers (step counters, slots, …) by path and position. With `"unlisted"`, if the model has
-        such: the variables that layers hold and do not list, such as the states of stateful RNNs.
+        such: the variables of `unlisted_variables`, such as the states of stateful RNNs and of losses.
 
     Warns:
         UserWarning: a layer of legacy Keras draws random numbers from a state that cannot be read.
@@ -58,8 +58,8 @@ def clock(optimizers: Optimizers) -> dict[str, np.ndarray]:
 
 
 def unlisted(model: Model) -> dict[str, np.ndarray]:
-    """Copy the variables that layers hold as attributes and do not list among their weights, by name."""
-    return _values(_unlisted(model))
+    """Copy the variables that the model uses and does not list, by name; see `unlisted_variables`."""
+    return _values(unlisted_variables(model))
 
 
 def weights(model: Model) -> dict[str, np.ndarray]:
@@ -115,24 +115,34 @@ def restore(state: State, model: Model, optimizers: Optimizers, masks: Arrays | 
 
 
 def set_unlisted(state: State, model: Model) -> None:
-    """Set the variables that layers hold and do not list, if the state has any.
+    """Set the variables of `unlisted_variables`, if the state has any.
 
     Warns:
-        UserWarning: some were made after the state was captured, so that nobody knows their values then.
+        UserWarning: some were made after the state was captured, so that nobody knows their values then, or exist no
+            more.
     """
-    variables, arrays = _unlisted(model), state.get("unlisted", {})
+    variables, arrays = unlisted_variables(model), state.get("unlisted", {})
     later = [name for name in variables if name not in arrays]
-    if _GLOBAL_SEED in later:
+    if GLOBAL_SEED in later:
         warnings.warn(
             "The generator from which `keras.random` draws without a seed was first used after step k and cannot be "
             "rewound: give layers a `keras.random.SeedGenerator`, or call `keras.random.uniform(())` before `fit`.",
             stacklevel=2,
         )
-    if named := [name for name in later if name != _GLOBAL_SEED]:
+    if named := [name for name in later if name != GLOBAL_SEED]:
         warnings.warn(
-            f"{', '.join(named)} did not exist at step k and cannot be rewound: create them in `build`.", stacklevel=2
+            f"{', '.join(named)} did not exist at step k and cannot be rewound: create them before `fit`, those of a "
+            "layer in its `build`.",
+            stacklevel=2,
+        )
+    if gone := [name for name in arrays if name not in variables]:
+        warnings.warn(
+            f"{', '.join(gone)} existed at step k and cannot be found now, so that they are not rewound: keep them as "
+            "attributes of the model, a layer or the loss.",
+            stacklevel=2,
         )
     known = {name: variable for name, variable in variables.items() if name in arrays}
+    arrays = {name: arrays[name] for name in known}
     check_fit(arrays, known)
     _assign(known, arrays)
 
@@ -240,29 +250,6 @@ def set_weights(arrays: Arrays, model: Model, masks: Arrays | None = None) -> di
             layer.finalize_state()  # Normalization computes with constants that it makes of its variables
     model_masks.mask_averages(model)
     return written
-
-
-def _unlisted(model: Model) -> dict[str, Variable]:
-    """Return the variables that layers of `model` hold as attributes and do not list among their weights, by name.
-
-    They are the states of stateful RNNs, variables of TensorFlow in a layer of Keras 3, and the states of each
-    `tf.random.Generator`. Metrics and optimizers keep theirs. The generator behind `keras.random` is one of them, too,
-    because layers without a generator of their own draw from it.
-    """
-    metrics = [variable for metric in model.metrics for variable in metric.variables]
-    optimizers = keras_compat.owned_optimizers(model).values()
-    slots = [variable for one in optimizers for variable in keras_compat.optimizer_variables(one)]
-    listed = [*naming.named_variables(model).values(), *model.variables, *metrics, *slots]
-    seen = {id(variable) for variable in listed} | {id(keras_compat.tf_variable(variable)) for variable in listed}
-    found = {}
-    for path, layer in {"": model, **naming.named_layers(model)}.items():
-        for attribute, variable in keras_compat.held_variables(layer).items():
-            if id(variable) not in seen:
-                seen.add(id(variable))
-                found[f"{path}/{attribute}" if path else attribute] = variable
-    if (seed := keras_compat.global_seed()) is not None:
-        found[_GLOBAL_SEED] = seed
-    return found
 
 
 def _named(optimizers: Optimizers) -> Mapping[str, Optimizer]:
