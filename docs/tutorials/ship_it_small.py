@@ -10,7 +10,6 @@
 # training, and are trained again. [Tickets in your own Keras model](your_own_model.ipynb) explains them.
 
 # %%
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,12 +73,12 @@ print(f"{network.count_params():,} parameters in {len(network.layers)} layers")
 # ## Exclude small layers
 #
 # `make_prunable` returns the same network with *masks*, which say for each weight whether it is kept. Some layers are
-# not worth pruning. A *depthwise* convolution has nine weights per channel: pruning saves few bytes, and a channel
-# without weights is dead. The first convolution and the classifier are small, too. `exclude` takes names of layers or
-# weights, a function of the name, or regular expressions.
+# not worth pruning. A *depthwise* convolution has nine weights per channel, and a channel without weights is dead:
+# these kernels stay dense by themselves. The first convolution and the classifier are small, too. `exclude` takes
+# names of layers or weights, a function of the name, or regular expressions.
 
 # %%
-model = tfl.make_prunable(network, exclude=[re.compile("^conv_dw_"), "conv1", "classifier"])
+model = tfl.make_prunable(network, exclude=["conv1", "classifier"])
 masks = tfl.get_masks(model)
 prunable = sum(mask.size for mask in masks.values())
 print("with masks:", *masks)

@@ -40,10 +40,10 @@ def scaled(optimizer):
     return keras.mixed_precision.LossScaleOptimizer(optimizer, dynamic_growth_steps=3)
 
 
-def several(optimizer):
-    """An optimizer for kernels, and another with a schedule for the rest."""
+def several(optimizer, rest=None):
+    """An optimizer for kernels, and another, by default with a schedule, for the rest."""
     rate = keras.optimizers.schedules.ExponentialDecay(0.02, 1, 0.9)
-    chosen = keras.optimizers.OptimizerMap(keras.optimizers.Adam(rate), {".*kernel": optimizer})
+    chosen = keras.optimizers.OptimizerMap(rest or keras.optimizers.Adam(rate), {".*kernel": optimizer})
     return keras.optimizers.MultiOptimizer(chosen)
 
 
@@ -142,3 +142,15 @@ def test_fine_tuning_holds_the_rates_of_all_optimizers(wrap):
     fits.found(made=made, levels=1, rewind="none", rewind_to=8, callbacks=[Rates()])
     expected = [[0.05 * 0.5 ** min(step, 15), 0.02 * 0.9 ** min(step, 15)] for step in range(24)]
     assert rates == [pytest.approx(pair) for pair in expected]
+
+
+@pytest.mark.skipif(LEGACY, reason="legacy Keras has no MultiOptimizer")
+def test_a_control_is_not_compiled_from_the_config_of_an_optimizer_that_is_used_twice():
+    optimizer = keras.optimizers.SGD(0.05)
+    tickets = fits.found(made=fits.model(named, several(optimizer, rest=optimizer)), levels=1, epochs_per_level=1)
+    with pytest.raises(ModelError, match=r"control\(…, model=…\).* uses one optimizer in several places"):
+        tickets.control("reinit", 1)
+    control = tickets.control(
+        "reinit", 1, model=fits.model(named, several(optimizer := keras.optimizers.SGD(0.05), rest=optimizer))
+    )
+    assert tfl.density(control) == 0.5

@@ -225,8 +225,29 @@ def test_controls_are_adapted_to_the_data_and_frozen_as_their_ticket():
         assert not control.frozen.trainable
 
 
-def test_another_optimizer_setting_does_not_resume_a_directory(tmp_path):
-    fits.found(made=fits.model(optimizer=keras.optimizers.SGD(0.05, momentum=0.9)), levels=1, directory=tmp_path)
-    other = LotteryTicket(2, 0.5, epochs_per_level=2, directory=tmp_path)
-    with pytest.raises(RunError, match=r"optimizer_settings=.*'momentum': 0.9.* \(stored\), .*'momentum': 0.5"):
-        fits.fit(fits.model(optimizer=keras.optimizers.SGD(0.05, momentum=0.5)), other)
+def compiled(momentum=0.9, loss=None, weights=None, frozen=False):
+    made = fits.model()
+    made.layers[-2].trainable = not frozen
+    made.compile(keras.optimizers.SGD(0.05, momentum=momentum), loss or tiny.loss(), loss_weights=weights)
+    return made
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stored")
+    fits.found(made=compiled(), levels=0, directory=folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"momentum": 0.5}, r"optimizer_settings=.*'momentum': 0.9.* \(stored\), .*'momentum': 0.5"),
+        ({"loss": "mse"}, r"loss=\{'SparseCategoricalCrossentropy': .*'from_logits': True.*\} \(stored\), mse \(now\)"),
+        ({"weights": [0.5]}, r"loss_weights=None \(stored\), \[0.5\]"),
+        ({"frozen": True}, r"frozen=none \(stored\), dense \(now\)"),
+    ],
+)
+def test_a_model_that_is_compiled_or_frozen_differently_does_not_resume_a_directory(stored, changed, said):
+    with pytest.raises(RunError, match=said):
+        fits.fit(compiled(**changed), LotteryTicket(1, 0.5, epochs_per_level=2, directory=stored))

@@ -149,6 +149,17 @@ def test_a_compile_that_levels_do_not_share_is_warned_of():
         fits.fit(model, tickets, Unfreezes())
 
 
+def test_a_directory_whose_dense_network_was_compiled_anew_before_step_k_is_not_resumed(tmp_path):
+    def tickets(levels):
+        return LotteryTicket(
+            levels, epochs_per_level=3, rewind_to="2ep", callbacks=[Unfreezes()], directory=tmp_path / "run"
+        )
+
+    fits.fit(frozen(), tickets(0))
+    with pytest.raises(RunError, match=r"run cannot be resumed: a callback called `compile` before step k"):
+        fits.fit(frozen(), tickets(1))
+
+
 class WithState(keras.layers.Layer):
     """Counts its calls and draws noise, in variables that Keras does not list."""
 
@@ -218,7 +229,7 @@ def with_a_global(y_true, y_pred):
 @pytest.mark.parametrize(
     "loss",
     [Centred, centred_in_a_closure, lambda: Helper().loss, lambda: with_a_global],
-    ids="object closure method global".split(),
+    ids=["object", "closure", "method", "global"],
 )
 def test_the_state_of_a_loss_is_rewound_wherever_it_is_kept(loss, rewind_to):
     model, tickets = fits.model(), LotteryTicket(1, 0.0, epochs_per_level=2, rewind_to=rewind_to)
@@ -233,6 +244,38 @@ def test_the_state_of_a_loss_is_rewound_wherever_it_is_kept(loss, rewind_to):
 def test_models_without_such_state_store_nothing_more():
     tickets = fits.found(levels=0, epochs_per_level=1)
     assert set(tickets._store.read("rewind").weights) == {"weights", "optimizer", "start"}
+
+
+class At(keras.callbacks.Callback):
+    """Does something to the model at the end of one epoch."""
+
+    def __init__(self, epoch, act):
+        super().__init__()
+        self.epoch, self.act = epoch, act
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.act(self.model)
+
+
+def follow_a_schedule(model):
+    model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(0.1, 100)
+
+
+def prune_half(model):
+    tfl.set_masks(model, tiny.half_masks(model))
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (follow_a_schedule, r"learning rate of the optimizer cannot go back to step k: .* replaced by CosineDecay"),
+        (prune_half, r"does not have the masks of level 0 any more \(dense/kernel, .*a callback has changed them"),
+    ],
+)
+def test_what_a_callback_does_to_a_level_that_cannot_be_undone_is_refused_by_its_cause(act, said):
+    with pytest.raises(ConfigError, match=said):
+        fits.fit(fits.model(), LotteryTicket(1, epochs_per_level=2, callbacks=[At(1, act)]))
 
 
 @pytest.mark.parametrize("kind", ["random_mask", "reinit"])
@@ -272,7 +315,7 @@ def test_other_batches_are_refused_without_a_directory_too():
     model, tickets = fits.model(), LotteryTicket(1, epochs_per_level=1)
     with pytest.warns(UserWarning, match="ends before the last level"):
         fits.fit(model, tickets, epochs=1)
-    with pytest.raises(RunError, match=r"This LotteryTicket was created with epochs of 8 steps; this `fit` has 4"):
+    with pytest.raises(RunError, match=r"The levels of this LotteryTicket have epochs of 8 steps; this `fit` has 4"):
         fits.fit(model, tickets, batch_size=8)
 
 

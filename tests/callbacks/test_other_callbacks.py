@@ -27,6 +27,14 @@ def test_callbacks_for_one_training_run_are_accepted_inside_and_get_one_warning_
     assert len(caught) == 1
 
 
+def test_a_checkpoint_of_the_best_epoch_inside_says_that_it_compares_levels(tmp_path):
+    best = keras.callbacks.ModelCheckpoint(str(tmp_path / "best.keras"), save_best_only=True)
+    with pytest.warns(
+        UserWarning, match=r"ModelCheckpoint\(save_best_only=True\) .* keeps its best value from level to"
+    ):
+        other_callbacks.check(made("LotteryTicket"), [best])
+
+
 def test_a_fit_with_too_few_epochs_is_warned_of():
     assert other_callbacks.has_enough_epochs(3, 3)
     with pytest.warns(UserWarning, match=r"epochs=2, 3 are needed"):

@@ -165,9 +165,17 @@ def test_a_quantised_model_is_refused_by_name_with_the_right_order(mode):
 
 
 def test_the_first_class_of_the_mro_decides():
-    # DepthwiseConv2D derives from other layers in both Kerases; what it calls its kernel differs
-    assert list(prunable_weights(built(keras.layers.DepthwiseConv2D(2), 4, 4, 2))) == ["kernel"]
-    assert hasattr(built(keras.layers.DepthwiseConv2D(2), 4, 4, 2), keras_compat.DEPTHWISE_KERNEL)
+    # In legacy Keras, SeparableConv2D derives from Conv, whose kernel is pruned.
+    separable = built(keras.layers.SeparableConv2D(2, 2), 4, 4, 2)
+    assert list(prunable_weights(separable)) == ["pointwise_kernel"]
+
+
+def test_depthwise_kernels_are_pruned_if_someone_registers_them(registry):
+    layer = built(keras.layers.DepthwiseConv2D(2), 4, 4, 2)
+    assert not prunable_weights(layer)
+    assert not prunable.undecided_weights(layer)
+    register_prunable(keras.layers.DepthwiseConv2D, keras_compat.DEPTHWISE_KERNEL)
+    assert list(prunable_weights(layer)) == ["kernel"]
 
 
 def test_a_wrapped_layer_is_called_like_the_layer_itself():

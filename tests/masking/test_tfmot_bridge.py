@@ -353,7 +353,7 @@ def excluded(model):
 def test_the_policy_for_xnnpack_leaves_the_1x1_convolutions_and_tfmot_prunes_the_same():
     model = mobile_net()
     pointwise = [f"{kind}_{number}/kernel" for number in (1, 2) for kind in ("expand", "project")]
-    assert excluded(model) == ["first/kernel", "depthwise_conv2d/kernel", "depthwise_conv2d_1/kernel", "output/kernel"]
+    assert excluded(model) == ["first/kernel", "output/kernel"]
     prunable = tfl.make_prunable(model, exclude=excluded(model))
     assert list(tfl.get_masks(prunable)) == pointwise
     by_tfmot = wrapped(model, compiled=False, pruning_policy=TFMOT.PruneForLatencyOnXNNPack())
@@ -457,13 +457,6 @@ def test_the_page_on_tfmot_prunes_by_a_schedule_of_tfmot(tmp_path, monkeypatch):
     assert list((tmp_path / "logs/density").iterdir())
 
 
-def test_the_page_on_tfmot_keeps_depthwise_kernels_dense():
-    (code,) = blocks("python exclude")
-    code = code.replace("import keras\n", "import tf_keras as keras\n") if keras_compat.LEGACY else code
-    exec(compile(code, "docs/tfmot.md", "exec"), names := {})
-    assert list(tfl.get_masks(names["model"])) == ["separable_conv2d/pointwise_kernel", "conv2d/kernel"]
-
-
 @legacy_keras_only
 def test_the_page_on_tfmot_prunes_a_model_that_tfmot_wrapped():
     code, _ = blocks("python legacy")
@@ -476,5 +469,5 @@ def test_the_page_on_tfmot_prunes_a_model_that_tfmot_wrapped():
 def test_the_page_on_tfmot_prunes_what_its_policy_allows():
     _, code = blocks("python legacy")
     exec(compile(code, "docs/tfmot.md", "exec"), names := {})
-    assert names["excluded"] == ["conv2d/kernel", "depthwise_conv2d/kernel"]
+    assert names["excluded"] == ["conv2d/kernel"]
     assert list(tfl.get_masks(names["model"])) == ["conv2d_1/kernel"]

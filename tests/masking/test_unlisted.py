@@ -56,7 +56,7 @@ class Kept(keras.losses.Loss):
 
 
 @pytest.mark.parametrize(
-    "loss, names",
+    ("loss", "names"),
     [
         ("mse", set()),
         (lambda y_true, y_pred: tf.reduce_mean(y_pred), set()),

@@ -66,6 +66,11 @@ def check(callbacks: Sequence[Any], of_each_level: Sequence[Any], is_at_start: b
             f"{', '.join(counting)} of a LotteryTicket counts epochs without improvement anew from step k of each "
             "level, so that it may act later than in the dense run. With `rewind_to=0` it acts in the same epochs."
         )
+    if best := [type(one).__name__ for one in of_each_level if getattr(one, "save_best_only", False)]:
+        keras_compat.warn(
+            f"{', '.join(best)}(save_best_only=True) of a LotteryTicket keeps its best value from level to level, as "
+            "it does from one `fit` to the next: a level writes only what is better than all levels before it."
+        )
 
 
 def refuse_second_pruner(callbacks: Sequence[Any]) -> None:

@@ -12,7 +12,7 @@ from tf_lottery.masking import constraint, left_dense, model_masks, naming, rebu
 from tf_lottery.masking.constraint import HOLDER
 from tf_lottery.masking.exclusion import Exclude, excluded_names
 from tf_lottery.masking.model_masks import check_model
-from tf_lottery.masking.prunable import MaskHolder, Prunable, prunable_weights, refuse_quantized, undecided_weights
+from tf_lottery.masking.prunable import MaskHolder, Prunable, prunable_weights, refuse_quantized
 
 
 def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False) -> Model:
@@ -65,7 +65,7 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
         )
     refuse_quantized(model)
     weights = prunable_weights(model)
-    excluded = excluded_names(exclude, [*weights, *undecided_weights(model)], naming.named_layers(model))
+    excluded = excluded_names(exclude, list(naming.named_variables(model)), naming.named_layers(model))
     chosen = {id(weight) for name, weight in weights.items() if name not in excluded}
     if not chosen:
         raise ModelError(_nothing_to_prune(model, weights))

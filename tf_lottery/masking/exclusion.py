@@ -15,7 +15,7 @@ def excluded_names(exclude: Exclude, names: Sequence[str], layers: Mapping[str, 
 
     Args:
         exclude: See `make_prunable`.
-        names: The names of all prunable weights.
+        names: The names of all weights, prunable or not: to exclude what is never pruned changes nothing.
         layers: All layers of the model by path, from `naming.named_layers`.
 
     Raises:
@@ -33,7 +33,7 @@ def _meant_by(entry: Any, names: Sequence[str], layers: Mapping[str, Layer]) -> 
     if isinstance(entry, re.Pattern):
         matching = {name for name in names if entry.search(name)}
         if not matching:
-            raise ModelError(f"`exclude` has {entry.pattern!r}, which no prunable weight matches. Known: {names}")
+            raise ModelError(f"`exclude` has {entry.pattern!r}, which no weight matches. Known: {', '.join(names)}")
         return matching
     if not isinstance(entry, str):
         raise ModelError(
@@ -50,7 +50,7 @@ def _meant_by(entry: Any, names: Sequence[str], layers: Mapping[str, Layer]) -> 
         )
     if not ours | keras_own:
         raise ModelError(
-            f"`exclude` names {entry!r}, which is no prunable layer or weight. To match a part of a name, write "
-            f"re.compile({entry!r}). Known: {names}"
+            f"`exclude` names {entry!r}, which is no weight, and no layer with weights. To match a part of a name, "
+            f"write re.compile({entry!r}). Known: {', '.join(names)}"
         )
     return ours | keras_own

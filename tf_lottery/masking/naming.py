@@ -59,6 +59,12 @@ def frozen_variables(model: Layer) -> list[str]:
     return [f"{path}/{name}" if path else name for path, layer in frozen.items() for name in own_variables(layer)]
 
 
+def frozen_layers(model: Layer) -> list[str]:
+    """Return the paths of the layers that have weights and are not trainable, without the layers inside them."""
+    frozen = [path for path, layer in named_layers(model).items() if not layer.trainable and layer.weights]
+    return [path for path in frozen if not any(path.startswith(f"{outer}/") for outer in frozen)]
+
+
 def own_variables(layer: Layer) -> dict[str, Variable]:
     """Return the variables of `layer` that no layer inside it owns, by their names in it."""
     variables = keras_compat.own_variables(layer)

@@ -4,6 +4,8 @@ The rule: a weight is *prunable* if inputs are multiplied by it or looked up in 
 embeddings. It is *never* pruned if it is added, scales element by element, or stands for an input: biases, positions,
 class, mask and query tokens, the alpha of PReLU, gamma and beta of a normalisation over several axes; nor if it is a
 transform that was computed, as the Fourier kernels of STFTSpectrogram are, whether it is trained further or not.
+Depthwise kernels are never pruned, as in tfmot: a channel has nine weights there, a percent of the network, and is dead
+without them. Zhu and Gupta 2017 (arXiv 1710.01878, section 4.2) leave them out of sparse MobileNets for this reason.
 
 Only weights with two dimensions larger than 1 need a decision to stay dense: others are vectors, and nobody prunes
 them. The class decides and not the shape, because biases can have two dimensions, and not the use: a table of positions
@@ -17,6 +19,7 @@ fails for a weight of which nothing is decided here.
 Table = dict[str, dict[str, tuple[str, ...]]]  # package, class, attributes that hold the weights
 
 _CONVOLUTIONS = ["Conv", *(f"Conv{n}D{kind}" for n in (1, 2, 3) for kind in ("", "Transpose"))]
+_DEPTHWISE = ["DepthwiseConv1D", "DepthwiseConv2D"]
 _SEPARABLE = ["SeparableConv1D", "SeparableConv2D"]
 _CELLS = ["SimpleRNNCell", "ConvLSTMCell", "CuDNNGRU", "CuDNNLSTM"]
 
@@ -29,8 +32,7 @@ PRUNABLE: Table = {
         "Embedding": ("embeddings",),
         "ReversibleEmbedding": ("embeddings", "reverse_embeddings"),
         **dict.fromkeys([*_CONVOLUTIONS, "LocallyConnected1D", "LocallyConnected2D"], ("kernel",)),
-        **dict.fromkeys(["DepthwiseConv1D", "DepthwiseConv2D"], ("kernel", "depthwise_kernel")),
-        **dict.fromkeys(_SEPARABLE, ("depthwise_kernel", "pointwise_kernel")),
+        **dict.fromkeys(_SEPARABLE, ("pointwise_kernel",)),
         **dict.fromkeys(_CELLS, ("kernel", "recurrent_kernel")),
         "GRUCell": ("kernel", "recurrent_kernel", "_gate_kernel", "_candidate_kernel"),
         "LSTMCell": ("kernel", "recurrent_kernel", "_kernel", "_proj_kernel"),
@@ -58,6 +60,7 @@ PRUNABLE: Table = {
 # Vectors are left out: without an entry, they are never pruned either.
 NEVER: Table = {
     "keras": {
+        **dict.fromkeys([*_DEPTHWISE, *_SEPARABLE], ("kernel", "depthwise_kernel")),
         "EinsumDense": ("bias",),
         **dict.fromkeys(["LocallyConnected1D", "LocallyConnected2D"], ("bias",)),
         "GRUCell": ("bias",),
