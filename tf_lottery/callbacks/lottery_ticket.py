@@ -33,8 +33,8 @@ class LotteryTicket(PrunedLevels):
     A callback cannot rewind your data, neither the position in it nor the order in which `fit` shuffles it. Every level
     therefore begins with a new pass over the data. (With legacy Keras and arrays, it continues in the middle of a pass
     if k is inside an epoch.) All optimizers that the model or a layer inside it holds as attributes are rewound; one
-    that only a closure holds is named in a warning. Random numbers are not rewound if a layer draws them from a global
-    state instead of its own seed generator.
+    that only a closure holds is named in a warning. All variables are rewound that the model, its loss or their code
+    use, wherever they are kept; Python numbers are not, nor are random numbers from a global state of TensorFlow.
 
     If the optimizer averages weights (`use_ema`), tickets hold the weights that `fit` validates: the averages with
     `SwapEMAWeights`, in `fit` or in `callbacks`, and otherwise the weights themselves, although Keras writes the
