@@ -3,6 +3,7 @@
 import functools
 import types
 
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tiny
@@ -71,6 +72,7 @@ class Kept(keras.losses.Loss):
         (Kept(keras.optimizers.SGD()), set()),
         (Kept(keras.metrics.Mean()), set()),
         (Kept(tf), set()),
+        (Kept(pd.DataFrame({"a": [1.0]})), set()),
     ],
 )
 def test_what_a_loss_keeps_is_found_by_its_place(loss, names):
@@ -93,6 +95,13 @@ def test_what_the_code_of_the_users_classes_names_is_found():
 
     model = keras.Sequential([keras.Input((2,)), Own(), keras.layers.Dense(1)])
     assert found(model=model) == {"own/call/NUMBER"}
+
+
+def test_a_long_chain_of_objects_is_followed_to_its_end():
+    chain = [number()]
+    for _ in range(5000):
+        chain = [chain]
+    assert len(found(Kept(types.SimpleNamespace(chain=chain)))) == 1
 
 
 def test_a_loss_that_refers_to_its_own_model_adds_nothing():

@@ -4,18 +4,19 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from tf_lottery import keras_compat
-from tf_lottery.keras_compat import Layer, Model, Variable, keras
+from tf_lottery.keras_compat import Model, Variable, keras
 from tf_lottery.masking import naming
 
 GLOBAL_SEED = "keras.random"  # the name of the generator behind `keras.random`
 
-# The code of these packages keeps its state in layers, optimizers and metrics; it would be slow to search.
-_SEARCHED_ELSEWHERE = {"keras", "tf_keras", "tensorflow", "tensorflow_model_optimization", "numpy", "tf_lottery"}
-_SEARCHED_ELSEWHERE |= sys.stdlib_module_names
+# These packages, and all that are installed, keep their state in layers, losses and metrics: searching their code would
+# find nothing and take long.
+_NOT_SEARCHED = {"keras", "tf_keras", "tensorflow", "tf_lottery", *sys.stdlib_module_names}
 _CONTAINERS = (list, tuple, set, frozenset)
 
 
@@ -32,76 +33,71 @@ def unlisted_variables(model: Model) -> dict[str, Variable]:
     slots = [variable for one in optimizers for variable in keras_compat.optimizer_variables(one)]
     listed = [*naming.named_variables(model).values(), *model.variables, *metrics, *slots]
     seen = {id(variable) for variable in listed} | {id(keras_compat.tf_variable(variable)) for variable in listed}
-    layers = {"": model, **naming.named_layers(model)}
-    search = _Search([*layers.values(), *keras_compat.all_layers(model)])
     found = {}
-    for path, layer in layers.items():
-        for name, variable in search.inside(layer, path):
-            if id(variable) not in seen:
-                seen.add(id(variable))
-                found[name] = variable
+    for name, variable in _reachable(model):
+        if id(variable) not in seen:
+            seen.add(id(variable))
+            found[name] = variable
     if (seed := keras_compat.global_seed()) is not None:
         found[GLOBAL_SEED] = seed
     return found
 
 
-class _Search:
-    """A search for variables from one object to the next; it opens each object once.
-
-    Args:
-        starts: All layers of the model, from which it starts one after the other.
-    """
-
-    def __init__(self, starts: Iterable[Layer]):
-        self._opened = {id(layer): layer for layer in starts}  # the objects, so that no id is used twice
-
-    def inside(self, thing: Any, path: str) -> Iterator[tuple[str, Variable]]:
-        """Yield the variables that the attributes of an object hold and its class uses, each with its path."""
-        for name, value in keras_compat.attributes(thing):
-            yield from self._from(value, f"{path}/{name}" if path else name)
-        for base in type(thing).__mro__:
-            if not _is_searched_elsewhere(base.__module__):
-                for name, member in list(vars(base).items()):
-                    yield from self._from(_function_of(member), f"{path}/{name}" if path else name)
-
-    def _from(self, value: Any, path: str) -> Iterator[tuple[str, Variable]]:
-        if id(value) in self._opened or issubclass(type(value), types.ModuleType | type):
-            return  # Modules first: `isinstance` makes those load that are loaded when they are used.
-        self._opened[id(value)] = value
-        if isinstance(value, keras.optimizers.Optimizer | keras.metrics.Metric | keras.callbacks.Callback):
-            return
-        if keras_compat.is_variable(value):
-            yield path, value
-        elif (state := keras_compat.random_state(value)) is not None:
+def _reachable(model: Model) -> Iterator[tuple[str, Variable]]:
+    """Yield the variables that can be reached from the layers of a model, each with its path; open no object twice."""
+    layers = {"": model, **naming.named_layers(model)}
+    # The objects themselves, so that no id is used twice.
+    opened = {id(layer): layer for layer in [*layers.values(), *keras_compat.all_layers(model)]}
+    pending = [(_join(path, name), part) for path, layer in layers.items() for name, part in _inside(layer)][::-1]
+    while pending:
+        path, thing = pending.pop()
+        if id(thing) in opened or issubclass(type(thing), types.ModuleType | type):
+            continue  # Modules first: `isinstance` makes those load that are loaded when they are used.
+        opened[id(thing)] = thing
+        if keras_compat.is_variable(thing):
+            yield path, thing
+        elif (state := keras_compat.random_state(thing)) is not None:
             yield path, state
-        elif isinstance(value, keras.layers.Layer):
-            for name, variable in naming.named_variables(value).items():
-                yield f"{path}/{name}", variable
-            yield from self.inside(value, path)
         else:
-            for name, part in _parts(value):
-                yield from self._from(part, f"{path}/{name}")
-            if _is_object_of_user(value):
-                yield from self.inside(value, path)
+            pending += [(_join(path, name), part) for name, part in _parts(thing)][::-1]
 
 
-def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield what a container or a function holds, each with its name or number."""
-    if isinstance(value, _CONTAINERS):
-        yield from enumerate(value)
-    elif isinstance(value, Mapping):
-        yield from list(value.items())
-    elif isinstance(value, types.SimpleNamespace):
-        yield from vars(value).items()
-    elif isinstance(value, functools.partial):
-        yield from enumerate((value.func, *value.args))
-        yield from value.keywords.items()
-    elif isinstance(value, types.MethodType):
-        yield from (("self", value.__self__), ("function", value.__func__))
-    elif hasattr(type(value), "python_function"):  # a tf.function
-        yield "function", value.python_function
-    elif inspect.isfunction(value) and not _is_searched_elsewhere(value.__module__):
-        yield from _used_by(value)
+def _join(path: str, name: Any) -> str:
+    return f"{path}/{name}" if path else str(name)
+
+
+def _inside(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what the attributes of an object hold, and the functions of its class, each with its name."""
+    yield from keras_compat.attributes(thing)
+    for base in type(thing).__mro__:
+        if _is_code_of_user(base.__module__):
+            yield from ((name, _function_of(member)) for name, member in list(vars(base).items()))
+
+
+def _parts(thing: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield what an object, a container or a function holds, each with its name or number."""
+    if isinstance(thing, keras.optimizers.Optimizer | keras.metrics.Metric | keras.callbacks.Callback):
+        return
+    if isinstance(thing, keras.layers.Layer):
+        yield from naming.named_variables(thing).items()
+        yield from _inside(thing)
+    elif isinstance(thing, _CONTAINERS):
+        yield from enumerate(thing)
+    elif isinstance(thing, Mapping):
+        yield from list(thing.items())
+    elif isinstance(thing, types.SimpleNamespace):
+        yield from vars(thing).items()
+    elif isinstance(thing, functools.partial):
+        yield from enumerate((thing.func, *thing.args))
+        yield from thing.keywords.items()
+    elif isinstance(thing, types.MethodType):
+        yield from (("self", thing.__self__), ("function", thing.__func__))
+    elif hasattr(type(thing), "python_function"):  # a tf.function
+        yield "function", thing.python_function
+    elif inspect.isfunction(thing) and _is_code_of_user(thing.__module__):
+        yield from _used_by(thing)
+    elif isinstance(thing, keras.losses.Loss) or _is_code_of_user(type(thing).__module__):
+        yield from _inside(thing) if hasattr(thing, "__dict__") else ()
 
 
 def _used_by(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
@@ -130,12 +126,7 @@ def _function_of(member: Any) -> Any:
     return getattr(member, "__func__", member)
 
 
-def _is_object_of_user(value: Any) -> bool:
-    kind = type(value)
-    return hasattr(value, "__dict__") and (
-        isinstance(value, keras.losses.Loss) or not _is_searched_elsewhere(kind.__module__)
-    )
-
-
-def _is_searched_elsewhere(module: str | None) -> bool:
-    return module is None or module.partition(".")[0] in _SEARCHED_ELSEWHERE
+def _is_code_of_user(module: str | None) -> bool:
+    root = (module or "").partition(".")[0]
+    file = getattr(sys.modules.get(root), "__file__", None) or ""
+    return bool(root) and root not in _NOT_SEARCHED and not {"site-packages", "dist-packages"} & set(Path(file).parts)
