@@ -153,8 +153,8 @@ def begin(
             full = {"unlisted": state.unlisted(model)} | full
         return state.restore(full, model, optimizers, masks)
     written = state.set_weights(weights, model, masks)
-    if start.weights == "rewind":
-        state.set_unlisted(read("rewind"), model)
+    if start.weights == "rewind" or (start.weights == "final" and "unlisted" in read("final")):
+        state.set_unlisted(read(start.weights), model)
     clock: Arrays | None = None
     if control or not start.at_zero:
         clock = read("rewind").get("start") if start.at_zero else read("rewind")["optimizer"]

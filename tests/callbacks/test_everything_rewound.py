@@ -241,6 +241,21 @@ def test_the_state_of_a_loss_is_rewound_wherever_it_is_kept(loss, rewind_to):
     )
 
 
+@pytest.mark.parametrize("rewind", ["learning_rate", "none"])
+def test_a_resumed_process_knows_the_state_that_is_not_rewound(tmp_path, rewind):
+    def fit(levels, name):
+        keras.utils.set_random_seed(0)
+        whole = keras.Sequential([fits.model(), WithState()])
+        whole(tiny.X[:1])
+        whole.compile(keras.optimizers.SGD(0.05, momentum=0.9), tiny.loss())
+        tickets = LotteryTicket(levels, epochs_per_level=1, rewind=rewind, directory=tmp_path / name)
+        fits.fit(whole, tickets, data=fits.ONE_BATCH)
+        return tickets.ticket(levels).weights["final"]
+
+    fit(1, "resumed")
+    assert fits.same_bits(fit(2, "resumed"), fit(2, "whole"))
+
+
 def test_models_without_such_state_store_nothing_more():
     tickets = fits.found(levels=0, epochs_per_level=1)
     assert set(tickets._store.read("rewind").weights) == {"weights", "optimizer", "start"}

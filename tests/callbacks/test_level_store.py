@@ -131,7 +131,7 @@ def store_of(path, levels=(0, 1), seed=0):
         if not level:
             store.write("rewind", Ticket({}, {"weights": {"w": np.array([seed, 0.5])}}))
         ticket = Ticket({"w": np.array([True, False])}, {"final": {"w": np.array([seed + level + 1.0, 0.0])}})
-        store.add(record(level), ticket, {"0000": np.array([seed, level])})
+        store.add(record(level), ticket, {"optimizer": {"0000": np.array([seed, level])}})
     return store
 
 
@@ -144,7 +144,7 @@ def all_of(path):
         found = [store.records, *(ticket_lib.pack(store.ticket(level)) for level in levels)]
         return [
             *found,
-            *(str(store.optimizer(level)) for level in levels[-1:]),
+            *(str(store.state_before(level + 1, "final")["optimizer"]) for level in levels[-1:]),
             ticket_lib.pack(store.read("rewind")),
         ]
     except LotteryError as error:
@@ -156,7 +156,7 @@ def contents(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["settings.json", "records.json", "rewind.tfl", "level_00.tfl", "level_01.tfl", "optimizer_01.tfl"]
+    "name", ["settings.json", "records.json", "rewind.tfl", "level_00.tfl", "level_01.tfl", "state_01.tfl"]
 )
 def test_a_damaged_file_is_named(tmp_path, name):
     store_of(tmp_path)
@@ -175,7 +175,7 @@ def test_a_damaged_file_is_named(tmp_path, name):
     assert all_of(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["rewind.tfl", "level_00.tfl", "level_01.tfl", "optimizer_01.tfl"])
+@pytest.mark.parametrize("name", ["rewind.tfl", "level_00.tfl", "level_01.tfl", "state_01.tfl"])
 def test_a_file_of_another_run_or_level_is_named(tmp_path, name):
     store_of(tmp_path / "mine")
     store_of(tmp_path / "other", seed=1)
@@ -271,9 +271,9 @@ def test_the_optimizer_is_part_of_the_experiment(tmp_path):
 
 def test_only_the_last_optimizer_state_stays(tmp_path):
     fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=1, rewind="none")))
-    (tmp_path / "optimizer_00.tfl").touch()
+    (tmp_path / "state_00.tfl").touch()
     fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=2, rewind="none")))
-    assert [path.name for path in tmp_path.glob("optimizer_*")] == ["optimizer_02.tfl"]
+    assert [path.name for path in tmp_path.glob("state_*")] == ["state_02.tfl"]
 
 
 def test_a_nan_metric_is_stored_as_nan(tmp_path):
@@ -301,6 +301,6 @@ def test_two_runs_in_one_directory_do_not_mix(tmp_path):
 
 def test_a_lost_optimizer_state_is_named(tmp_path):
     fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=1, rewind="none")))
-    (tmp_path / "optimizer_01.tfl").unlink()
-    with pytest.raises(TicketError, match=r"optimizer_01.tfl cannot be read"):
+    (tmp_path / "state_01.tfl").unlink()
+    with pytest.raises(TicketError, match=r"state_01.tfl cannot be read"):
         fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=2, rewind="none")))

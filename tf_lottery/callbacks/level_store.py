@@ -1,6 +1,6 @@
 """The levels that a LotteryTicket has finished: in memory, or in a directory that the next process resumes.
 
-    directory/  settings.json   rewind.tfl   level_00.tfl  level_01.tfl …   optimizer_03.tfl   records.json
+    directory/  settings.json   rewind.tfl   level_00.tfl  level_01.tfl …   state_03.tfl   records.json
 
 A level is finished when it is in `records.json`, which is written last, with the checksums of the level's files. Every
 file is either whole or missing.
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from tf_lottery import files
-from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import DamageError, RunError, TicketError
 from tf_lottery.masking import ticket as ticket_lib
 from tf_lottery.masking.state import State
@@ -62,23 +61,27 @@ class LevelStore:
         self._settings = _as_stored(settings)
         if self.path is not None:
             files.write(self.path / "settings.json", files.seal(files.finite(settings)), "callback settings")
-            for stale in set(self.path.glob("optimizer_*.tfl")) - {
-                self.path / f"optimizer_{len(self.records) - 1:02d}.tfl"
-            }:
+            for stale in set(self.path.glob("state_*.tfl")) - {self.path / f"{_state(len(self.records) - 1)}.tfl"}:
                 files.remove(stale, "callback leftover")  # left by a process that was killed
 
-    def add(self, record: Mapping[str, Any], ticket: Ticket, optimizer: Arrays | None = None) -> None:
-        """Store a finished level, with the state of the optimizer if the next level starts from it."""
+    def add(self, record: Mapping[str, Any], ticket: Ticket, rest: State | None = None) -> None:
+        """Store a finished level.
+
+        Args:
+            record: Its record.
+            ticket: Its ticket.
+            rest: What the next level starts from besides the weights. Defaults to None, nothing.
+        """
         level = record["level"]
         self.write(f"level_{level:02d}", ticket)
-        if optimizer is not None:
-            self.write(_optimizer(level), Ticket({}, {"optimizer": optimizer}))
+        if rest:
+            self.write(_state(level), Ticket({}, rest))
         self.records.append(dict(record))
         if self.path is not None:
             content = {"levels": files.finite(self.records), "files": self._digests}
             files.write(self.path / "records.json", files.seal(content), "callback records")
-        if optimizer is not None and level:
-            self.forget(_optimizer(level - 1))
+        if rest and level:
+            self.forget(_state(level - 1))
 
     def ticket(self, level: int) -> Ticket:
         """Return the ticket of a finished level."""
@@ -86,27 +89,21 @@ class LevelStore:
             raise TicketError(f"Levels 0 to {len(self.records) - 1} are finished. Received: level={level}")
         return self.read(f"level_{level:02d}")
 
-    def optimizer(self, level: int) -> Arrays:
-        """Return the state of the optimizer at the end of a level; only that of the last level is stored."""
-        return self.read(_optimizer(level)).weights["optimizer"]
-
-    def state_before(self, level: int, moment: str, *, with_optimizer: bool = False) -> State:
+    def state_before(self, level: int, moment: str) -> State:
         """Return a state that a level can start from.
 
         Args:
             level: The number of the level, from 1.
             moment: `"rewind"`: the state of the dense network at step k. `"final"`: the weights at the end of the
-                previous level.
-            with_optimizer: Whether the state at the end of the previous level includes that of the optimizer. Defaults
-                to False.
+                previous level, and the rest of the state if it was stored; only that of the last level is.
 
         Raises:
             TicketError: a file is damaged or missing.
         """
         if moment == "rewind":
             return self.read("rewind").weights
-        state = {"weights": self.ticket(level - 1).weights["final"]}
-        return state | {"optimizer": self.optimizer(level - 1)} if with_optimizer else state
+        rest = self.read(_state(level - 1)).weights if _state(level - 1) in self._digests else {}
+        return {"weights": self.ticket(level - 1).weights["final"], **rest}
 
     def write(self, name: str, ticket: Ticket) -> None:
         """Store arrays under a name."""
@@ -184,8 +181,8 @@ class LevelStore:
             )
 
 
-def _optimizer(level: int) -> str:
-    return f"optimizer_{level:02d}"
+def _state(level: int) -> str:
+    return f"state_{level:02d}"
 
 
 def _unsealed(path: Path) -> dict[str, Any]:

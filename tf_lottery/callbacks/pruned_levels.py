@@ -184,7 +184,7 @@ class PrunedLevels(LevelsInFit):
             keras_compat.owned_optimizers(self.model),
             self._masks,
             start,
-            read=lambda moment: self._store.state_before(number, moment, with_optimizer=start.optimizer == "final"),
+            read=lambda moment: self._store.state_before(number, moment),
         )
 
     def _reach_rewind_step(self) -> None:
@@ -207,15 +207,12 @@ class PrunedLevels(LevelsInFit):
             )
         self._check_masks(level)
         self._check_optimizers(level)
-        optimizer = None
-        if self.settings.rewind == "none":
-            optimizers = keras_compat.owned_optimizers(self.model)
-            if level.number == 0:
-                self._last_steps = {path: keras_compat.batches_trained(one) - 1 for path, one in optimizers.items()}
-            optimizer = state.capture(self.model, optimizers)["optimizer"]
+        optimizers = keras_compat.owned_optimizers(self.model)
+        if level.number == 0:
+            self._last_steps = {path: keras_compat.batches_trained(one) - 1 for path, one in optimizers.items()}
         record, ticket = self._record(level, metrics), self._ticket(level)
-        self._store.add(record, ticket, optimizer)
-        if optimizer is not None:
+        self._store.add(record, ticket, self._rest(optimizers))
+        if self.settings.rewind == "none":
             self._hold_rates()
         self.on_level_end(level.number, record)
         self._masks = self._masks_after(ticket)
@@ -272,6 +269,15 @@ class PrunedLevels(LevelsInFit):
         if self.settings.rewind == "none":
             origin["last_steps"] = self._last_steps
         return Ticket(self._masks, {"rewind": self._start_weights, "final": final}, origin)
+
+    def _rest(self, optimizers: Mapping[str, Optimizer]) -> dict[str, Arrays]:
+        """Return what the next level does not rewind, besides the weights."""
+        rest: dict[str, Arrays] = {}
+        if self.settings.rewind == "none":
+            rest["optimizer"] = state.capture(self.model, optimizers)["optimizer"]
+        if self.settings.rewind != "weights" and (unlisted := state.unlisted(self.model)):
+            rest["unlisted"] = unlisted
+        return rest
 
     def _hold_rates(self) -> None:
         """Hold the rates with which level 0 ended."""
