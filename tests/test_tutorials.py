@@ -22,7 +22,7 @@ SMALL = {
     "papers_figure": {"LEVELS": 1, "MORE_LEVELS": 2, "REPLICATES": 1, "STEPS": "20it"},
     "scale_out": {"LEVELS": 1, "STEPS": "40it", "CHECKPOINT_EVERY": "10it"},
     "ship_it_small": {"LEVELS": 1, "EPOCHS": 3, "ALPHA": 0.25, "ROUNDS": 2},
-    "your_own_model": {"LEVELS": 1, "EPOCHS": 3, "SEEDS": (1, 2)},
+    "your_own_model": {"LEVELS": 1, "EPOCHS": 3, "REWIND_EPOCHS": 1, "SEEDS": (1, 2)},
     "your_own_plugins": {"LEVELS": 1, "EPOCHS": 2, "STEPS": "20it", "REPLICATES": 1},
 }
 LEGACY_ONLY = {"from_tfmot"}  # tfmot wraps models of legacy Keras only

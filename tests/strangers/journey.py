@@ -20,7 +20,7 @@ import tf_lottery as tfl
 from tf_lottery import keras_compat
 from tf_lottery.errors import LotteryError, ModelError
 from tf_lottery.keras_compat import LEGACY, keras
-from tf_lottery.masking import model_masks, state
+from tf_lottery.masking import model_masks, naming, state
 
 LEVELS = 3  # level 1 prunes nothing, levels 2 and 3 prune 40% of the kept weights each
 
@@ -289,10 +289,10 @@ class Journey:
         control, masks = self.control("reinit"), self.tickets.ticket(LEVELS).masks
         check(same_arrays(masks, model_masks.get_masks(control)), "it has other masks than the ticket")
         check(not not_zero(model_masks.masked_variables(control)), "pruned weights are not zero")
-        start, k = state.weights(control), self.stranger.rewind_epoch
+        start, k, frozen = state.weights(control), self.stranger.rewind_epoch, set(naming.frozen_variables(control))
         for old in (self.looking.begin[0], self.looking.begin[k]):
-            kept = [name for name, mask in masks.items() if np.array_equal(start[name][mask], old[name][mask])]
-            check(not kept, f"not reinitialised: {kept}")
+            kept = {name for name, mask in masks.items() if np.array_equal(start[name][mask], old[name][mask])}
+            check(kept == frozen & set(masks), f"kept: {kept}, frozen: {frozen}")
         built = [optimizer for optimizer in self.stranger.optimizers(control) if optimizer is not None]
         check(built and not any(steps_of(built)), "its optimizers do not start at step 0")
 
