@@ -11,13 +11,14 @@ class LevelOptimizers:
 
     Args:
         model: The model, as the level begins.
+        is_first: Whether optimizers that are not the model's are watched, too. To find them takes time.
     """
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Model, is_first: bool):
         self._model = model
         self._at_begin = keras_compat.owned_optimizers(model)
         self._count_at_begin = self._count()
-        others = keras_compat.other_optimizers(self._at_begin.values())
+        others = keras_compat.other_optimizers(self._at_begin.values()) if is_first else []
         self._unseen = [(weakref.ref(one), keras_compat.batches_trained(one)) for one in others]
 
     def step(self, otherwise: int) -> int:

@@ -171,7 +171,7 @@ class PrunedLevels(LevelsInFit):
             self._start_weights = state.weights(self.model)
         else:
             self._start_weights = self._rewind(number)
-        self._optimizers = LevelOptimizers(self.model)
+        self._optimizers = LevelOptimizers(self.model, is_first=number == 0)
 
     def _rewind(self, number: int) -> Arrays:
         start = self._transition.start_point(number)

@@ -1,6 +1,5 @@
 """`fit` and its callbacks, where Keras 3 and legacy Keras differ."""
 
-import gc
 import inspect
 import warnings
 from collections.abc import Iterable, Sequence
@@ -28,17 +27,17 @@ def forget_traces(model: Model) -> None:
 
 
 def callbacks_of_fit(callback: Callback) -> list[Callback]:
-    """Return all callbacks of the `fit` that `callback` takes part in, itself included.
+    """Return all callbacks of the `fit` that is calling an event of `callback` now, itself included.
 
-    Keras does not tell a callback about the others. This function looks for the CallbackList that holds it; that of an
-    earlier `fit` may be left, with other `params`.
+    Keras does not tell a callback about the others, but the CallbackList that calls them is on the stack.
     """
-    # Not `isinstance`, which asks proxies, such as lazy modules, for the class of what they stand for.
-    lists = [found for found in gc.get_objects() if issubclass(type(found), keras.callbacks.CallbackList)]
-    holding = [found for found in lists if any(one is callback for one in getattr(found, "callbacks", ()))]
-    params = getattr(callback, "params", None)
-    holding.sort(key=lambda found: getattr(found, "params", None) is params)
-    return list(holding[-1].callbacks) if holding else [callback]
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self") if frame.f_code.co_name.startswith("on_") else None
+        if isinstance(caller, keras.callbacks.CallbackList) and any(one is callback for one in caller.callbacks):
+            return list(caller.callbacks)
+        frame = frame.f_back
+    return [callback]
 
 
 def warn(message: str) -> None:
