@@ -10,7 +10,7 @@ from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.errors import ConfigError, ModelError, PruningError, TicketError
 from tf_lottery.keras_compat import keras
-from tf_lottery.masking import model_masks, state, tfmot_bridge
+from tf_lottery.masking import conversion, model_masks, state, tfmot_bridge
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +289,20 @@ def test_a_subclassed_model_is_changed_in_place_and_works_the_same():
     assert sorted(tickets.ticket(1).masks) == tiny.NET_MASKS
     assert tfl.density(net) == 0.5
     assert tfl.density(tickets.control("random_mask", 1)) == 0.5
+
+
+@pytest.mark.parametrize("build", [tiny.dense, tiny.convolutional])
+def test_a_model_masked_in_place_finds_the_tickets_of_a_wrapped_one(build):
+    found = []
+    for in_place in (False, True):
+        keras.utils.set_random_seed(0)
+        made = conversion.make_prunable(build(), in_place=in_place)
+        made.compile(keras.optimizers.Adam(0.01), tiny.loss())
+        found.append(fits.found(made=made, levels=2, rewind_to=3))
+        assert tfl.density(made) == 0.25
+    wrapped, masked = (tickets.ticket(2) for tickets in found)
+    assert fits.same_bits(wrapped.masks, masked.masks)
+    assert fits.same_bits(wrapped.weights["final"], masked.weights["final"])
 
 
 def test_model_checkpoints_in_fit_hold_masked_weights(tmp_path):

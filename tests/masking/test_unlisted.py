@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
+import tf_lottery as tfl
 from tf_lottery.keras_compat import LEGACY, keras
 from tf_lottery.masking.unlisted import GLOBAL_SEED, unlisted_variables
 
@@ -86,6 +87,17 @@ def test_a_layer_outside_the_model_is_found_with_all_its_weights():
         "loss/kept/kept/0/dense/kernel",
         "loss/kept/kept/0/dense/bias",
     }
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_masks_are_not_found(in_place):
+    def model():
+        layers = [keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)]
+        return tfl.make_prunable(keras.Sequential(layers), in_place=in_place)
+
+    names = {"dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"}
+    assert found(model=model()) == set()
+    assert found(Kept(model()), model=model()) == {f"loss/kept/{name}" for name in names}
 
 
 def test_what_the_code_of_the_users_classes_names_is_found():

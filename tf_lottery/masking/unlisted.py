@@ -11,6 +11,7 @@ from typing import Any
 from tf_lottery import keras_compat
 from tf_lottery.keras_compat import Model, Variable, keras
 from tf_lottery.masking import naming
+from tf_lottery.masking.constraint import owns_masks
 
 GLOBAL_SEED = "keras.random"  # the name of the generator behind `keras.random`
 
@@ -78,7 +79,9 @@ def _parts(thing: Any) -> Iterator[tuple[Any, Any]]:
     """Yield what an object, a container or a function holds, each with its name or number."""
     if isinstance(thing, keras.optimizers.Optimizer | keras.metrics.Metric | keras.callbacks.Callback):
         return
-    if isinstance(thing, keras.layers.Layer):
+    if owns_masks(thing):
+        yield from [("layer", thing.layer)] if hasattr(thing, "layer") else ()  # and not the masks
+    elif isinstance(thing, keras.layers.Layer):
         yield from naming.named_variables(thing).items()
         yield from _inside(thing)
     elif isinstance(thing, _CONTAINERS):
