@@ -10,7 +10,7 @@ import tf_lottery as tfl
 from tf_lottery.callbacks.comparisons import best_level
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core import masks as masks_lib
-from tf_lottery.errors import ConfigError, ModelError, RunError
+from tf_lottery.errors import ConfigError, ModelError, RunError, TicketError
 from tf_lottery.keras_compat import keras, optimizer_variables
 from tf_lottery.masking import conversion, state
 
@@ -251,3 +251,44 @@ def stored(tmp_path_factory):
 def test_a_model_that_is_compiled_or_frozen_differently_does_not_resume_a_directory(stored, changed, said):
     with pytest.raises(RunError, match=said):
         fits.fit(compiled(**changed), LotteryTicket(1, 0.5, epochs_per_level=2, directory=stored))
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [
+        *((name, 0) for name in ("val_mae", "mse", "kl_divergence", "d_loss", "mean_absolute_error", "perplexity")),
+        *((name, 1) for name in ("val_auc_1", "top_5_accuracy", "io_u", "out_recall", "f1_score", "val_acc")),
+    ],
+)
+def test_best_knows_which_direction_is_better(metric, best):
+    records = [{"level": level, "metrics": {metric: 0.1 * (1 + level)}} for level in (0, 1)]
+    assert best_level(records, 0.0, metric, None) == best
+
+
+def test_best_asks_for_the_direction_of_a_metric_that_it_does_not_know():
+    records = [{"level": 0, "metrics": {"fid": 1.0}}]
+    with pytest.raises(
+        ConfigError, match=r"whether 'fid' is better if it is larger: write `mode='max'` or `mode='min'`"
+    ):
+        best_level(records, 0.0, "fid", None)
+    assert best_level(records, 0.0, "fid", "min") == 0
+
+
+def test_a_control_that_averages_weights_says_when_they_need_masks():
+    made = fits.model(optimizer=keras.optimizers.SGD(0.05, use_ema=True))
+    with pytest.warns(UserWarning, match="tickets hold these and not their averages"):
+        tickets = fits.found(made=made, levels=1, epochs_per_level=1)
+    with pytest.warns(UserWarning, match=r"call `tfl.apply_masks\(control\)` before you evaluate"):
+        control = tickets.control("random_mask", 1)
+    fits.fit(control, keras.callbacks.Callback(), epochs=1)
+    tfl.apply_masks(control)
+    assert tiny.is_pruned_to_plus_zero(control)
+
+
+@pytest.mark.parametrize("level", ["1", 1.0, True, None, 2, -1])
+def test_what_is_no_finished_level_is_refused(tickets, level):
+    finished = len(tickets.records) - 1
+    if level == 2 and type(level) is int:
+        level = finished + 1
+    with pytest.raises(TicketError, match=rf"Levels 0 to {finished} are finished. Received: level="):
+        tickets.control("reinit", level)

@@ -256,6 +256,65 @@ def test_a_resumed_process_knows_the_state_that_is_not_rewound(tmp_path, rewind)
     assert fits.same_bits(fit(2, "resumed"), fit(2, "whole"))
 
 
+def test_a_control_says_that_it_sets_back_state_that_the_model_of_fit_uses_too():
+    model, tickets = fits.model(), LotteryTicket(1, epochs_per_level=1)
+    model.compile("sgd", with_a_global)
+    fits.fit(model, tickets)
+    other = fits.model()
+    other.compile("sgd", with_a_global)
+    with pytest.warns(UserWarning, match=r"uses the same loss/GLOBAL/centre as the model of `fit`, and sets it back"):
+        tickets.control("random_mask", 1, model=other)
+
+
+class Averaging(keras.Model):
+    """A network and a teacher, which is its running average and is validated."""
+
+    def __init__(self):
+        super().__init__()
+        self.student, self.teacher = tiny.dense(), tiny.dense()
+        self.teacher.trainable = False
+
+    def call(self, x):
+        return self.student(x) + self.teacher(x)
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, self.student(x), from_logits=True))
+        weights = self.student.trainable_weights
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        for average, weight in zip(self.teacher.weights, self.student.weights, strict=True):
+            average.assign(0.5 * average + 0.5 * weight)
+        return {"loss": loss}
+
+    def test_step(self, data):
+        x, y = data
+        return {
+            "error": tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, self.teacher(x), from_logits=True))
+        }
+
+
+def test_weights_that_code_assigns_are_pruned_when_they_are_validated_and_named():
+    model = Averaging()
+    model(tiny.X)
+    model = tfl.make_prunable(model)
+    model.compile(keras.optimizers.SGD(0.05))
+    tickets = LotteryTicket(1, epochs_per_level=2)
+    with pytest.warns(UserWarning, match="Code has assigned values to pruned weights of ") as said:
+        fits.fit(model, tickets, **fits.VALIDATED)
+    assert len(said) == 1
+    tickets.restore(model, 1)
+    again = model.evaluate(tiny.X, tiny.Y, batch_size=4, verbose=0, return_dict=True)
+    assert again["error"] == pytest.approx(tickets.records[1]["metrics"]["val_error"], rel=1e-6)
+
+
+def test_a_model_that_is_pruned_already_is_no_dense_network():
+    model = fits.model()
+    tfl.set_masks(model, tiny.half_masks(model))
+    with pytest.warns(UserWarning, match=r"is pruned already: level 0 trains .*% of its weights and not the dense"):
+        fits.fit(model, LotteryTicket(0, epochs_per_level=1))
+
+
 def test_models_without_such_state_store_nothing_more():
     tickets = fits.found(levels=0, epochs_per_level=1)
     assert set(tickets._store.read("rewind").weights) == {"weights", "optimizer", "start"}

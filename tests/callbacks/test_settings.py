@@ -36,6 +36,8 @@ ONES = np.ones(100, bool)
         ({"rates": ["("], "scope": "layerwise"}, PruningError, r'A rate is written "regex=share"'),
         ({"rates": {"(": 0.1}, "scope": "layerwise"}, PruningError, r"The regex '\(' cannot be read"),
         ({"min_density": 0.1, "scope": "layerwise"}, ConfigError, r'`min_density` .* scope="global"'),
+        ({"reset_optimizer": "no"}, ConfigError, r"`reset_optimizer` must be True or False. Received: 'no'"),
+        ({"directory": 5}, ConfigError, r"`directory` must be the path of a directory, or None. Received: directory=5"),
         ({"min_density": 5}, ConfigError, r"`min_density` is a share in \[0, 1\)"),
         ({"criterion": ["magnitude"]}, ConfigError, r"`criterion` is a name or a function"),
         ({"min_density": 1}, ConfigError, r"`min_density` is a share in \[0, 1\)"),

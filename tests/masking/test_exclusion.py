@@ -17,7 +17,7 @@ def test_exclude_takes_keras_own_layer_names_where_they_are_clear():
 
 def test_a_name_that_means_one_layer_to_keras_and_another_here_is_refused():
     layers_ = [keras.layers.Dense(3, name=name) for name in ("dense_1", "dense_2")]
-    with pytest.raises(ModelError, match=r"layer of \['dense/kernel'\], but it is the weight name of \['dense_1/ke"):
+    with pytest.raises(ModelError, match=r"layer of \['dense/bias', 'dense/kernel'\], but it is the weight name of"):
         tfl.make_prunable(keras.Sequential([keras.Input((3,)), *layers_]), exclude="dense_1")
 
 
@@ -70,6 +70,12 @@ def test_excluding_everything_is_refused_and_changes_nothing():
     with pytest.raises(ModelError, match=r"nothing to prune.* Found: .*dense/kernel"):
         tfl.make_prunable(model, exclude=lambda name: True)
     assert not hasattr(model, "tfl_masks")
+
+
+@pytest.mark.parametrize("exclude", [3, 0.5, True])
+def test_what_is_no_name_is_refused(exclude):
+    with pytest.raises(ModelError, match="`exclude` takes names of layers or weights"):
+        tfl.make_prunable(tiny.dense(), exclude=exclude)
 
 
 @pytest.mark.parametrize("of", [lambda model: type(model.layers[-1]), lambda model: model.layers[-1]])

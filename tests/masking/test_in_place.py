@@ -189,6 +189,7 @@ def test_a_model_that_shares_layers_with_one_masked_in_place_is_masked_too():
     assert np.array_equal(tfl.get_masks(encoder)["code/kernel"], tfl.get_masks(whole)["code/kernel"])
 
 
+@keras.saving.register_keras_serializable()
 class Parts(keras.Model):
     """A model with a `train_step` and no `call`, as GANs are written; `compile` makes a metric."""
 
@@ -209,6 +210,13 @@ class Parts(keras.Model):
         self.mean.update_state(loss)
         return {"mean": self.mean.result()}
 
+    def get_config(self):
+        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("first", "second")}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(*map(keras.saving.deserialize_keras_object, config.values()))
+
 
 def part(inputs, outputs):
     return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(5), keras.layers.Dense(outputs)])
@@ -221,6 +229,17 @@ def test_a_model_without_call_is_built_when_its_parts_are():
     model.fit(tiny.X[:, 0, :, 0], tiny.Y, verbose=0)
     assert tiny.is_pruned_to_plus_zero(model)
     assert all(name.startswith("sequential/") for name in tfl.get_masks(model))
+
+
+@pytest.mark.skipif(keras_compat.LEGACY, reason="Keras 3 only: legacy Keras writes no model that was never called")
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+def test_the_file_of_a_model_without_call_keeps_its_masks(tmp_path):
+    model = tfl.make_prunable(Parts(part(6, 4), part(4, 1)))
+    tfl.set_masks(model, tiny.half_masks(model))
+    model.save(tmp_path / "model.keras")
+    loaded = tfl.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded, Parts)
+    assert_same(loaded, model)
 
 
 def test_parts_that_are_not_built_are_named():

@@ -58,6 +58,12 @@ def test_masks_hold_when_a_loaded_model_is_trained(build, tmp_path):
     assert tiny.is_pruned_to_plus_zero(model)
 
 
+def test_a_weights_file_without_masks_says_where_it_belongs(tmp_path):
+    tiny.dense().save_weights(tmp_path / "w.weights.h5")
+    with pytest.raises(ValueError, match=r"of a model without masks: load it into the plain model, before"):
+        tfl.make_prunable(tiny.dense()).load_weights(tmp_path / "w.weights.h5")
+
+
 @pytest.mark.parametrize("build", BUILDS)
 def test_masks_are_saved_in_weight_files(build, tmp_path):
     model = tiny.half_masked(build)

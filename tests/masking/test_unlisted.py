@@ -116,6 +116,18 @@ def test_a_long_chain_of_objects_is_followed_to_its_end():
     assert len(found(Kept(types.SimpleNamespace(chain=chain)))) == 1
 
 
+def test_an_attribute_is_not_taken_for_a_global_of_its_name():
+    class Own(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.NUMBER = 2.0
+
+        def call(self, inputs):
+            return inputs * self.NUMBER
+
+    assert found(model=keras.Sequential([keras.Input((2,)), Own(), keras.layers.Dense(1)])) == set()
+
+
 def test_a_loss_that_refers_to_its_own_model_adds_nothing():
     model = tiny.dense()
     model.compile("sgd", in_a_closure([model]))

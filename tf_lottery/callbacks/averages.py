@@ -1,4 +1,4 @@
-"""Averages of weights (`use_ema`) in `fit`: Keras makes them before it applies constraints, so they need masking."""
+"""Averages of weights (`use_ema`) and assigned weights in `fit`: no constraint masks them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,14 +13,34 @@ def exist(model: Model) -> bool:
     return any(map(keras_compat.is_averaging, keras_compat.owned_optimizers(model).values()))
 
 
-def mask(model: Model) -> None:
-    """Set pruned weights and their averages to +0.0, if there are averages.
+class Zeros:
+    """Zeros of a model that its optimizer's constraints do not see to: averages, and weights that other code assigns.
 
-    Callbacks call it before averages can be seen: when a validation begins, and when an epoch or `fit` ends, after
-    which Keras has written the averages over the weights.
+    Callbacks call `keep` before such weights can be seen: when a validation begins, and when an epoch or `fit` ends,
+    after which Keras has written the averages over the weights.
     """
-    if exist(model):
-        model_masks.apply_masks(model)
+
+    def __init__(self, model: Model):
+        self._model = model
+        self._has_warned = False
+
+    def keep(self) -> None:
+        """Set pruned weights and their averages to +0.0.
+
+        Warns:
+            UserWarning: once, if code has assigned other values to pruned weights.
+        """
+        if exist(self._model):
+            model_masks.apply_masks(self._model)
+        elif assigned := model_masks.not_zero(self._model):
+            model_masks.apply_masks(self._model)
+            if not self._has_warned:
+                keras_compat.warn(
+                    f"Code has assigned values to pruned weights of {', '.join(assigned)}, as averaging one network "
+                    "into another does. They are 0 in validations and tickets, and not in between: leave such copies "
+                    "dense, `make_prunable(model, exclude=…)`."
+                )
+            self._has_warned = True
 
 
 def swapping(model: Model, callbacks: Sequence[Any]) -> list[Callback]:

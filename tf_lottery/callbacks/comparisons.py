@@ -1,11 +1,13 @@
 """Comparisons of a ticket: the models of its controls, and the choice of the best level."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tf_lottery import keras_compat, rewinding
+from tf_lottery.callbacks import averages
 from tf_lottery.callbacks.compilation import Compilation
 from tf_lottery.core import controls, seeds
 from tf_lottery.core.controls import CONTROLS
@@ -14,7 +16,34 @@ from tf_lottery.errors import ConfigError, ModelError
 from tf_lottery.keras_compat import Model
 from tf_lottery.masking import conversion, model_masks, naming, state, tfmot_bridge
 from tf_lottery.masking.ticket import Ticket
+from tf_lottery.masking.unlisted import GLOBAL_SEED, unlisted_variables
 from tf_lottery.rewinding import Transition
+
+# In the names of metrics; those of Keras and their short forms.
+_WORDS = {
+    "min": (
+        *("loss", "error", "mse", "mae", "mape", "msle", "rmse", "crossentropy", "divergence", "hinge", "poisson"),
+        *("logcosh", "log_cosh", "huber", "perplexity", "false_positives", "false_negatives", "kld"),
+    ),
+    "max": (
+        *(
+            "acc",
+            "accuracy",
+            "auc",
+            "precision",
+            "recall",
+            "iou",
+            "io_u",
+            "f1",
+            "f1_score",
+            "fbeta_score",
+            "f_beta_score",
+            "r2_score",
+            "bleu",
+        ),
+        *("cosine_similarity", "true_positives", "true_negatives", "specificity", "sensitivity"),
+    ),
+}
 
 
 def control_model(
@@ -65,6 +94,12 @@ def control_model(
     optimizers = keras_compat.build_optimizers(new)
     state.build_optimizers(new, optimizers, at_k.metadata.get("built_on", {}))
     state.exempt_from_decay(new, optimizers, at_k.metadata)
+    _warn_of_shared_state(new, like)
+    if averages.exist(new):
+        keras_compat.warn(
+            "The optimizer of this control averages weights (`use_ema`). When its `fit` ends, Keras writes the "
+            "averages into it, in which pruned weights are not 0: call `tfl.apply_masks(control)` before you evaluate."
+        )
     rewinding.begin(
         new,
         optimizers,
@@ -76,6 +111,19 @@ def control_model(
         seed=seeds.derive(seed, "treatment", level),
     )
     return new
+
+
+def _warn_of_shared_state(new: Model, like: Model | None) -> None:
+    """Warn of variables outside both models that both use: a control sets them back to step k."""
+    if like is None or like is new:
+        return
+    known = {id(variable) for variable in unlisted_variables(like).values()}
+    shared = [name for name, variable in unlisted_variables(new).items() if id(variable) in known]
+    if named := [name for name in shared if name != GLOBAL_SEED]:
+        keras_compat.warn(
+            f"The control uses the same {', '.join(named)} as the model of `fit`, and sets it back to step k: train "
+            "and evaluate one after the other, or give each model its own."
+        )
 
 
 def _initial_weights(new: Model, at_k: Arrays) -> Arrays:
@@ -104,10 +152,19 @@ def best_level(records: Sequence[Mapping[str, Any]], within: float, monitor: str
         )
     if mode not in (None, "min", "max"):
         raise ConfigError(f"`mode` must be 'min' or 'max'. Received: mode={mode!r}")
-    is_loss = mode == "min" or (mode is None and any(word in monitor for word in ("loss", "error")))
-    sign = -1 if is_loss else 1
+    sign = {"min": -1, "max": 1}[mode or _direction(monitor)]
     good = [r["level"] for r in records if sign * r["metrics"].get(monitor, np.nan) >= sign * dense[monitor] - within]
     return max(good, default=0)
+
+
+def _direction(metric: str) -> str:
+    """Return `"max"` or `"min"` for a metric that Keras names; raise ConfigError for others."""
+    for mode, words in _WORDS.items():
+        if re.search(rf"(\A|_)({'|'.join(words)})(_|\Z)", metric):
+            return mode
+    raise ConfigError(
+        f"`best` does not know whether {metric!r} is better if it is larger: write `mode='max'` or `mode='min'`."
+    )
 
 
 def _main_metric(metrics: Collection[str]) -> str | None:

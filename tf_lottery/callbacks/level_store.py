@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tf_lottery import files
-from tf_lottery.errors import DamageError, RunError, TicketError
+from tf_lottery.errors import ConfigError, DamageError, RunError, TicketError
 from tf_lottery.masking import ticket as ticket_lib
 from tf_lottery.masking.state import State
 from tf_lottery.masking.ticket import Ticket
@@ -35,6 +37,10 @@ class LevelStore:
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None):
+        if not isinstance(directory, str | os.PathLike | None):
+            raise ConfigError(
+                f"`directory` must be the path of a directory, or None. Received: directory={directory!r}"
+            )
         self.path = None if directory is None else Path(directory)
         self.records: list[dict[str, Any]] = []
         self._settings: Any = None
@@ -85,8 +91,9 @@ class LevelStore:
 
     def ticket(self, level: int) -> Ticket:
         """Return the ticket of a finished level."""
-        if not 0 <= level < len(self.records):
-            raise TicketError(f"Levels 0 to {len(self.records) - 1} are finished. Received: level={level}")
+        is_number = isinstance(level, int | np.integer) and not isinstance(level, bool)
+        if not is_number or not 0 <= level < len(self.records):
+            raise TicketError(f"Levels 0 to {len(self.records) - 1} are finished. Received: level={level!r}")
         return self.read(f"level_{level:02d}")
 
     def state_before(self, level: int, moment: str) -> State:

@@ -64,7 +64,8 @@ class LotteryTicket(PrunedLevels):
             warning names the arrays of which no more is left.
         callbacks: Keras callbacks that see each level as a separate training run, and can end it. One that calls
             `compile`, such as to unfreeze layers, belongs here: the optimizer and the frozen layers of step k come
-            back at each level. What callbacks count themselves begins anew at step k. Callbacks that are
+            back at each level. (Keras wants it to call `model.make_train_function(force=True)` after `compile`.) What
+            callbacks count themselves begins anew at step k. Callbacks that are
             passed to `fit` see all levels as one run; pass callbacks that write files there. Defaults to none.
         directory: The directory in which everything is stored, in files such as `level_02.tfl`, which
             `tfl.load_ticket` reads. To resume after the last finished level, run the same script again, with the same
@@ -188,13 +189,13 @@ class LotteryTicket(PrunedLevels):
                 percentage point of accuracy. Defaults to 0.
             monitor: Name of the metric. Defaults to the first of `val_accuracy`, other `val_…accuracy`, `val_loss`,
                 `accuracy`, `loss` that was measured.
-            mode: `"max"` or `"min"`. Defaults to `"min"` for losses and errors, and to `"max"` for other metrics.
+            mode: `"max"` or `"min"`. Defaults to the better direction of Keras' losses and metrics; needed for others.
 
         Returns:
             The number of the level; 0 if no ticket performs as well.
 
         Raises:
-            ConfigError: there is no such metric, or `within` is invalid.
+            ConfigError: there is no such metric, its better direction is unknown, or `within` is invalid.
         """
         self._store_with_levels()
         return comparisons.best_level(self.records, within, monitor, mode)

@@ -81,6 +81,7 @@ class PrunedLevels(LevelsInFit):
         learning_rates.begin(optimizers)
         self._thread = threading.current_thread()
         self._at_start, self._start_clock = Compilation.of(self.model), state.clock(optimizers)
+        self._zeros = averages.Zeros(self.model)
         self._swapping = averages.swapping(self.model, [*outer, *self.callbacks])
         if self.settings.rewind == "none":
             rewinding.make_rates_holdable(self.model, optimizers)
@@ -109,6 +110,11 @@ class PrunedLevels(LevelsInFit):
 
     def _check_start(self, masks: Arrays) -> None:
         self._transition.check(masks, self.settings.levels)
+        if (density := masks_lib.density(masks)) < 1:
+            keras_compat.warn(
+                f"The model is pruned already: level 0 trains {density:.1%} of its weights and not the dense network. "
+                "`best` and controls compare with that."
+            )
         if self._has_begun:
             keras_compat.warn(
                 "Level 0 was interrupted and begins again with the weights, optimizer and rates that it left: to "
@@ -308,7 +314,7 @@ class PrunedLevels(LevelsInFit):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = {} if logs is None else logs
-        averages.mask(self.model)
+        self._zeros.keep()
         level, masks = self._level, self._masks
         super().on_epoch_end(epoch, logs)
         if level is not None:
@@ -316,12 +322,12 @@ class PrunedLevels(LevelsInFit):
 
     def on_test_begin(self, logs: Any = None) -> None:
         if self._level is not None:
-            averages.mask(self.model)
+            self._zeros.keep()
         super().on_test_begin(logs)
 
     def on_train_end(self, logs: Any = None) -> None:
         super().on_train_end(logs)
-        averages.mask(self.model)  # Keras has written them over the weights
+        self._zeros.keep()  # Keras has written them over the weights
         learning_rates.end(keras_compat.owned_optimizers(self.model))
         self._thread = None
         if self._masks is not None and self._has_enough_epochs and not self.model.stop_training:

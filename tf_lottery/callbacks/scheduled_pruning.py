@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lottery import keras_compat
-from tf_lottery.callbacks import averages, other_callbacks
+from tf_lottery.callbacks import other_callbacks
+from tf_lottery.callbacks.averages import Zeros
 from tf_lottery.core import masks as masks_lib, pruning
 from tf_lottery.core.criteria import Criterion
 from tf_lottery.core.masks import Arrays
@@ -96,6 +97,7 @@ class ScheduledPruning(keras.callbacks.Callback):
         self._initial = model_masks.prunable_weights(self.model)
         self._look_ahead = _look_ahead(self.schedule)
         self._done = -1
+        self._zeros = Zeros(self.model)
         self._count_at_end: tuple[Optimizer | None, int] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -121,16 +123,16 @@ class ScheduledPruning(keras.callbacks.Callback):
             self._catch_up(self._done)
 
     def on_test_begin(self, logs: Any = None) -> None:
-        averages.mask(self.model)
+        self._zeros.keep()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        averages.mask(self.model)
+        self._zeros.keep()
         self._count_at_end = self._count()
         if logs is not None:
             logs["density"] = model_masks.density(self.model)
 
     def on_train_end(self, logs: Any = None) -> None:
-        averages.mask(self.model)  # Keras has written them over the weights
+        self._zeros.keep()  # Keras has written them over the weights
 
     def _catch_up(self, done: int) -> None:
         """Prune to the largest sparsity of the steps up to `done`, and look up the next step that prunes."""

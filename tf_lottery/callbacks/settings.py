@@ -41,6 +41,8 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(f"`{name}` must be a whole number, at least {least}. Received: {name}={value!r}")
+        if not isinstance(self.reset_optimizer, bool):
+            raise ConfigError(f"`reset_optimizer` must be True or False. Received: {self.reset_optimizer!r}")
         if not callable(self.fraction):
             pruning.exact(self.fraction)
         if not isinstance(self.criterion, str) and not callable(self.criterion):

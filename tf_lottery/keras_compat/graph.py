@@ -240,6 +240,17 @@ def open_to_state(layer: Layer) -> Iterator[None]:
             layer._tracker.lock()
 
 
+@contextlib.contextmanager
+def taken_for_built(model: Model) -> Iterator[None]:
+    """Let Keras load weights into a model without `call` inside this context: only the layers in it are built."""
+    was_built = model.built
+    model.built = True
+    try:
+        yield
+    finally:
+        model.built = was_built
+
+
 def attach(model: Model, name: str, layer: Layer) -> None:
     """Make `layer` an attribute of a model that may be built already, in its files and checkpoints."""
     if LEGACY and hasattr(model, "_nodes_by_depth"):  # where it would become a layer of the graph and of the config

@@ -124,6 +124,8 @@ def has_hidden_randomness(layer: Layer) -> bool:
         return False
     if getattr(layer, "dropout", None) == 0 and getattr(layer, "recurrent_dropout", None) == 0:
         return False  # a recurrent layer that draws nothing
+    if getattr(layer, "rate", None) == 0:
+        return False  # dropout that draws nothing
     generator: Any = getattr(layer, "_random_generator", None)
     return hasattr(generator, "_generator") and generator._generator is None
 

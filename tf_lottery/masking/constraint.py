@@ -74,6 +74,10 @@ class MaskOwner:
             ModelError: the file holds masks of other weights.
         """
         loaded = read_masks(store)
+        if not loaded:
+            raise ModelError(
+                "The file is of a model without masks: load it into the plain model, before `make_prunable`."
+            )
         if set(loaded) != set(self.names):
             raise ModelError(
                 "The masks in the file are not those of this model, whose `exclude` may have been another one. In the "

@@ -58,6 +58,8 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
         ['dense/kernel', 'dense_1/kernel']
     """
     check_model(model)
+    if not isinstance(in_place, bool):
+        raise ModelError(f"`in_place` must be True or False. Received: in_place={in_place!r}")
     if constraint.has_masks(model):
         raise ModelError(
             "The model already has masks, from tf_lottery or tfmot: use it as it is. `set_masks` changes its masks, "
@@ -184,7 +186,7 @@ def _load_masks(model: Model, path: str | os.PathLike[str]) -> None:
     """Mask a model, and the models inside it, in place as its file says."""
     models = [layer for layer in keras_compat.all_layers(model) if isinstance(layer, keras.Model)]
     holders = [_attach_holder(one) for one in models]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), keras_compat.taken_for_built(model):
         warnings.simplefilter("ignore")  # Keras has warned already
         model.load_weights(path)  # again: only now are there layers to load the masks into
     for one, holder in zip(models, holders, strict=True):

@@ -24,7 +24,7 @@ def excluded_names(exclude: Exclude, names: Sequence[str], layers: Mapping[str, 
     is_one_entry = isinstance(exclude, str | re.Pattern | type | keras.layers.Layer)
     if callable(exclude) and not is_one_entry:
         return {name for name in names if exclude(name)}
-    entries: Any = [exclude] if is_one_entry else exclude or ()
+    entries: Any = [exclude] if is_one_entry or not isinstance(exclude, Iterable) else exclude
     return {name for entry in entries for name in _meant_by(entry, names, layers)}
 
 

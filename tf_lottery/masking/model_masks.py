@@ -114,6 +114,20 @@ def apply_masks(model: Model) -> None:
     mask_averages(model)
 
 
+def not_zero(model: Model) -> list[str]:
+    """Return the names of the weights of which pruned entries are not 0.
+
+    Raises:
+        ModelError: `model` has no masks.
+    """
+    return [name for name, (weight, mask) in masked_variables(model).items() if _has_strays(weight, mask)]
+
+
+def _has_strays(weight: Variable, mask: Variable) -> bool:
+    pruned = tf.logical_not(tf.cast(tf.convert_to_tensor(mask), tf.bool))
+    return bool(tf.reduce_any(pruned & tf.not_equal(tf.convert_to_tensor(weight), 0)))
+
+
 def mask_averages(model: Model) -> None:
     """Set the pruned entries of the weight averages (`use_ema`) in the optimizers of `model` to +0.0.
 

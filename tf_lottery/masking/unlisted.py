@@ -1,5 +1,6 @@
 """Variables that training may change and that no layer lists, such as the states of RNNs and of losses."""
 
+import dis
 import functools
 import inspect
 import sys
@@ -118,9 +119,11 @@ def _used_by(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _names_in(code: types.CodeType) -> set[str]:
-    """Return the names that code uses, with those in the functions that it defines."""
+    """Return the global names that code reads, with those in the functions that it defines."""
+    # Not `co_names`, which has the names of attributes, too: `self.encoder` is no global `encoder`.
+    read = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return {*code.co_names, *(name for one in inner for name in _names_in(one))}
+    return read.union(*map(_names_in, inner))
 
 
 def _function_of(member: Any) -> Any:

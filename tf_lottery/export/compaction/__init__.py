@@ -34,8 +34,8 @@ def compact(model: Model) -> Model:
     Returns:
         A plain, uncompiled model with the same inputs, outputs and layer names. It is for inference: units that are
         constant at inference need not be constant in training, and without masks training would change pruned weights.
-        A subclassed model is returned itself, with its masks applied and a warning, because only its code knows which
-        of its layers reads what.
+        A model with a `call` of its own is returned itself, with its masks applied and a warning, because only its code
+        knows which of its layers reads what. A model masked in place of which nothing can go is returned itself, too.
 
     Raises:
         ModelError: `model` is not built.
