@@ -93,6 +93,40 @@ def test_an_extended_run_equals_one_that_was_trained_in_one_go(finished, tmp_pat
     assert runs.digest(run_dir) == runs.digest(finished[0])
 
 
+def test_a_users_keras_json_and_variables_change_no_byte_of_a_new_or_resumed_run(finished, tmp_path):
+    (tmp_path / "keras.json").write_text(
+        '{"floatx": "float64", "epsilon": 0.01, "backend": "jax", "image_data_format": "channels_first"}'
+    )
+    mine = {
+        **{"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch", "KERAS_MAX_EPOCHS": "1", "PYTHONHASHSEED": "7"},
+        **{"TF_NUM_INTRAOP_THREADS": "3", "TF_NUM_INTEROP_THREADS": "3", "OMP_NUM_THREADS": "3"},
+    }
+    find_tickets(tmp_path / "run", "--config.replicates=1", "--config.prune.levels=1")
+    resumed = calls.script("find_tickets", *command(tmp_path / "run")[2:], env=os.environ | mine)
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    assert runs.digest(tmp_path / "run") == runs.digest(finished[0])
+
+
+@pytest.mark.slow
+def test_a_variable_that_changes_bits_is_refused_by_name_when_a_run_is_resumed(tmp_path):
+    find_tickets(tmp_path / "run", "--config.replicates=1", "--config.prune.levels=1")
+    for name, value, then in (("TF_ENABLE_ONEDNN_OPTS", "0", "1"), ("ONEDNN_MAX_CPU_ISA", "SSE41", "not set")):
+        refused = calls.script("find_tickets", *command(tmp_path / "run")[2:], env=os.environ | {name: value})
+        assert refused.returncode == 1
+        assert f": switches.{name}={then} (run), switches.{name}={value} (now). Resume in that one" in refused.stderr
+
+
+@pytest.mark.slow
+def test_an_impossible_keras_json_is_one_clear_line(tmp_path):
+    (tmp_path / "keras.json").write_text('{"floatx": "float31"}')
+    refused = calls.script(
+        "find_tickets", *command(tmp_path / "run")[2:], env=os.environ | {"KERAS_HOME": str(tmp_path)}
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: Keras cannot be imported. A value in its file keras.json, in the folder ")
+    assert refused.stderr.count("\n") == 1
+
+
 @contextlib.contextmanager
 def started(command):
     """Start a program that can be interrupted."""

@@ -62,3 +62,17 @@ def test_data_of_a_shape_that_the_network_does_not_take_are_refused_before_train
     config = Experiment(model=Model("resnet_8_1d"), data=Data("digits", synthetic=True))
     with pytest.raises(ModelError, match="resnet_8_1d"):
         Setups(fakes.settled(config)).of("")
+
+
+def test_a_setup_has_keras_defaults_whatever_the_users_keras_json_says():
+    others = {"floatx": "float64", "epsilon": 0.5, "image_data_format": "channels_first"}
+    before = {name: getattr(tiny.keras.backend, name)() for name in others}
+    for name, value in others.items():
+        getattr(tiny.keras.backend, f"set_{name}")(value)
+    try:
+        setups().of("")
+        pinned = {name: getattr(tiny.keras.backend, name)() for name in others}
+        assert pinned == {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+    finally:
+        for name, value in before.items():
+            getattr(tiny.keras.backend, f"set_{name}")(value)

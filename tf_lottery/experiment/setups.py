@@ -97,7 +97,7 @@ def _set_up(config: Experiment) -> Setup:
     """Load the data, build model and optimizer, and run the checks that need them."""
     train, prune = config.train, config.prune
     devices.check_batch_size(train.batch_size, tf.distribute.get_strategy())
-    keras.mixed_precision.set_global_policy(train.precision)
+    keras_compat.pin_settings(train.precision)
     dataset = data.load(config.data.name, synthetic=config.data.synthetic)
     lengths = lengths_lib.lengths(config, dataset.examples["train"])
     feed = make_feed(
