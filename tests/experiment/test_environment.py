@@ -46,6 +46,10 @@ def no_switches(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+def describe(strategy="default"):
+    return environment.describe(strategy, {"digits": "a1"})
+
+
 def refusal(path, before, now):
     """Return how a run that was begun in an environment refuses another one."""
     open_run.open_run(path, fakes.experiment(), before)
@@ -57,7 +61,7 @@ def refusal(path, before, now):
 def test_the_page_lists_what_the_code_pins_and_compares():
     assert sorted(VARIABLES) == sorted(environment.COMPARED)
     assert set(environment.variables_of_workers()) < PINNED.keys()
-    assert [name for name in environment.describe("default") if name != "switches"] == FIELDS
+    assert [name for name in describe() if name != "switches"] == FIELDS
     assert not set(HARMLESS) & {*VARIABLES, *PINNED}
 
 
@@ -99,33 +103,32 @@ def test_a_setting_of_keras_has_the_listed_value_after_it_is_pinned(name):
 
 @pytest.mark.parametrize("name", VARIABLES)
 def test_a_compared_variable_is_recorded_and_a_run_without_it_refuses_it_by_name(monkeypatch, tmp_path, name):
-    before = environment.describe("default")
+    before = describe()
     monkeypatch.setenv(name, "1")
-    now = environment.describe("default")
+    now = describe()
     assert now == {**before, "switches": {name: "1"}}
     assert f": switches.{name}=not set (run), switches.{name}=1 (now). " in refusal(tmp_path, before, now)
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_compared_field_is_refused_by_name_if_it_differs_or_was_not_recorded(tmp_path, name):
-    now = environment.describe("default")
-    other = {"tensorflow": "1.x"} if name == "packages" else "other"
-    changed = {**now, name: {**now[name], **other} if name == "packages" else other}
-    shown = "packages.tensorflow" if name == "packages" else name
-    assert f": {shown}={'1.x' if name == 'packages' else 'other'} (run), " in refusal(tmp_path / "a", changed, now)
+    now, part = describe(), {"packages": "tensorflow", "data": "digits"}.get(name)
+    changed = {**now, name: {**now[name], part: "other"} if part else "other"}
+    shown = f"{name}.{part}" if part else name
+    assert f": {shown}=other (run), " in refusal(tmp_path / "a", changed, now)
     older = {field: value for field, value in now.items() if field != name}
     assert f"{shown}=not recorded (run), " in refusal(tmp_path / "b", older, now)
 
 
 @pytest.mark.parametrize("name", [name for name in HARMLESS if name.isupper()])
 def test_a_variable_without_influence_is_not_compared(monkeypatch, name):
-    before = environment.describe("default")
+    before = describe()
     monkeypatch.setenv(name, "1")
-    assert environment.describe("default") == before
+    assert describe() == before
 
 
 def test_the_description_of_an_environment_holds_everything_that_can_change_a_result():
-    described = environment.describe("mirrored")
+    described = describe("mirrored")
     extensions, caches, devices = (described.pop(name) for name in ("vector_extensions", "caches", "devices"))
     assert described == {
         "tf_lottery": tf_lottery.__version__,
@@ -139,6 +142,7 @@ def test_the_description_of_an_environment_holds_everything_that_can_change_a_re
             "tensorflow": tf.__version__,
             **{name: importlib.metadata.version(name) for name in ("numpy", "scipy", "keras", "tf-keras", "ml-dtypes")},
         },
+        "data": {"digits": "a1"},
         "switches": {},
     }
     assert set(extensions.split()) <= set(environment._EXTENSIONS)
@@ -147,8 +151,8 @@ def test_the_description_of_an_environment_holds_everything_that_can_change_a_re
 
 
 def test_an_environment_has_one_description_which_survives_a_file():
-    described = environment.describe("default")
-    assert environment.describe("default") == described
+    described = describe()
+    assert describe() == described
     assert json.loads(json.dumps(described)) == described
 
 
@@ -156,18 +160,18 @@ def test_an_environment_has_one_description_which_survives_a_file():
 def test_of_a_file_with_flags_its_flags_are_recorded(monkeypatch, tmp_path, name):
     (tmp_path / "flags").write_text("--first=1\n --second=2\n")
     monkeypatch.setenv(name, str(tmp_path / "flags"))
-    assert environment.describe("default")["switches"] == {name: "--first=1 --second=2"}
+    assert describe()["switches"] == {name: "--first=1 --second=2"}
     monkeypatch.setenv(name, " --first=1")
-    assert environment.describe("default")["switches"] == {name: "--first=1"}
+    assert describe()["switches"] == {name: "--first=1"}
 
 
 def test_other_variables_of_the_environment_are_not_recorded(monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "hunter2")
-    assert "hunter2" not in json.dumps(environment.describe("default"))
+    assert "hunter2" not in json.dumps(describe())
 
 
 def test_nothing_names_a_person_or_a_machine():
-    text = json.dumps(environment.describe("default"))
+    text = json.dumps(describe())
     for name in (platform.node(), getpass.getuser(), str(Path.home()), os.getcwd()):
         assert f'"{name}"' not in text
         assert f"{name}/" not in text
@@ -175,7 +179,7 @@ def test_nothing_names_a_person_or_a_machine():
 
 def test_the_replicas_of_the_strategy_are_counted(monkeypatch):
     monkeypatch.setattr(tf.distribute, "get_strategy", lambda: types.SimpleNamespace(num_replicas_in_sync=4))
-    assert environment.describe("mirrored")["replicas"] == 4
+    assert describe("mirrored")["replicas"] == 4
 
 
 def test_a_gpu_is_recorded_with_its_model_and_the_versions_of_its_libraries(monkeypatch):
@@ -185,7 +189,7 @@ def test_a_gpu_is_recorded_with_its_model_and_the_versions_of_its_libraries(monk
     installed = [types.SimpleNamespace(name=name) for name in ("nvidia-cudnn-cu12", "rich", None)]
     monkeypatch.setattr(importlib.metadata, "distributions", lambda: installed)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: f"version of {name}")
-    described = environment.describe("default")
+    described = describe()
     assert described["devices"] == ["CPU", "GPU NVIDIA H100"]
     assert described["packages"]["nvidia-cudnn-cu12"] == "version of nvidia-cudnn-cu12"
     assert "rich" not in described["packages"]

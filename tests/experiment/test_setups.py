@@ -5,6 +5,7 @@ import pytest
 import tiny
 
 from tf_lottery import data, models
+from tf_lottery.data.dataset import checksum
 from tf_lottery.errors import ConfigError, ModelError, PruningError
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.setups import Setups
@@ -76,3 +77,8 @@ def test_a_setup_has_keras_defaults_whatever_the_users_keras_json_says():
     finally:
         for name, value in before.items():
             getattr(tiny.keras.backend, f"set_{name}")(value)
+
+
+def test_a_setup_has_the_checksum_of_its_data_also_if_it_shares_a_trainer():
+    made = setups({"k=0": {}, "k=5": {"prune.rewind_to": "5it"}})
+    assert made.of("k=0").checksum == made.of("k=5").checksum == checksum(tiny.DATASET)

@@ -76,10 +76,14 @@ def set_for_workers() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def describe(strategy: str) -> dict[str, Any]:
+def describe(strategy: str, data: Mapping[str, str]) -> dict[str, Any]:
     """Return a description of this process: versions, processor, devices, variables that are set, the Keras in use.
 
     Environments with equal descriptions count as the same. Nothing in a description names a person or a machine.
+
+    Args:
+        strategy: One of `topology.STRATEGIES`.
+        data: The checksums of the datasets, by name.
     """
     import tensorflow as tf  # here, because code that only compares environments does without TensorFlow
 
@@ -98,6 +102,7 @@ def describe(strategy: str) -> dict[str, Any]:
         "strategy": strategy,
         "replicas": tf.distribute.get_strategy().num_replicas_in_sync,
         "packages": _packages(any(device.startswith("GPU") for device in devices)),
+        "data": dict(data),
         "switches": {name: _value(name) for name in COMPARED if name in os.environ},
     }
 
@@ -164,6 +169,17 @@ def flat(environment: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in environment.items():
         fields |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return fields
+
+
+def with_new_data(environment: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an environment with the checksums of the datasets that only `now` has: variants that a run is extended by.
+
+    >>> with_new_data({"data": {"digits": "a1"}}, {"data": {"digits": "b2", "mnist": "c3"}})
+    {'data': {'digits': 'a1', 'mnist': 'c3'}}
+    """
+    if not (isinstance(environment.get("data"), Mapping) and isinstance(now.get("data"), Mapping)):
+        return dict(environment)
+    return {**environment, "data": {**now["data"], **environment["data"]}}
 
 
 def differences(environments: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

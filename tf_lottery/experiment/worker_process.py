@@ -62,7 +62,9 @@ def plan() -> Plan:
     steps = {label: (setup.lengths.total, setup.lengths.rewind) for label, setup in made.items()}
     with devices.lost_workers():
         pace = next(iter(made.values())).trainer.seconds_per_step() if setups.config.variants else None
-    return Plan(steps, environment.describe(_worker["topology"].strategy), _worker["execution"], pace)
+    checksums = {setup.config.data.name: setup.checksum for setup in made.values()}
+    described = environment.describe(_worker["topology"].strategy, checksums)
+    return Plan(steps, described, _worker["execution"], pace)
 
 
 def prepare() -> None:
