@@ -18,11 +18,15 @@ from tf_lottery.errors import ConfigError
 
 _PACKAGES = ("tensorflow", "keras", "tf-keras", "numpy", "scipy", "ml-dtypes")
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-# Variables of the processes that train. NumPy's BLAS adds in another order on another number of threads.
-_PINNED = {"KERAS_BACKEND": "tensorflow", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Variables of the processes that train; docs/environment.md has the reasons.
+_PINNED = {
+    "KERAS_BACKEND": "tensorflow",
+    "TF_ONEDNN_ASSUME_FROZEN_WEIGHTS": "0",
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+}
 # Variables that can change results, if they are set. Not all that begin with TF_: TF_VAR_password is Terraform's.
 COMPARED = (
-    *(_ONEDNN, "TF_ENABLE_ONEDNN_SPMM", "TF_ENABLE_ZENDNN_OPTS", "TF_ONEDNN_ASSUME_FROZEN_WEIGHTS"),
+    *(_ONEDNN, "TF_ENABLE_ONEDNN_SPMM", "TF_ENABLE_ZENDNN_OPTS"),
     *("ONEDNN_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS", "ONEDNN_DEFAULT_FPMATH_MODE", "TF_SET_ONEDNN_FPMATH_MODE"),
     *("DNNL_MAX_CPU_ISA", "DNNL_CPU_ISA_HINTS", "DNNL_DEFAULT_FPMATH_MODE"),
     *("XLA_FLAGS", "TF_XLA_FLAGS", "TF_FUNCTION_JIT_COMPILE_DEFAULT", "TF_JIT_COMPILE_REWRITE"),
