@@ -16,7 +16,8 @@ import pytest
 import runs
 from tiers import nightly, slow
 
-from tf_lottery import Run
+from tf_lottery import Run, data
+from tf_lottery.data.dataset import checksum
 from tf_lottery.experiment.storage import Unit
 
 SMALL = (
@@ -48,6 +49,9 @@ def test_a_run_has_all_its_units_and_a_report(finished):
     rows = pd.read_csv(path / "report/tickets.csv")
     assert len(rows) == 2 * 3 + 2 * 2 * 2
     assert rows[rows.level == 2].kept.unique().tolist() == [run.metrics(Unit(1, 2))["kept"]]
+    (environment,) = run.environments()
+    assert environment["switches"]["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    assert environment["data"] == {"digits": checksum(data.load("digits"))}
     assert "14 training runs to do" in output
     assert "Report: " in output
 

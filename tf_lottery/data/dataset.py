@@ -143,15 +143,15 @@ def checksum(dataset: Dataset | Encoded) -> str:
     'c75d186afb22a767'
     """
     found = hashlib.sha256()
-    if isinstance(dataset, Dataset):
-        for split in (dataset.train, dataset.validation, dataset.test):
-            for array in (split.x, split.y):
-                found.update(f"{array.dtype} {array.shape}".encode())
-                found.update(np.ascontiguousarray(array).data)
-    else:
+    if isinstance(dataset, Encoded):
         for name, shards in sorted(dataset.shards.items()):
             found.update(repr((name, [(PurePath(path).name, skip, take) for path, skip, take in shards])).encode())
         found.update(repr(sorted(dataset.in_memory.items())).encode())
+    else:
+        for split in (dataset.train, dataset.validation, dataset.test):
+            for array in map(np.ascontiguousarray, (split.x, split.y)):
+                found.update(f"{array.dtype} {array.shape}".encode())
+                found.update(array.data)
     return found.hexdigest()[:16]
 
 
