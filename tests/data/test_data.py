@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -52,7 +56,21 @@ def test_a_checksum_of_files_depends_on_their_names_and_records_but_not_on_their
         return checksum(Encoded("mine", "a", shards, 2, in_memory={"test": records}))
 
     assert made() == made(path="b/1.tfrecord")
-    assert len({made(), made(path="a/2.tfrecord"), made(take=4), made(records=(b"y",))}) == 4
+    assert made() == made(records=(b"y",))
+    assert len({made(), made(path="a/2.tfrecord"), made(take=4), made(records=(b"x", b"y"))}) == 4
+
+
+@pytest.mark.slow
+def test_the_checksum_of_synthetic_records_is_the_same_in_every_process():
+    code = (
+        "from tf_lottery import data; from tf_lottery.data.dataset import checksum;"
+        "print(checksum(data.load('imagenet2012', synthetic=True)), checksum(data.load('mnist', synthetic=True)))"
+    )
+    found = {
+        subprocess.check_output([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, text=True)
+        for seed in "12"
+    }
+    assert len(found) == 1
 
 
 def test_generating_a_dataset_leaves_the_global_random_state_alone():

@@ -136,7 +136,9 @@ class Encoded:
 
 
 def checksum(dataset: Dataset | Encoded) -> str:
-    """Return a checksum of a dataset in memory; of one on disk, which may be large, that of the names of its files.
+    """Return a checksum of the examples of a `Dataset`, or of the file names and numbers of examples of an `Encoded`.
+
+    Its files may be large, and the bytes of equal records differ between processes (the order of their features).
 
     >>> split = Split(np.zeros((5, 8, 8, 1), np.float32), np.zeros(5, np.int32))
     >>> checksum(Dataset(split, split, split, num_classes=10))
@@ -146,7 +148,7 @@ def checksum(dataset: Dataset | Encoded) -> str:
     if isinstance(dataset, Encoded):
         for name, shards in sorted(dataset.shards.items()):
             found.update(repr((name, [(PurePath(path).name, skip, take) for path, skip, take in shards])).encode())
-        found.update(repr(sorted(dataset.in_memory.items())).encode())
+        found.update(repr(sorted(dataset.examples.items())).encode())
     else:
         for split in (dataset.train, dataset.validation, dataset.test):
             for array in map(np.ascontiguousarray, (split.x, split.y)):
