@@ -35,7 +35,7 @@ _ONLY_REPLICATES = flags.DEFINE_list(
     "only_replicates", [], "Train only these replicates, as in 2,3; another call can train the others."
 )
 _ANY_ENVIRONMENT = flags.DEFINE_bool(
-    "any_environment", False, "Resume with other versions or devices; the run is not bit-exact then."
+    "any_environment", False, "Resume with other versions, devices or data; the run is not bit-exact then."
 )
 _SMOKE = flags.DEFINE_bool("smoke", False, "Try the config out: 6 steps, 1 level, noise instead of the data.")
 _OUTPUT = cli.Output()

@@ -1,4 +1,7 @@
 import math
+import os
+import subprocess
+import sys
 
 import ml_dtypes  # noqa: F401  (teaches NumPy the dtype "bfloat16")
 import numpy as np
@@ -33,6 +36,22 @@ def networks(draw):
 
 def flat(arrays, masks):
     return np.concatenate([(arrays[name].astype(float) * masks[name]).ravel() for name in masks])
+
+
+def test_the_last_bit_depends_neither_on_the_processor_nor_on_threads():
+    code = (
+        "import numpy as np; from tf_lottery.core import stability; rng = np.random.default_rng(0);"
+        "u, v = ({'w': rng.normal(size=100_001)} for _ in range(2)); masks = {'w': np.ones(100_001)};"
+        "print(stability.distance(u, v, masks).hex(), stability.angle(u, v, masks).hex())"
+    )
+    variables = [
+        *({}, {"OPENBLAS_NUM_THREADS": "1"}, {"OPENBLAS_CORETYPE": "Nehalem"}, {"OPENBLAS_CORETYPE": "Haswell"}),
+        {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512_SKX X86_V3 X86_V4"},
+    ]
+    # Unknown features are warned of: each processor and version of NumPy has others.
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    found = {subprocess.check_output(command, env=os.environ | changes, text=True) for changes in variables}
+    assert len(found) == 1
 
 
 def test_the_distance_is_that_of_what_is_kept_and_masked():

@@ -1,8 +1,12 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from tf_lottery import data
-from tf_lottery.data.dataset import split_off
+from tf_lottery.data.dataset import Dataset, Encoded, Shard, Split, checksum, split_off
 from tf_lottery.errors import DataError
 
 
@@ -29,6 +33,44 @@ def test_splits_are_disjoint_and_complete():
     assert [len(part) for part in parts] == [3, 2, 5]
     assert sorted(np.concatenate([part.x.ravel() for part in parts]).tolist()) == list(range(10))
     assert all((part.x.ravel() == part.y).all() for part in parts)
+
+
+def test_a_checksum_changes_with_every_number_of_every_split():
+    def made(change=None):
+        splits = [Split(np.zeros((2, 3), np.float32), np.zeros(2, np.int32)) for _ in range(3)]
+        if change:
+            split, part, value = change
+            getattr(splits[split], part).flat[-1] = value
+        return checksum(Dataset(*splits, num_classes=2))
+
+    changes = [(split, part, 1) for split in range(3) for part in ("x", "y")]
+    assert len({made(), *map(made, changes), made((0, "x", -0.0))}) == 8
+    assert made() == made()
+    flat = Split(np.zeros((6, 1), np.float32), np.zeros(6, np.int32))
+    assert len({checksum(Dataset(split, flat, flat, 2)) for split in (flat, Split(flat.x[:, 0], flat.y))}) == 2
+
+
+def test_a_checksum_of_files_depends_on_their_names_and_records_but_not_on_their_folder():
+    def made(path="a/1.tfrecord", take=5, records=(b"x",)):
+        shards = {"train": (Shard(path, 0, take),)}
+        return checksum(Encoded("mine", "a", shards, 2, in_memory={"test": records}))
+
+    assert made() == made(path="b/1.tfrecord")
+    assert made() == made(records=(b"y",))
+    assert len({made(), made(path="a/2.tfrecord"), made(take=4), made(records=(b"x", b"y"))}) == 4
+
+
+@pytest.mark.slow
+def test_the_checksum_of_synthetic_records_is_the_same_in_every_process():
+    code = (
+        "from tf_lottery import data; from tf_lottery.data.dataset import checksum;"
+        "print(checksum(data.load('imagenet2012', synthetic=True)), checksum(data.load('mnist', synthetic=True)))"
+    )
+    found = {
+        subprocess.check_output([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, text=True)
+        for seed in "12"
+    }
+    assert len(found) == 1
 
 
 def test_generating_a_dataset_leaves_the_global_random_state_alone():

@@ -16,7 +16,8 @@ import pytest
 import runs
 from tiers import nightly, slow
 
-from tf_lottery import Run
+from tf_lottery import Run, data
+from tf_lottery.data.dataset import checksum
 from tf_lottery.experiment.storage import Unit
 
 SMALL = (
@@ -48,6 +49,9 @@ def test_a_run_has_all_its_units_and_a_report(finished):
     rows = pd.read_csv(path / "report/tickets.csv")
     assert len(rows) == 2 * 3 + 2 * 2 * 2
     assert rows[rows.level == 2].kept.unique().tolist() == [run.metrics(Unit(1, 2))["kept"]]
+    (environment,) = run.environments()
+    assert environment["switches"]["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    assert environment["data"] == {"digits": checksum(data.load("digits"))}
     assert "14 training runs to do" in output
     assert "Report: " in output
 
@@ -91,6 +95,40 @@ def test_an_extended_run_equals_one_that_was_trained_in_one_go(finished, tmp_pat
     output = find_tickets(run_dir, "--jobs=2", "--config.controls=('random_mask','reinit')")
     assert "11 training runs to do, 3 done before" in output
     assert runs.digest(run_dir) == runs.digest(finished[0])
+
+
+def test_a_users_keras_json_and_variables_change_no_byte_of_a_new_or_resumed_run(finished, tmp_path):
+    (tmp_path / "keras.json").write_text(
+        '{"floatx": "float64", "epsilon": 0.01, "backend": "jax", "image_data_format": "channels_first"}'
+    )
+    mine = {
+        **{"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch", "KERAS_MAX_EPOCHS": "1", "PYTHONHASHSEED": "7"},
+        **{"TF_NUM_INTRAOP_THREADS": "3", "TF_NUM_INTEROP_THREADS": "3", "OMP_NUM_THREADS": "3"},
+    }
+    find_tickets(tmp_path / "run", "--config.replicates=1", "--config.prune.levels=1")
+    resumed = calls.script("find_tickets", *command(tmp_path / "run")[2:], env=os.environ | mine)
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    assert runs.digest(tmp_path / "run") == runs.digest(finished[0])
+
+
+@pytest.mark.slow
+def test_a_variable_that_changes_bits_is_refused_by_name_when_a_run_is_resumed(tmp_path):
+    find_tickets(tmp_path / "run", "--config.replicates=1", "--config.prune.levels=1")
+    for name, value, then in (("TF_ENABLE_ONEDNN_OPTS", "0", "1"), ("ONEDNN_MAX_CPU_ISA", "SSE41", "not set")):
+        refused = calls.script("find_tickets", *command(tmp_path / "run")[2:], env=os.environ | {name: value})
+        assert refused.returncode == 1
+        assert f": switches.{name}={then} (run), switches.{name}={value} (now). Resume in that one" in refused.stderr
+
+
+@pytest.mark.slow
+def test_an_impossible_keras_json_is_one_clear_line(tmp_path):
+    (tmp_path / "keras.json").write_text('{"floatx": "float31"}')
+    refused = calls.script(
+        "find_tickets", *command(tmp_path / "run")[2:], env=os.environ | {"KERAS_HOME": str(tmp_path)}
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: Keras cannot be imported. A value in its file keras.json, in the folder ")
+    assert refused.stderr.count("\n") == 1
 
 
 @contextlib.contextmanager

@@ -53,6 +53,18 @@ def test_another_environment_is_refused_field_by_field_and_writes_nothing(tmp_pa
     assert contents(tmp_path) == before
 
 
+def test_data_that_changed_are_refused_and_data_of_new_variants_are_recorded(tmp_path):
+    def reading(**data):
+        return {**fakes.ENVIRONMENT, "data": data}
+
+    open_run.open_run(tmp_path, fakes.experiment(), reading(digits="a1"))
+    with pytest.raises(RunError, match=r"data.digits=a1 \(run\), data.digits=b2 \(now\)\. Resume"):
+        resume(tmp_path, reading(digits="b2", mnist="c3"))
+    assert resume(tmp_path, reading(digits="a1", mnist="c3")).environments() == [reading(digits="a1", mnist="c3")]
+    with pytest.raises(RunError, match=r"data.mnist=c3 \(run\), data.mnist=d4 \(now\)\. Resume"):
+        resume(tmp_path, reading(digits="a1", mnist="d4"))
+
+
 def test_an_accepted_environment_is_recorded_once(tmp_path):
     begin(tmp_path)
     for _ in range(2):

@@ -5,6 +5,7 @@ import pytest
 import tiny
 
 from tf_lottery import data, models
+from tf_lottery.data.dataset import checksum
 from tf_lottery.errors import ConfigError, ModelError, PruningError
 from tf_lottery.experiment.config import Data, Experiment, Model, Prune, Train
 from tf_lottery.experiment.setups import Setups
@@ -62,3 +63,22 @@ def test_data_of_a_shape_that_the_network_does_not_take_are_refused_before_train
     config = Experiment(model=Model("resnet_8_1d"), data=Data("digits", synthetic=True))
     with pytest.raises(ModelError, match="resnet_8_1d"):
         Setups(fakes.settled(config)).of("")
+
+
+def test_a_setup_has_keras_defaults_whatever_the_users_keras_json_says():
+    others = {"floatx": "float64", "epsilon": 0.5, "image_data_format": "channels_first"}
+    before = {name: getattr(tiny.keras.backend, name)() for name in others}
+    for name, value in others.items():
+        getattr(tiny.keras.backend, f"set_{name}")(value)
+    try:
+        setups().of("")
+        pinned = {name: getattr(tiny.keras.backend, name)() for name in others}
+        assert pinned == {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+    finally:
+        for name, value in before.items():
+            getattr(tiny.keras.backend, f"set_{name}")(value)
+
+
+def test_a_setup_has_the_checksum_of_its_data_also_if_it_shares_a_trainer():
+    made = setups({"k=0": {}, "k=5": {"prune.rewind_to": "5it"}})
+    assert made.of("k=0").checksum == made.of("k=5").checksum == checksum(tiny.DATASET)

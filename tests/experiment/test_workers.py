@@ -1,11 +1,12 @@
+import os
 from concurrent.futures import Future
 from types import SimpleNamespace
 
 import fakes
 import pytest
 
-from tf_lottery.errors import PruningError, RunError, StoppedError
-from tf_lottery.experiment import plan
+from tf_lottery.errors import ConfigError, PruningError, RunError, StoppedError
+from tf_lottery.experiment import plan, workers
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Unit
 from tf_lottery.experiment.workers import Watcher, Workers
@@ -115,3 +116,30 @@ def test_an_interrupt_stops_all_units_and_waits_for_them(tmp_path, error):
     assert watcher.done == [Unit(1, 0), Unit(2, 0), Unit(3, 0)]
     assert made._executor.order == [*watcher.done, Unit(1, 1)]
     assert watcher.notes == ["Stopping: each unit saves a checkpoint and ends. Press Ctrl-C again to stop at once."]
+
+
+def put_variables(queue):
+    queue.put(dict(os.environ))
+
+
+def test_a_process_that_trains_starts_with_the_pinned_variables_and_this_one_keeps_its_own(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    before = dict(os.environ)
+    queue = (context := workers._Context()).SimpleQueue()
+    (process := context.Process(target=put_variables, args=(queue,))).start()
+    assert dict(os.environ) == before
+    found = queue.get()
+    process.join()
+    assert {name: found[name] for name in ("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "OMP_NUM_THREADS")} == {
+        "KERAS_BACKEND": "tensorflow",
+        "TF_ENABLE_ONEDNN_OPTS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def test_a_variable_that_tensorflow_would_ignore_is_refused_before_a_process_starts(monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "yes")
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", None)
+    with pytest.raises(ConfigError, match="TF_ENABLE_ONEDNN_OPTS must be 0 or 1"):
+        Workers(fakes.experiment(), 1)

@@ -69,7 +69,7 @@ def made(shape, *parts, **kwargs):
 
 
 def of_precision(policy):
-    with keras_compat.precision(policy):
+    with keras_compat.pinned_settings(policy):
         return tiny.convolutional()
 
 
@@ -289,7 +289,7 @@ ALWAYS = [*(("float32", density) for density in (1, 0.1, 0.01, 0)), ("float16", 
 
 @pytest.mark.parametrize(("dtype", "density"), always(*ALWAYS, among=EVERY))
 def test_a_saved_model_takes_little_more_than_the_entropy_of_masks_and_kept_weights(tmp_path, dtype, density):
-    with keras_compat.precision(dtype):
+    with keras_compat.pinned_settings(dtype):
         model = masked(made((300,), L.Dense(400, use_bias=False), L.Dense(100)), density)
     saved_model(model, tmp_path / "model")
     assert size(tmp_path / "model") < bound(model)

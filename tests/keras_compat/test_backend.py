@@ -1,3 +1,4 @@
+import contextlib
 import os
 import subprocess
 import sys
@@ -34,3 +35,43 @@ def test_another_backend_is_refused_by_name():
     code = "import keras; keras.backend.backend = lambda: 'jax'; import tf_lottery.keras_compat"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ImportError: tf_lottery needs Keras on TensorFlow. Received: KERAS_BACKEND=jax" in done.stderr
+
+
+OTHERS = {"floatx": "float64", "epsilon": 0.5, "image_data_format": "channels_first"}  # as a keras.json could have them
+
+
+def settings():
+    return {name: getattr(keras_compat.keras.backend, name)() for name in OTHERS}
+
+
+@pytest.fixture
+def other_settings():
+    before = settings()
+    for name, value in OTHERS.items():
+        getattr(keras_compat.keras.backend, f"set_{name}")(value)
+    yield
+    for name, value in before.items():
+        getattr(keras_compat.keras.backend, f"set_{name}")(value)
+
+
+@contextlib.contextmanager
+def failing(context):
+    """Enter a context, and leave it by an error."""
+    with contextlib.suppress(ZeroDivisionError), context:
+        yield
+        raise ZeroDivisionError
+
+
+def test_settings_are_keras_defaults_in_the_context_and_the_users_after_it_whatever_happens(other_settings):
+    policy = keras_compat.keras.mixed_precision.global_policy().name
+    with failing(keras_compat.pinned_settings("mixed_bfloat16")):
+        assert settings() == {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+        assert keras_compat.keras.mixed_precision.global_policy().name == "mixed_bfloat16"
+    assert settings() == OTHERS
+    assert keras_compat.keras.mixed_precision.global_policy().name == policy
+
+
+def test_only_the_image_data_format_is_keras_default_where_networks_are_built(other_settings):
+    with failing(keras_compat.channels_last()):
+        assert settings() == {**OTHERS, "image_data_format": "channels_last"}
+    assert settings() == OTHERS

@@ -297,3 +297,14 @@ def test_kernels_are_those_of_keras_applications_besides_the_auxiliary_head(name
 def test_impossible_shapes_and_numbers_of_classes_are_refused(shape, classes):
     with pytest.raises(ModelError, match="A network needs the shape of one example and a number of classes"):
         models.build("lenet_300_100", shape, classes)
+
+
+def test_networks_take_channels_last_whatever_the_users_keras_json_says():
+    keras.backend.set_image_data_format("channels_first")
+    try:
+        model = models.build("conv_2", (8, 8, 3), 7)
+    finally:
+        keras.backend.set_image_data_format("channels_last")
+    formats = [layer.data_format for layer in model.layers if hasattr(layer, "data_format")]
+    assert formats == ["channels_last"] * len(formats) != []
+    assert model.get_layer(index=0).kernel.shape == (3, 3, 3, 64)

@@ -38,7 +38,7 @@ def distance(first: Arrays, second: Arrays, masks: Arrays) -> float:
     """
     u, v = _kept(first, masks), _kept(second, masks)
     with np.errstate(invalid="ignore"):  # infinity - infinity
-        return float(np.linalg.norm(u - v))
+        return _norm(u - v)
 
 
 def angle(first: Arrays, second: Arrays, masks: Arrays) -> float:
@@ -65,9 +65,9 @@ def angle(first: Arrays, second: Arrays, masks: Arrays) -> float:
     if not (u.any() and v.any() and np.isfinite(u).all() and np.isfinite(v).all()):
         return math.nan
     if np.array_equal(u, v):
-        return 0.0  # independent of the order in which BLAS adds squares
+        return 0.0
     u, v = _unit(u), _unit(v)
-    return math.degrees(2 * math.atan2(np.linalg.norm(u - v), np.linalg.norm(u + v)))
+    return math.degrees(2 * math.atan2(_norm(u - v), _norm(u + v)))
 
 
 def by_weight(measure: Measure, first: Arrays, second: Arrays, masks: Arrays) -> dict[str, float]:
@@ -119,4 +119,9 @@ def _kept(arrays: Arrays, masks: Arrays) -> np.ndarray:
 
 def _unit(vector: np.ndarray) -> np.ndarray:
     vector = vector / np.abs(vector).max()  # so that no square overflows or underflows
-    return vector / np.linalg.norm(vector)
+    return vector / _norm(vector)
+
+
+def _norm(vector: np.ndarray) -> float:
+    """Return the L2 norm. Not `np.linalg.norm`: BLAS adds in an order that depends on the processor and its threads."""
+    return math.sqrt(np.sum(np.square(vector)))

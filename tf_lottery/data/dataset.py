@@ -1,7 +1,9 @@
 """The classes that hold a dataset, in memory or on disk, and the shapes of the datasets that this package knows."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -131,6 +133,28 @@ class Encoded:
         """The number of examples in each split."""
         in_files = {split: sum(shard.take for shard in shards) for split, shards in self.shards.items()}
         return in_files | {split: len(records) for split, records in self.in_memory.items()}
+
+
+def checksum(dataset: Dataset | Encoded) -> str:
+    """Return a checksum of the examples of a `Dataset`, or of the file names and numbers of examples of an `Encoded`.
+
+    Its files may be large, and the bytes of equal records differ between processes (the order of their features).
+
+    >>> split = Split(np.zeros((5, 8, 8, 1), np.float32), np.zeros(5, np.int32))
+    >>> checksum(Dataset(split, split, split, num_classes=10))
+    'c75d186afb22a767'
+    """
+    found = hashlib.sha256()
+    if isinstance(dataset, Encoded):
+        for name, shards in sorted(dataset.shards.items()):
+            found.update(repr((name, [(PurePath(path).name, skip, take) for path, skip, take in shards])).encode())
+        found.update(repr(sorted(dataset.examples.items())).encode())
+    else:
+        for split in (dataset.train, dataset.validation, dataset.test):
+            for array in map(np.ascontiguousarray, (split.x, split.y)):
+                found.update(f"{array.dtype} {array.shape}".encode())
+                found.update(array.data)
+    return found.hexdigest()[:16]
 
 
 def split_off(x: np.ndarray, y: np.ndarray, counts: tuple[int, ...]) -> list[Split]:

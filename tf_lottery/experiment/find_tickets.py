@@ -45,8 +45,9 @@ def find_tickets(
         checkpoint_every: How often a checkpoint is saved: `"500it"` (optimizer steps) or `"10min"` (minutes). Results
             do not depend on it. Defaults to `"10min"`.
         only_replicates: Replicates to train; another call can train the others at the same time. Defaults to all.
-        any_environment: Whether a run may resume with other versions or devices than it started with. The report then
-            says that the run is not bit-exact. Defaults to False.
+        any_environment: Whether a run may resume in another environment than it started in: other versions, another
+            kind of processor or device, other data. The report then says that the run is not bit-exact. Defaults to
+            False.
         watcher: Receives the plan, the progress and the finished units. Defaults to a watcher that ignores them.
 
     Returns:

@@ -64,6 +64,6 @@ def _without_level(unit: Unit) -> tuple[Any, ...]:
 
 def _build(config: Experiment) -> Any:
     """Build the prunable network of an experiment, with new weights."""
-    with keras_compat.precision(config.train.precision):
+    with keras_compat.pinned_settings(config.train.precision):
         plain = models.build(config.model.name, *data.sizes(config.data.name, config.data.image_size))
         return conversion.make_prunable(plain, exclude=[schedules.parse_regex(regex) for regex in config.prune.exclude])

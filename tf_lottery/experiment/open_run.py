@@ -10,7 +10,7 @@ from tf_lottery import files
 from tf_lottery.errors import ConfigError, DamageError, RunError
 from tf_lottery.experiment import backups, config as config_lib, locks, validation
 from tf_lottery.experiment.config import EXTENDABLE, Experiment
-from tf_lottery.experiment.environment import DAMAGED, differences
+from tf_lottery.experiment.environment import DAMAGED, differences, with_new_data
 from tf_lottery.experiment.storage import Run
 
 _OPENING_SECONDS = 30.0
@@ -128,7 +128,10 @@ def _environments(run: Run | None, now: Mapping[str, Any] | None, any_environmen
         if not any_environment:
             raise DamageError(f"{error} With --any_environment the run resumes, marked as not bit-exact.") from error
         known = [DAMAGED]
-    if now is None or now in known:
+    if now is None:
+        return known
+    known = [with_new_data(environment, now) for environment in known]
+    if now in known:
         return known
     if run and known and not any_environment:
         raise RunError(_other_environment(run.path, known[-1], now))

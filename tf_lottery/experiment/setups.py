@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_lottery import data, keras_compat, models, rewinding
 from tf_lottery.core import schedules
 from tf_lottery.core.masks import Arrays
+from tf_lottery.data import dataset as dataset_lib
 from tf_lottery.errors import LotteryError
 from tf_lottery.experiment import config as config_lib, lengths as lengths_lib
 from tf_lottery.experiment.config import Experiment
@@ -28,13 +29,14 @@ from tf_lottery.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Setup:
-    """The objects that all units of one variant share."""
+    """The objects that all units of one variant share, and the checksum of its data."""
 
     config: Experiment
     trainer: Trainer
     connectivity: Connectivity
     lengths: Lengths
     transition: Transition
+    checksum: str
 
     @property
     def shapes(self) -> Shapes:
@@ -97,7 +99,7 @@ def _set_up(config: Experiment) -> Setup:
     """Load the data, build model and optimizer, and run the checks that need them."""
     train, prune = config.train, config.prune
     devices.check_batch_size(train.batch_size, tf.distribute.get_strategy())
-    keras.mixed_precision.set_global_policy(train.precision)
+    keras_compat.pin_settings(train.precision)
     dataset = data.load(config.data.name, synthetic=config.data.synthetic)
     lengths = lengths_lib.lengths(config, dataset.examples["train"])
     feed = make_feed(
@@ -124,7 +126,7 @@ def _set_up(config: Experiment) -> Setup:
         steps_per_execution=train.steps_per_execution,
     )
     transition = _transition(config, model_masks.get_masks(model))
-    return Setup(config, trainer, Connectivity(trainer), lengths, transition)
+    return Setup(config, trainer, Connectivity(trainer), lengths, transition, dataset_lib.checksum(dataset))
 
 
 def _adapted(setup: Setup, config: Experiment) -> Setup:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tf_lottery import quiet
-from tf_lottery.errors import StoppedError
+from tf_lottery.errors import ConfigError, StoppedError
 from tf_lottery.experiment import config as config_lib, plugins
 from tf_lottery.experiment.checkpoints import CheckpointInterval
 from tf_lottery.experiment.config import Experiment
@@ -62,7 +62,9 @@ def plan() -> Plan:
     steps = {label: (setup.lengths.total, setup.lengths.rewind) for label, setup in made.items()}
     with devices.lost_workers():
         pace = next(iter(made.values())).trainer.seconds_per_step() if setups.config.variants else None
-    return Plan(steps, environment.describe(_worker["topology"].strategy), _worker["execution"], pace)
+    checksums = {setup.config.data.name: setup.checksum for setup in made.values()}
+    described = environment.describe(_worker["topology"].strategy, checksums)
+    return Plan(steps, described, _worker["execution"], pace)
 
 
 def prepare() -> None:
@@ -104,6 +106,7 @@ def _setups() -> tuple[Any, Any]:
     if "setups" not in _worker:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with quiet.stderr():
+            _import_keras()
             from tf_lottery.experiment import imp, plan as plan_lib, setups
             from tf_lottery.training import devices
 
@@ -122,6 +125,17 @@ def _setups() -> tuple[Any, Any]:
             devices.start()
             _worker["setups"] = imp, setups.Setups(config)
     return _worker["setups"]
+
+
+def _import_keras() -> None:
+    """Import Keras; raise ConfigError if a value in the user's `keras.json` keeps it from being imported."""
+    try:
+        from tf_lottery import keras_compat  # noqa: F401
+    except (AssertionError, ValueError) as error:
+        raise ConfigError(
+            "Keras cannot be imported. A value in its file keras.json, in the folder ~/.keras or KERAS_HOME, may be "
+            f"impossible: correct or remove it. {type(error).__name__}: {error}"
+        ) from error
 
 
 def _first_setup() -> Any:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
 from types import TracebackType
 
 from tf_lottery import quiet
 from tf_lottery.errors import LotteryError, RunError, StoppedError
-from tf_lottery.experiment import plugins, worker_process
+from tf_lottery.experiment import environment, plugins, worker_process
 from tf_lottery.experiment.checkpoints import EVERY_TEN_MINUTES, CheckpointInterval
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Needs, Plan
@@ -49,6 +50,18 @@ class Watcher:
 NO_WATCHER = Watcher()
 
 
+class _Process(SpawnProcess):
+    """A process that starts with the variables that a run pins; it imports the user's script before anything else."""
+
+    def start(self) -> None:
+        with environment.set_for_workers():
+            super().start()
+
+
+class _Context(SpawnContext):  # not fork, which TensorFlow does not survive
+    Process = _Process
+
+
 class Workers:
     """A pool of processes that train units of one experiment. Use it in a `with` statement."""
 
@@ -62,7 +75,8 @@ class Workers:
     ):
         with quiet.stderr():  # it removes what killed workers leave behind, and need not warn of it
             resource_tracker.ensure_running()
-        context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+        environment.variables_of_workers()  # refuses a variable at once
+        context = _Context()
         self._news = context.SimpleQueue()
         self._stop = context.RawValue("b", 0)  # without a lock, which a killed process would hold for ever
         self._others = set(multiprocessing.active_children())

@@ -7,8 +7,8 @@ imports either of them.
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 LEGACY = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
 
@@ -33,19 +33,51 @@ Optimizer: TypeAlias = keras.optimizers.Optimizer
 Callback: TypeAlias = keras.callbacks.Callback
 
 
-@contextlib.contextmanager
-def precision(policy: str) -> Iterator[None]:
-    """Build the layers that are made inside this context with a dtype policy.
+# Keras' own defaults. A user's `keras.json` may set others, which would change the results of a run.
+_DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+
+
+def pin_settings(policy: str) -> None:
+    """Set the dtype policy of this process, and all settings of `keras.json` to Keras' defaults.
 
     Args:
         policy: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`.
     """
-    before = keras.mixed_precision.global_policy()
+    _set(_DEFAULTS)
     keras.mixed_precision.set_global_policy(policy)
+
+
+@contextlib.contextmanager
+def pinned_settings(policy: str) -> Iterator[None]:
+    """Build the layers that are made inside this context with the settings of a run; see `pin_settings`."""
+    before, policy_before = _settings(), keras.mixed_precision.global_policy()
+    pin_settings(policy)
     try:
         yield
     finally:
-        keras.mixed_precision.set_global_policy(before)
+        _set(before)
+        keras.mixed_precision.set_global_policy(policy_before)
+
+
+@contextlib.contextmanager
+def channels_last() -> Iterator[None]:
+    """Build the layers that are made inside this context for images of shape (rows, columns, channels)."""
+    before = keras.backend.image_data_format()
+    keras.backend.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.backend.set_image_data_format(before)
+
+
+def _settings() -> dict[str, Any]:
+    """Return the settings of this process that `keras.json` can set."""
+    return {name: getattr(keras.backend, name)() for name in _DEFAULTS}
+
+
+def _set(settings: Mapping[str, Any]) -> None:
+    for name, value in settings.items():
+        getattr(keras.backend, f"set_{name}")(value)
 
 
 def reason() -> str:

@@ -53,7 +53,10 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int) -> "Model":
             "A network needs the shape of one example and a number of classes, all whole numbers of at least 1, as in "
             f"(28, 28, 1) and 10. Received: {input_shape!r} and {num_classes!r}"
         )
-    return _imported(function)(tuple(input_shape), num_classes, **arguments)
+    from tf_lottery import keras_compat  # here, because names are checked without Keras
+
+    with keras_compat.channels_last():
+        return _imported(function)(tuple(input_shape), num_classes, **arguments)
 
 
 def require_shape(network: str, input_shape: tuple[int, ...], *, dimensions: int = 2, smallest: int = 1) -> None:
