@@ -14,7 +14,8 @@ from tf_lottery.training import progress
 from tf_lottery.training.progress import Progress
 
 ENVIRONMENT = {"python": "3.x", "packages": {"keras": "3.x"}}
-TICKET = Ticket({"w": np.array([True, False])}, {"final": {"w": np.array([1.0, 0.0])}})
+_WEIGHTS = {group: {"w": np.array([1.0, 0.0])} for group in ("rewind", "final")}
+TICKET = Ticket({"w": np.array([True, False])}, _WEIGHTS)
 
 
 def experiment(**changes):

@@ -39,7 +39,7 @@ def test_the_defaults_make_sense():
         ("train.learning_rate", 1e-46, "`train.learning_rate` must be at least 2e-38"),
         ("train.learning_rate", 1e39, "`train.learning_rate` must be a number"),
         ("train.final_learning_rate", 1.0, "`train.final_learning_rate` must not be above train.learning_rate"),
-        ("train.threads", 2**31, "`train.threads` must be at most 1024"),
+        ("train.threads", 2**31, "`train.threads` must be a whole number of at least 1 and at most 1024"),
         ("train.jit_compile", "no", "`train.jit_compile` must be True, False, or None for the default. Received: 'no'"),
         ("train.drops", "50", "`train.drops` must be a tuple of strings"),
         ("prune.rates", (5,), "`prune.rates` must be a tuple of strings"),

@@ -210,18 +210,23 @@ def settings_left_out(model: Model, optimizers: Mapping[str, Optimizer]) -> dict
 
 def exempt_from_decay(model: Model, optimizers: Mapping[str, Optimizer], settings: Mapping[str, Any]) -> None:
     """Give the optimizers of `model` the weight-decay exemptions of `settings_left_out`."""
-    named = naming.named_variables(model)
     for path, names in settings.get("undecayed", {}).items():
         if path in optimizers:
-            keras_compat.exempt_from_decay(optimizers[path], [named[name] for name in names])
+            keras_compat.exempt_from_decay(optimizers[path], _variables(model, names))
 
 
 def build_optimizers(model: Model, optimizers: Mapping[str, Optimizer], built_on: Mapping[str, Sequence[str]]) -> None:
     """Build the optimizers that are not built yet, for the weights of `settings_left_out`."""
-    named = naming.named_variables(model)
     for path, names in built_on.items():
         if path in optimizers and not keras_compat.is_built(optimizers[path]):
-            keras_compat.build_on(model, optimizers[path], [named[name] for name in names])
+            keras_compat.build_on(model, optimizers[path], _variables(model, names))
+
+
+def _variables(model: Model, names: Sequence[str]) -> list[Variable]:
+    named = naming.named_variables(model)
+    if unknown := [name for name in names if name not in named]:
+        raise ModelError(f"The optimizer was built for weights that the model does not have: {', '.join(unknown)}.")
+    return [named[name] for name in names]
 
 
 def set_weights(arrays: Arrays, model: Model, masks: Arrays | None = None) -> dict[str, np.ndarray]:
