@@ -135,6 +135,12 @@ def _refuse(found: Any, place: str) -> None:
     raise ValueError(f"{_named(place)} is unknown; it may come from another version of tf_lottery")
 
 
+def _is_text(found: Any) -> bool:
+    if type(found) is not str or len(found) > _LONGEST_TEXT:
+        return False
+    return found.isascii() or not any("\ud800" <= character <= "\udfff" for character in found)
+
+
 def _inside(place: str, name: str) -> str:
     shown = name if name.replace("_", "").isalnum() and name.isascii() and len(name) < 80 else short(name)
     return f"{place}.{shown}" if place else shown
@@ -144,11 +150,9 @@ def _named(place: str) -> str:
     return f"`{place}`" if place else "it"
 
 
-OBJECT = value("an object", lambda found: isinstance(found, dict))
+OBJECT = value("an object with names in Unicode", lambda found: isinstance(found, dict) and all(map(_is_text, found)))
 ANYTHING = value(f"nested at most {_MOST_NESTED} deep", lambda found: _is_shallow(found, _MOST_NESTED))
-TEXT = value(
-    f"text of at most {_LONGEST_TEXT:,} characters", lambda found: type(found) is str and len(found) <= _LONGEST_TEXT
-)
+TEXT = value(f"text in Unicode of at most {_LONGEST_TEXT:,} characters", _is_text)
 FLAG = value("true or false", lambda found: type(found) is bool)
 WHOLE = value("a whole number, at least 0", lambda found: type(found) is int and 0 <= found <= _MOST_STEPS)
 COUNT = value("a whole number, at least 1", lambda found: type(found) is int and 1 <= found <= _MOST_STEPS)

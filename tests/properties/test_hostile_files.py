@@ -43,7 +43,7 @@ CONFIG = Experiment(
     stability=Stability(levels=(1,), shuffle_seeds=1, points=3),
 )
 STOPPED, STEP = Unit(2, 0), 8
-few = settings(max_examples=60)
+few = settings(max_examples=15)
 
 RED, REVERSED, MARKUP = "\x1b[31mred\x1b[0m\x07", "\u202egnp.exe\u2028", "<script>alert(1)</script>"
 NAMES = [RED, REVERSED, MARKUP, "\n\r\0", "\ud800", "$x$ $", "x" * 200_000, "level", "../up", ""]

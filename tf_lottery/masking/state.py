@@ -99,6 +99,8 @@ def restore(state: State, model: Model, optimizers: Optimizers, masks: Arrays | 
     Raises:
         ModelError, PruningError: names or shapes differ. The message lists them. Nothing is changed then.
     """
+    if missing := [group for group in ("weights", "optimizer") if group not in state]:
+        raise ModelError(f"The state lacks {' and '.join(missing)}.")
     # An optimizer that was not built when it was captured gets its slots below, made for the restored weights.
     named, captured = _named(optimizers), state["optimizer"]
     later = {path: one for path, one in named.items() if _has_clock_only(path, captured, one)}
