@@ -14,8 +14,14 @@ from tf_lottery.training import progress
 from tf_lottery.training.progress import Progress
 
 ENVIRONMENT = {"python": "3.x", "packages": {"keras": "3.x"}}
-_WEIGHTS = {group: {"w": np.array([1.0, 0.0])} for group in ("rewind", "final")}
-TICKET = Ticket({"w": np.array([True, False])}, _WEIGHTS)
+
+
+def ticket(masks, weights):
+    """The ticket of a training that changes no weight."""
+    return Ticket(masks, {"rewind": weights, "final": weights})
+
+
+TICKET = ticket({"w": np.array([True, False])}, {"w": np.array([1.0, 0.0])})
 
 
 def experiment(**changes):

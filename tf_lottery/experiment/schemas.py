@@ -61,7 +61,7 @@ def environments(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 def metrics(content: bytes) -> dict[str, Any]:
     """Return the content of metrics.json. It names no unit, because its manifest does."""
     found = schema.check(_METRICS, json.loads(content))
-    for least, most in (("kept", "prunable"), ("from_step", "to_step"), ("early_stop_step", "to_step")):
+    for least, most in (("kept", "prunable"), ("from_step", "to_step")):
         if found[least] > found[most]:
             raise ValueError(f"`{least}` must be at most `{most}`={found[most]}. Received: {found[least]}")
     return found
