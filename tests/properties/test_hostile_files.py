@@ -18,6 +18,7 @@ import fits
 import pytest
 import tiny
 from hypothesis import given, settings, strategies as st
+from tiers import slow
 
 from tf_lottery import data, files, models
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
@@ -43,7 +44,7 @@ CONFIG = Experiment(
     stability=Stability(levels=(1,), shuffle_seeds=1, points=3),
 )
 STOPPED, STEP = Unit(2, 0), 8
-few = settings(max_examples=15)
+EXAMPLES = [10, slow(150)]
 
 RED, REVERSED, MARKUP = "\x1b[31mred\x1b[0m\x07", "\u202egnp.exe\u2028", "<script>alert(1)</script>"
 NAMES = [RED, REVERSED, MARKUP, "\n\r\0", "\ud800", "$x$ $", "x" * 200_000, "level", "../up", ""]
@@ -230,17 +231,22 @@ def test_the_files_of_a_genuine_run_are_read_and_all_kinds_are_here(made):
 
 
 @pytest.mark.filterwarnings("ignore")  # of pandas, about columns of several types
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("name", FILES)
-@few
-@given(draw=st.data())
-def test_a_field_of_a_run_with_something_else_is_one_line_or_harmless(made, name, draw):
+def test_a_field_of_a_run_with_something_else_is_one_line_or_harmless(made, name, examples):
     path, setups, whole = made
-    plant(path, name, rewritten(draw.draw, name, whole[path / name]))
-    try:
-        for read in read_everything(path, setups):
-            check_shown(read)
-    finally:
-        put_back(whole)
+
+    @settings(max_examples=examples)
+    @given(data=st.data())
+    def check(data):
+        plant(path, name, rewritten(data.draw, name, whole[path / name]))
+        try:
+            for read in read_everything(path, setups):
+                check_shown(read)
+        finally:
+            put_back(whole)
+
+    check()
 
 
 METRICS = f"{LEVEL}/metrics.json"
@@ -377,16 +383,21 @@ def test_a_genuine_directory_is_read_and_all_its_files_are_here(directory):
     put_back(whole)
 
 
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("name", TICKET_FILES)
-@few
-@given(draw=st.data())
-def test_a_field_of_a_directory_with_something_else_is_one_line_or_harmless(directory, name, draw):
+def test_a_field_of_a_directory_with_something_else_is_one_line_or_harmless(directory, name, examples):
     path, network, whole = directory
-    plant_in_directory(path, name, rewritten(draw.draw, name, whole[path / name]))
-    try:
-        for read in read_directory(path, network):
-            check_shown(read)
-    finally:
-        for file in set(path.iterdir()) - set(whole):
-            file.unlink()
-        put_back(whole)
+
+    @settings(max_examples=examples)
+    @given(data=st.data())
+    def check(data):
+        plant_in_directory(path, name, rewritten(data.draw, name, whole[path / name]))
+        try:
+            for read in read_directory(path, network):
+                check_shown(read)
+        finally:
+            for file in set(path.iterdir()) - set(whole):
+                file.unlink()
+            put_back(whole)
+
+    check()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_compat
+from tf_lottery import escapes, keras_compat
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ModelError
@@ -43,7 +43,7 @@ def capture(model: Model, optimizers: Optimizers) -> dict[str, dict[str, np.ndar
         name for name, layer in naming.named_layers(model).items() if keras_compat.has_hidden_randomness(layer)
     ]:
         warnings.warn(
-            f"The random state of {', '.join(hidden)} cannot be captured, so random numbers will not repeat. Call "
+            f"The random state of {_list(hidden)} cannot be captured, so random numbers will not repeat. Call "
             "tf_keras.backend.experimental.enable_tf_random_generator() before the model is built.",
             stacklevel=2,
         )
@@ -133,13 +133,13 @@ def set_unlisted(state: State, model: Model) -> None:
         )
     if named := [name for name in later if name != GLOBAL_SEED]:
         warnings.warn(
-            f"{', '.join(named)} did not exist at step k and cannot be rewound: create them before `fit`, those of a "
+            f"{_list(named)} did not exist at step k and cannot be rewound: create them before `fit`, those of a "
             "layer in its `build`.",
             stacklevel=2,
         )
     if gone := [name for name in arrays if name not in variables]:
         warnings.warn(
-            f"{', '.join(gone)} existed at step k and cannot be found now, so that they are not rewound: keep them as "
+            f"{_list(gone)} existed at step k and cannot be found now, so that they are not rewound: keep them as "
             "attributes of the model, a layer or the loss.",
             stacklevel=2,
         )
@@ -257,6 +257,10 @@ def set_weights(arrays: Arrays, model: Model, masks: Arrays | None = None) -> di
             layer.finalize_state()  # Normalization computes with constants that it makes of its variables
     model_masks.mask_averages(model)
     return written
+
+
+def _list(names: Sequence[str]) -> str:
+    return escapes.shown(", ".join(names))
 
 
 def _named(optimizers: Optimizers) -> Mapping[str, Optimizer]:
