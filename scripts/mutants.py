@@ -191,7 +191,8 @@ def check(tests: Sequence[str], failed: Sequence[str]) -> None:
     for names, options in ((tests, ["--collect-only"]), (failed, [])):
         status, output = run(names, None, *options) if names else (0, "")
         if status:
-            raise RunError(f"Tests fail without a mutant, so that the mutants show nothing:\n{output[-2000:]}")
+            sys.stderr.write(output[-2000:])
+            raise RunError("Tests fail without a mutant, so that the mutants show nothing; see above.")
 
 
 def drawn() -> tuple[list[Mutant], Tests]:

@@ -11,8 +11,8 @@ PACKAGE = TESTS.parent / "tf_lottery"
 # same holds for the examples of the modules that they mirror. "*" stands for all files of a folder.
 KERAS_FREE = {
     "": [
-        *("benchmarks", "calls", "checks", "cli", "configs", "failpoints", "files", "links", "mutants"),
-        *("package", "quiet", "reference", "reproduction", "site", "tiers", "types"),
+        *("benchmarks", "calls", "checks", "cli", "configs", "escapes", "failpoints", "files", "links", "mutants"),
+        *("package", "quiet", "reference", "reproduction", "schema", "site", "tiers", "types"),
     ],
     "callbacks": ["settings"],
     "core": ["*"],

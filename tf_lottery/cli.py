@@ -17,6 +17,7 @@ import numpy as np
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from tf_lottery import escapes
 from tf_lottery.errors import ConfigError, LotteryError
 from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
@@ -120,7 +121,7 @@ def resumable(run_dir: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         note = f"Interrupted. Finished units are stored in {run_dir}; the same command resumes from there."
-        sys.stderr.write(f"\n{note}\n")
+        sys.stderr.write(f"\n{escapes.shown(note)}\n")
         sys.exit(_status(interrupt))
 
 

@@ -9,9 +9,19 @@ Examples:
     PruningError
 """
 
+from typing import Any
+
+from tf_lottery import escapes
+
 
 class LotteryError(Exception):
-    """Base class of the errors that tf_lottery raises on purpose; their messages are meant for users."""
+    """Base class of the errors that tf_lottery raises on purpose; their messages are meant for users.
+
+    A message is one line. What it quotes from files and paths cannot control a terminal: see `escapes.shown`.
+    """
+
+    def __init__(self, *args: Any):
+        super().__init__(*(escapes.shown(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class ConfigError(LotteryError, ValueError):

@@ -67,6 +67,13 @@ def test_the_frame_has_a_row_for_each_level(tickets):
     assert {"density", "loss", "val_accuracy"} <= set(frame.columns)
 
 
+def test_a_metric_does_not_take_the_place_of_a_column(tickets, monkeypatch):
+    records = [record | {"metrics": {"level": 7.0, "loss": 0.5}} for record in tickets.records]
+    monkeypatch.setattr(tickets._store, "records", records)
+    assert tickets.to_frame()["level"].tolist() == [0, 1, 2, 3]
+    assert [*tickets.to_frame()] == ["level", "density", "epochs", "step", "loss"]
+
+
 def test_a_ticket_can_be_saved_loaded_and_restored_in_another_model(tickets, tmp_path):
     tfl.save_ticket(tmp_path / "ticket.tfl", tickets.ticket(2))
     ticket = tfl.load_ticket(tmp_path / "ticket.tfl")

@@ -8,7 +8,6 @@ from tf_lottery.core import masks as masks_lib
 from tf_lottery.experiment import open_run, plan, run_stability
 from tf_lottery.experiment.config import Prune, Stability
 from tf_lottery.experiment.storage import Unit
-from tf_lottery.masking.ticket import Ticket
 
 MASKS = {"a": np.arange(6) % 2 == 0, "b": np.arange(4).reshape(2, 2) > 0}
 
@@ -30,9 +29,7 @@ def made(path, config, ends=ends):
     for unit in plan.units(config):
         masks = MASKS if unit.level else {name: np.ones_like(mask) for name, mask in MASKS.items()}
         line = [{"share": share, "test_error": error, "test_loss": 10 * error} for share, error in LINE]
-        fakes.save(
-            run, unit, ticket=Ticket(masks, {"final": ends(unit, masks)}), line=line if unit.shuffle_seed else ()
-        )
+        fakes.save(run, unit, ticket=fakes.ticket(masks, ends(unit, masks)), line=line if unit.shuffle_seed else ())
     return run
 
 

@@ -175,7 +175,7 @@ def test_a_manifest_names_files_beside_it_and_no_others(run, name):
     manifest = files.unseal(path.read_bytes())
     manifest["files"][name] = manifest["files"]["ticket.tfl"]
     path.write_bytes(files.seal(manifest))
-    with pytest.raises(DamageError, match=r"manifest.json is damaged: it is not a manifest"):
+    with pytest.raises(DamageError, match=r"manifest.json is damaged: `files` must name files of its folder"):
         run.ticket(Unit(1, 0))
 
 

@@ -84,3 +84,28 @@ def test_wrappers_and_holders_own_masks_and_other_layers_do_not():
     assert constraint.owns_masks(Prunable(keras.layers.Dense(1)))
     assert constraint.owns_masks(MaskHolder())
     assert not constraint.owns_masks(keras.layers.Dense(1))
+
+
+def owner():
+    dense = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).layers[-1]
+    holder = MaskHolder()
+    holder.own_mask("dense/kernel", dense.kernel)
+    return holder
+
+
+@pytest.mark.parametrize(
+    ("names", "masks", "message"),
+    [
+        (b'["dense/kernel"]', {"0": [[1], [0], [1]]}, r"'dense/kernel' in the file has shape \(3, 1\), not \(2, 1\)"),
+        (b'["dense/kernel"]', {}, "damaged: '0'"),
+        (b"[1]", {"0": [[1], [0]]}, r"damaged: `\[0\]` must be text"),
+        (b'{"a": 1}', {}, "damaged: it must be a list"),
+        (b"\xff", {}, "damaged: "),
+        (b"[" * 100_000, {}, "damaged: "),
+    ],
+)
+def test_damaged_masks_of_a_file_are_a_typed_error_and_change_nothing(names, masks, message):
+    holder = owner()
+    with pytest.raises(ModelError, match=message):
+        holder.load_own_variables({"names": np.frombuffer(names, np.uint8), **masks})
+    assert all(np.asarray(mask).all() for mask in holder.masks().values())

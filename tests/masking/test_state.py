@@ -133,6 +133,23 @@ def test_a_state_of_another_model_is_refused_and_changes_nothing():
     assert all(np.array_equal(array, state.weights(model)[name]) for name, array in before.items())
 
 
+@pytest.mark.parametrize("group", ["weights", "optimizer"])
+def test_a_state_that_lacks_a_group_is_refused(group):
+    model = trained()
+    captured = state.capture(model, model.optimizer)
+    del captured[group]
+    with pytest.raises(ModelError, match=f"The state lacks {group}"):
+        state.restore(captured, model, model.optimizer)
+
+
+@pytest.mark.parametrize("read", [state.exempt_from_decay, state.build_optimizers])
+def test_an_optimizer_of_weights_that_the_model_does_not_have_is_refused(read):
+    names = {"": ["other/kernel"]}
+    optimizer = keras.optimizers.SGD()
+    with pytest.raises(ModelError, match="weights that the model does not have: other/kernel"):
+        read(tiny.dense(), {"": optimizer}, {"undecayed": names} if read is state.exempt_from_decay else names)
+
+
 def test_an_optimizer_of_another_kind_is_refused_before_the_weights_are_touched():
     model = trained()
     captured = state.capture(model, model.optimizer)

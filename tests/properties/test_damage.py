@@ -26,7 +26,7 @@ CONFIG = fakes.experiment(replicates=1, prune=Prune(levels=2))
 DENSE, LEVEL_1, UNDER_WAY = units(CONFIG)[:3]
 GROUP = {"w": (2,), "bias": (3,)}
 STATE = progress.shapes({"weights": GROUP, "optimizer": {"0000": (), "0001": (2,)}}, [20], {"w": (2,)}, replicas=2)
-SHAPES = {"masks": {"w": (2,)}, "final": {"w": (2,)}}
+SHAPES = {"masks": {"w": (2,)}, "rewind": {"w": (2,)}, "final": {"w": (2,)}}
 NO_STATE = b"starts anew"
 
 GENERATIONS = ["config.json", "config.backup.json", "environment.json", "environment.backup.json"]

@@ -60,7 +60,7 @@ def test_variants_are_compared_where_they_keep_as_many_weights(tmp_path):
     for label in ("iterative", "one-shot"):
         for level in range(3 if label == "iterative" else 2):
             mask = {"w": np.arange(400) < keeps.get((label, level), 400)}
-            ticket = fakes.Ticket(mask, {"final": masks_lib.apply({"w": np.ones(400)}, mask)})
+            ticket = fakes.ticket(mask, masks_lib.apply({"w": np.ones(400)}, mask))
             fakes.save(run, fakes.unit(1, level, "", label), ticket=ticket)
     rows = overlaps.rows(run)
     (row,) = rows[rows.kind == "variants"].itertuples()
@@ -85,10 +85,12 @@ def test_magnitude_pruning_of_the_dense_network_keeps_its_largest_weights(tmp_pa
     weight = np.array([0.1, -3.0, 2.0, 0.2])
     for level, mask in enumerate(([1, 1, 1, 1], [0, 1, 1, 0])):
         mask = {"w": np.array(mask, bool)}
-        content = fakes.Ticket(mask, {"final": masks_lib.apply({"w": weight}, mask)})
+        content = fakes.ticket(mask, masks_lib.apply({"w": weight}, mask))
         fakes.save(run, fakes.unit(1, level), ticket=content)
-    row = overlaps.rows(run).iloc[0]
-    assert (row.kind, row.overlap, row.chance) == ("largest_at_the_end", 1, pytest.approx(1 / 3))
+    rows = overlaps.rows(run)
+    assert [*rows.kind] == ["largest_at_step_k", "largest_at_the_end"]
+    assert [*rows.overlap] == [1, 1]
+    assert [*rows.chance] == pytest.approx([1 / 3, 1 / 3])
 
 
 def test_random_masks_overlap_as_by_chance(found):

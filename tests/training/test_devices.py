@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
 
-from tf_lottery.errors import ClusterError, ConfigError
+from tf_lottery.errors import ClusterError, ConfigError, ModelError
 from tf_lottery.masking import conversion, naming
 from tf_lottery.training import devices
 from tf_lottery.training.devices import Replicas
@@ -46,6 +47,8 @@ def test_one_replica_has_nothing_to_agree_on():
     assert replicas.mean([0.5, 2.0]) == [0.5, 2.0]
     assert replicas.own_values() == {}
     replicas.set_own_values({})
+    with pytest.raises(ModelError, match=r"must be those of .*moving_mean.* Received: other"):
+        replicas.set_own_values({"other": np.zeros((1, 2))})
     assert not replicas.are_many
     assert [variable.numpy().tobytes() for variable in model.variables] == before
 

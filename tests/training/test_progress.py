@@ -11,6 +11,7 @@ STATE = {"weights": {"w": np.ones(2, np.float32)}, "optimizer": {"0000": np.arra
 
 
 def written_and_read(progress):
+    progress.early_stop_weights = STATE["weights"]
     packed = progress_lib.pack(progress, STATE, {"w": np.array([True, True])}, {})
     return progress_lib.unpack(ticket.unpack(ticket.pack(packed)))[0]
 

@@ -6,22 +6,23 @@ A level is finished when it is in `records.json`, which is written last, with th
 file is either whole or missing.
 """
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tf_lottery import files
+from tf_lottery.callbacks import schemas
 from tf_lottery.errors import ConfigError, DamageError, RunError, TicketError
 from tf_lottery.masking import ticket as ticket_lib
 from tf_lottery.masking.state import State
 from tf_lottery.masking.ticket import Ticket
 
-_RECORD = {"level", "density", "density_by_weight", "epochs", "step", "metrics"}
 _WAY_OUT = "Restore it from a copy, or choose another directory."
 
 
@@ -137,7 +138,8 @@ class LevelStore:
         ticket = ticket_lib.load_ticket(path := self.path / f"{name}.tfl")
         if self._digests.get(name) != _checksum(path):
             raise DamageError(f"{path} belongs to another run: do two runs use {self.path} at once? {_WAY_OUT}")
-        return ticket
+        with _checking(path):
+            return schemas.arrays(name, ticket)
 
     def digest(self, name: str) -> str:
         """Return the checksum of the arrays that were written under a name."""
@@ -157,16 +159,10 @@ class LevelStore:
             if not self.path.is_dir() or not all(map(files.is_leftover, self.path.iterdir())):
                 raise RunError(f"{self.path} holds other files than lottery tickets. Choose a new or empty directory.")
             return
-        self._settings = _unsealed(self.path / "settings.json")
+        self._settings = _unsealed(self.path / "settings.json", schemas.settings)
         if (self.path / "records.json").exists():
-            content = _unsealed(self.path / "records.json")
-            records, digests = content.get("levels"), content.get("files")
-            if not isinstance(records, list) or not isinstance(digests, dict):
-                raise DamageError(f"{self.path / 'records.json'} is damaged: it holds no levels. {_WAY_OUT}")
-            self.records, self._digests = records, digests
-        for level, record in enumerate(self.records):
-            if not _is_record(record, level):
-                raise DamageError(f"{self.path / 'records.json'} is damaged: record {level} is malformed. {_WAY_OUT}")
+            self.records, self._digests = _unsealed(self.path / "records.json", schemas.records)
+        for record in self.records:
             numbers = record["metrics"].items()
             record["metrics"] = {name: math.nan if value is None else value for name, value in numbers}
 
@@ -192,9 +188,16 @@ def _state(level: int) -> str:
     return f"state_{level:02d}"
 
 
-def _unsealed(path: Path) -> dict[str, Any]:
+def _unsealed(path: Path, check: Callable[[Mapping[str, Any]], Any]) -> Any:
+    with _checking(path):
+        return check(files.unseal(files.read(path, files.MAX_BYTES)))
+
+
+@contextlib.contextmanager
+def _checking(path: Path) -> Iterator[None]:
+    """Turn the errors of a file that cannot be read, or holds something else than expected, into DamageError."""
     try:
-        return files.unseal(files.read(path, files.MAX_BYTES))
+        yield
     except (OSError, ValueError) as error:
         raise DamageError(f"{path} is damaged: {error}. {_WAY_OUT}") from error
 
@@ -203,11 +206,6 @@ def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         file.seek(-ticket_lib.CHECKSUM_BYTES, os.SEEK_END)
         return file.read().hex()
-
-
-def _is_record(record: Any, level: int) -> bool:
-    is_one = isinstance(record, dict) and record.get("level") == level and set(record) >= _RECORD
-    return is_one and isinstance(record["metrics"], dict)
 
 
 def _continues(stored: Any, asked: Any) -> bool:

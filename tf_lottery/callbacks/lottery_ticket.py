@@ -149,8 +149,9 @@ class LotteryTicket(PrunedLevels):
     def to_frame(self) -> pd.DataFrame:
         """Return `records` as a table: level, density, epochs, step, and a column for each metric."""
         columns = ("level", "density", "epochs", "step")
-        rows = [{name: record[name] for name in columns} | record["metrics"] for record in self.records]
-        return pd.DataFrame(rows, columns=None if rows else columns)
+        rows = [record["metrics"] | {name: record[name] for name in columns} for record in self.records]
+        metrics = dict.fromkeys(name for row in rows for name in row if name not in columns)
+        return pd.DataFrame(rows, columns=[*columns, *metrics])
 
     def ticket(self, level: int) -> Ticket:
         """Return the ticket of a finished level: its masks, its `"rewind"` weights and its `"final"` weights.

@@ -10,6 +10,7 @@ from typing import Any
 
 from tf_lottery import files
 from tf_lottery.errors import DamageError, RunError
+from tf_lottery.experiment import schemas
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,7 @@ class Folder:
         with reading(self.manifest_path, self._advice):
             content = files.unseal(files.read(self.manifest_path, files.MAX_BYTES))
             check_identity(self.identity, content)
-            for name, entry in content["files"].items():
-                if set(entry) != {"bytes", "sha256"} or Path(name).name != name:
-                    raise ValueError("it is not a manifest")
-        return content["files"]
+            return schemas.manifest(content)
 
     def verify(self) -> Iterator[tuple[Path, str]]:
         """Yield the path of every file with what is wrong with it; `""` if it is intact."""
@@ -82,8 +80,9 @@ class Folder:
 
 def check_identity(identity: Mapping[str, Any], content: Mapping[str, Any]) -> None:
     """Raise ValueError if a file belongs to another unit."""
-    if any(content.get(name) != value for name, value in identity.items()):
-        raise ValueError("it belongs to another unit")
+    for name, value in identity.items():
+        if type(found := content.get(name)) is not type(value) or found != value:
+            raise ValueError("it belongs to another unit")
 
 
 @contextlib.contextmanager
@@ -95,7 +94,10 @@ def reading(path: Path, advice: str = "") -> Iterator[None]:
         raise DamageError(f"{path} cannot be read: {error.strerror}. {advice}".strip()) from error
     except OSError as error:  # a fault of the storage, not of the file
         raise RunError(f"{path} cannot be read: {error.strerror}. Once it can, run the same command again.") from error
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # a TicketError is a ValueError
+    except MemoryError as error:
+        raise RunError(f"{path} does not fit into memory. {advice}".strip()) from error
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError) as error:
+        # A TicketError is a ValueError.
         raise DamageError(f"{path} is damaged: {str(error).rstrip('.')}. {advice}".strip()) from error
 
 

@@ -14,9 +14,7 @@ other files, none of which is ever written again. A file that may change has a b
 write goes to a temporary file that is renamed once its bytes are safe on disk (`files.write`).
 """
 
-import io
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +28,7 @@ import pandas as pd
 from tf_lottery import files
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import LotteryError, RunError
-from tf_lottery.experiment import backups, config as config_lib, locks, manifest, validation
+from tf_lottery.experiment import backups, config as config_lib, locks, manifest, schemas, validation
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.masking import ticket as ticket_lib
 from tf_lottery.masking.ticket import Shapes, Ticket
@@ -95,6 +93,7 @@ class Run:
         self.path, self.config = path, config
         members = config_lib.members(config)
         self._experiments = {label: config_lib.fingerprint(member) for label, member in members.items()}
+        self._networks: dict[str, tuple[Path, Shapes]] = {}  # of each variant, from the first ticket that was read
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Run":
@@ -175,33 +174,45 @@ class Run:
 
     def ticket(self, unit: Unit, shapes: Shapes | None = None) -> Ticket:
         """Return the masks and weights of a finished unit; see `ticket.unpack` for `shapes`."""
-        return self._folder(unit).read("ticket.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes))
+
+        def parse(content: bytes) -> Ticket:
+            ticket = schemas.ticket(ticket_lib.unpack(content, shapes=shapes))
+            named = asdict(unit).keys() & ticket.metadata.keys()
+            manifest.check_identity({name: getattr(unit, name) for name in named}, ticket.metadata)
+            self._check_network(unit, ticket)
+            return ticket
+
+        return self._folder(unit).read("ticket.tfl", parse)
 
     def optimizer(self, unit: Unit, group: str, shapes: Shapes | None = None) -> Arrays:
         """Return a stored optimizer state: `"rewind"` of level 0, or `"final"` if later levels need it."""
-        return self._folder(unit).read(
-            "optimizer.tfl", lambda content: ticket_lib.unpack(content, shapes=shapes).weights[group]
-        )
+
+        def parse(content: bytes) -> Arrays:
+            stored = ticket_lib.unpack(content, shapes=shapes).weights
+            if group not in stored:
+                raise ValueError(f"it lacks the state {group!r}")
+            return stored[group]
+
+        return self._folder(unit).read("optimizer.tfl", parse)
 
     def history(self, unit: Unit) -> pd.DataFrame:
         """Return a table with one row for each evaluation: step, train_loss, validation_loss, validation_accuracy."""
-        return self._folder(unit).read("history.csv", _rows)
+        return self._folder(unit).read("history.csv", schemas.history)
 
     def line(self, unit: Unit) -> pd.DataFrame:
         """Return the error along the line from the unit with the first shuffle seed; see `connectivity.along`."""
-        return self._folder(unit).read("line.csv", _rows)
+        return self._folder(unit).read("line.csv", schemas.line)
 
     def metrics(self, unit: Unit) -> dict[str, Any]:
         """Return the metrics of a finished unit, such as its density and its accuracies (0-1)."""
-        return self._folder(unit).read("metrics.json", json.loads)
+        return self._folder(unit).read("metrics.json", schemas.metrics)
 
     def seconds(self, unit: Unit) -> float | None:
         """Return how many seconds a finished unit took, in all processes that trained it; None if unknown."""
         try:
-            seconds = json.loads(files.read(self.folder(unit) / "timing.json", files.MAX_BYTES))["seconds"]
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return schemas.seconds(files.read(self.folder(unit) / "timing.json", files.MAX_BYTES))
+        except (OSError, ValueError, RecursionError):
             return None
-        return seconds if type(seconds) in (int, float) and math.isfinite(seconds) else None
 
     def environments(self) -> list[dict[str, Any]]:
         """Return the environments (versions and devices) of the run: several if it was resumed with `any_environment`.
@@ -211,10 +222,7 @@ class Run:
         """
         content = backups.read(self.path, "environment")
         with manifest.reading(self.path / "environment.json"):
-            environments = content.get("environments")
-            if not isinstance(environments, list) or not all(isinstance(entry, dict) for entry in environments):
-                raise ValueError("it holds no environments")
-        return environments
+            return schemas.environments(content)
 
     def save_checkpoint(self, unit: Unit, step: int, state: Ticket) -> None:
         """Save a checkpoint of a unit; remove all older ones but the newest.
@@ -223,7 +231,7 @@ class Run:
             RunError: it cannot be written; the older checkpoints are still there.
         """
         self._check_exists()
-        state = Ticket(state.masks, state.weights, {**state.metadata, **self._identity(unit)})
+        state = Ticket(state.masks, state.weights, {**state.metadata, **self._identity(unit), "step": step})
         files.write(self.checkpoint_path(unit, step), ticket_lib.pack(state), "state")
         for old in self.checkpoint_steps(unit)[_CHECKPOINTS_KEPT:]:
             self.remove_checkpoint(unit, old)
@@ -242,7 +250,7 @@ class Run:
         with manifest.reading(path := self.checkpoint_path(unit, step)):
             most = _MAX_CHECKPOINT_BYTES if shapes is None else ticket_lib.most_bytes(shapes)
             state = ticket_lib.unpack(files.read(path, most), max_bytes=_MAX_CHECKPOINT_BYTES, shapes=shapes)
-            manifest.check_identity(self._identity(unit), state.metadata)
+            manifest.check_identity(self._identity(unit) | {"step": step}, state.metadata)
         return state
 
     def remove_checkpoint(self, unit: Unit, step: int) -> None:
@@ -302,6 +310,14 @@ class Run:
                 f"{self.path} was moved or deleted while it was in use. Find it, and give its new path as --run_dir."
             )
 
+    def _check_network(self, unit: Unit, ticket: Ticket) -> None:
+        """Raise ValueError if a ticket has other arrays than those of its variant that were read before."""
+        groups = {"masks": ticket.masks, **ticket.weights}
+        shapes = {group: {name: array.shape for name, array in arrays.items()} for group, arrays in groups.items()}
+        first, known = self._networks.setdefault(unit.variant, (self.folder(unit), shapes))
+        if shapes != known:
+            raise ValueError(f"its arrays do not have the names and shapes of those in {first}")
+
     def _folder(self, unit: Unit) -> manifest.Folder:
         return manifest.Folder(self.folder(unit), self._identity(unit))
 
@@ -320,10 +336,6 @@ def _experiment(path: Path, fields: dict[str, Any]) -> Experiment:
             "the plugin first (in scripts: --plugins=MODULE). It may also come from another version of tf_lottery."
         ) from error
     return config
-
-
-def _rows(content: bytes) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(content))
 
 
 def _csv(rows: Sequence[Mapping[str, float]]) -> bytes:

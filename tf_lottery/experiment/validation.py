@@ -20,6 +20,9 @@ SHUFFLES = ("replay", "fresh")
 DECAYS = ("drops", "linear")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 _MAX_THREADS = 1024
+_MOST = 2**53
+_MOST_UNITS = 200_000
+_MOST_POINTS = 10_000
 _LARGEST, _SMALLEST = 3e38, 2e-38  # of float32, which training computes in
 
 
@@ -39,6 +42,7 @@ def check(config: Experiment) -> None:
             _check(member)
         except ConfigError as error:
             raise ConfigError(f"Variant {label!r}: {error}" if label else str(error)) from error
+    _size(config)
 
 
 def _check(config: Experiment) -> None:
@@ -47,11 +51,10 @@ def _check(config: Experiment) -> None:
     _whole("replicates", config.replicates, 1)
     _whole("prune.levels", prune.levels, 0)
     _whole("train.batch_size", train.batch_size, 1)
-    for name in ("threads", "steps_per_execution"):
-        if (value := getattr(train, name)) is not None:
-            _whole(f"train.{name}", value, 1)
-    if train.threads is not None and train.threads > _MAX_THREADS:
-        raise ConfigError(f"`train.threads` must be at most {_MAX_THREADS}. Received: {train.threads}")
+    if train.threads is not None:
+        _whole("train.threads", train.threads, 1, _MAX_THREADS)
+    if train.steps_per_execution is not None:
+        _whole("train.steps_per_execution", train.steps_per_execution, 1)
     for name in ("learning_rate", "drop_factor", "epsilon"):
         _at_least(f"train.{name}", getattr(train, name), _SMALLEST)
     for name in ("final_learning_rate", "weight_decay", "auxiliary_weight"):
@@ -93,7 +96,7 @@ def _check(config: Experiment) -> None:
 
 def _stability(stability: Stability, levels: int) -> None:
     _whole("stability.shuffle_seeds", stability.shuffle_seeds, 1)
-    _whole("stability.points", stability.points, 0)
+    _whole("stability.points", stability.points, 0, _MOST_POINTS)
     if stability.points in (1, 2):  # a barrier is between the ends
         raise ConfigError(
             "`stability.points` must be 0, or at least 3: both ends and a point between them. "
@@ -158,9 +161,27 @@ def _is_variant(item: tuple[Any, Any]) -> bool:
     return type(label) is str and type(changes) is dict and all(type(name) is str for name in changes)
 
 
-def _whole(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"`{name}` must be a whole number of at least {least}. Received: {value!r}")
+def _whole(name: str, value: int, least: int, most: int = _MOST) -> None:
+    if not least <= value <= most:
+        most_words = "" if value < least else f" and at most {most}"
+        raise ConfigError(f"`{name}` must be a whole number of at least {least}{most_words}. Received: {value!r}")
+
+
+def _size(config: Experiment) -> None:
+    """Raise ConfigError if an experiment has so many units that listing them would take minutes."""
+    found = sum(
+        member.replicates
+        * (member.prune.levels + 1)
+        * (1 + len(member.controls))
+        * (1 + member.stability.shuffle_seeds * bool(member.stability.levels))
+        for member in config_lib.members(config).values()
+    )
+    if found > _MOST_UNITS:
+        raise ConfigError(
+            f"An experiment has at most about {_MOST_UNITS:,} training runs. Received: {found:,} with replicates="
+            f"{config.replicates}, prune.levels={config.prune.levels}, {len(config.controls)} controls, "
+            f"stability.shuffle_seeds={config.stability.shuffle_seeds} and {len(config.variants)} variants"
+        )
 
 
 def _at_least(name: str, value: float, least: float) -> None:

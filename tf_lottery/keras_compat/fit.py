@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tf_lottery import escapes
 from tf_lottery.keras_compat.backend import LEGACY, Callback, Layer, Model, keras
 from tf_lottery.keras_compat.graph import all_layers
 
@@ -45,7 +46,7 @@ def warn(message: str) -> None:
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
+    warnings.warn(escapes.shown(message), stacklevel=level)
 
 
 def restored_epoch(callback: Callback) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_lottery import keras_compat
+from tf_lottery import keras_compat, schema
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Layer, Model, Variable
 
@@ -85,15 +85,25 @@ class MaskOwner:
                 f"{sorted(set(self.names) - set(loaded))}. `tfl.load_model` makes the model that a `.keras` file holds."
             )
         for name, mask in self.masks().items():
+            if loaded[name].shape != tuple(mask.shape):
+                raise ModelError(f"The mask of {name!r} in the file has shape {loaded[name].shape}, not {mask.shape}.")
+        for name, mask in self.masks().items():
             mask.assign(loaded[name])
 
 
 def read_masks(store: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the masks in the part of a file that a MaskOwner has written, by weight name; none if there are none."""
+    """Return the masks in the part of a file that a MaskOwner has written, by weight name; none if there are none.
+
+    Raises:
+        ModelError: a MaskOwner does not write such masks.
+    """
     if "names" not in store.keys():  # noqa: SIM118  (legacy Keras' stores have keys only)
         return {}
-    names = json.loads(np.asarray(store["names"]).tobytes())
-    return {name: np.asarray(store[str(position)], bool) for position, name in enumerate(names)}
+    try:
+        names = schema.check(schema.list_of(schema.TEXT), json.loads(np.asarray(store["names"]).tobytes()))
+        return {name: np.asarray(store[str(position)], bool) for position, name in enumerate(names)}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ModelError(f"The masks in the file are damaged: {error}") from error
 
 
 def _attribute(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_lottery import keras_compat
+from tf_lottery import escapes, keras_compat
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import ModelError
@@ -43,7 +43,7 @@ def capture(model: Model, optimizers: Optimizers) -> dict[str, dict[str, np.ndar
         name for name, layer in naming.named_layers(model).items() if keras_compat.has_hidden_randomness(layer)
     ]:
         warnings.warn(
-            f"The random state of {', '.join(hidden)} cannot be captured, so random numbers will not repeat. Call "
+            f"The random state of {_list(hidden)} cannot be captured, so random numbers will not repeat. Call "
             "tf_keras.backend.experimental.enable_tf_random_generator() before the model is built.",
             stacklevel=2,
         )
@@ -99,6 +99,8 @@ def restore(state: State, model: Model, optimizers: Optimizers, masks: Arrays | 
     Raises:
         ModelError, PruningError: names or shapes differ. The message lists them. Nothing is changed then.
     """
+    if missing := [group for group in ("weights", "optimizer") if group not in state]:
+        raise ModelError(f"The state lacks {' and '.join(missing)}.")
     # An optimizer that was not built when it was captured gets its slots below, made for the restored weights.
     named, captured = _named(optimizers), state["optimizer"]
     later = {path: one for path, one in named.items() if _has_clock_only(path, captured, one)}
@@ -131,13 +133,13 @@ def set_unlisted(state: State, model: Model) -> None:
         )
     if named := [name for name in later if name != GLOBAL_SEED]:
         warnings.warn(
-            f"{', '.join(named)} did not exist at step k and cannot be rewound: create them before `fit`, those of a "
+            f"{_list(named)} did not exist at step k and cannot be rewound: create them before `fit`, those of a "
             "layer in its `build`.",
             stacklevel=2,
         )
     if gone := [name for name in arrays if name not in variables]:
         warnings.warn(
-            f"{', '.join(gone)} existed at step k and cannot be found now, so that they are not rewound: keep them as "
+            f"{_list(gone)} existed at step k and cannot be found now, so that they are not rewound: keep them as "
             "attributes of the model, a layer or the loss.",
             stacklevel=2,
         )
@@ -210,18 +212,23 @@ def settings_left_out(model: Model, optimizers: Mapping[str, Optimizer]) -> dict
 
 def exempt_from_decay(model: Model, optimizers: Mapping[str, Optimizer], settings: Mapping[str, Any]) -> None:
     """Give the optimizers of `model` the weight-decay exemptions of `settings_left_out`."""
-    named = naming.named_variables(model)
     for path, names in settings.get("undecayed", {}).items():
         if path in optimizers:
-            keras_compat.exempt_from_decay(optimizers[path], [named[name] for name in names])
+            keras_compat.exempt_from_decay(optimizers[path], _variables(model, names))
 
 
 def build_optimizers(model: Model, optimizers: Mapping[str, Optimizer], built_on: Mapping[str, Sequence[str]]) -> None:
     """Build the optimizers that are not built yet, for the weights of `settings_left_out`."""
-    named = naming.named_variables(model)
     for path, names in built_on.items():
         if path in optimizers and not keras_compat.is_built(optimizers[path]):
-            keras_compat.build_on(model, optimizers[path], [named[name] for name in names])
+            keras_compat.build_on(model, optimizers[path], _variables(model, names))
+
+
+def _variables(model: Model, names: Sequence[str]) -> list[Variable]:
+    named = naming.named_variables(model)
+    if unknown := [name for name in names if name not in named]:
+        raise ModelError(f"The optimizer was built for weights that the model does not have: {', '.join(unknown)}.")
+    return [named[name] for name in names]
 
 
 def set_weights(arrays: Arrays, model: Model, masks: Arrays | None = None) -> dict[str, np.ndarray]:
@@ -250,6 +257,10 @@ def set_weights(arrays: Arrays, model: Model, masks: Arrays | None = None) -> di
             layer.finalize_state()  # Normalization computes with constants that it makes of its variables
     model_masks.mask_averages(model)
     return written
+
+
+def _list(names: Sequence[str]) -> str:
+    return escapes.shown(", ".join(names))
 
 
 def _named(optimizers: Optimizers) -> Mapping[str, Optimizer]:

@@ -27,10 +27,11 @@ from typing import Any
 import ml_dtypes  # noqa: F401  (teaches NumPy the dtype "bfloat16")
 import numpy as np
 
-from tf_lottery import files
+from tf_lottery import escapes, files, schema
 from tf_lottery.core import masks as masks_lib
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import TicketError
+from tf_lottery.schema import TEXT, WHOLE, list_of, record
 
 MAGIC = b"\x93TFL\r\n\x1a\n"
 VERSION = 1
@@ -43,6 +44,16 @@ _MAX_FILE_BYTES = 2**36
 _MAX_METADATA_BYTES = 2**26
 _MAX_ENTRY_BYTES = 2**12  # of an array in the header
 _MAX_ITEM_BYTES = max(np.dtype(name).itemsize for name in DTYPES)
+_MASK = {"name": TEXT, "shape": list_of(WHOLE), "bytes": WHOLE}
+_ARRAY = {**_MASK, "group": TEXT, "dtype": schema.one_of(DTYPES), "masked": schema.FLAG}
+_HEADER = record(
+    {
+        "version": WHOLE,
+        "masks": list_of(record(_MASK)),
+        "arrays": list_of(record(_ARRAY)),
+        "metadata": schema.OBJECT,
+    }
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,7 +80,7 @@ class Ticket:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        groups = ", ".join(self.weights)
+        groups = escapes.shown(", ".join(self.weights))
         return (
             f"Ticket(density={masks_lib.density(self.masks):.4f}, weights=[{groups}], metadata={dict(self.metadata)})"
         )
@@ -120,10 +131,12 @@ def unpack(data: bytes, *, max_bytes: int = _MAX_UNPACKED_BYTES, shapes: Shapes 
         if shapes is not None:
             _check_shapes(header, shapes)
         return _read(header, memoryview(data)[start:-CHECKSUM_BYTES], max_bytes)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError, zlib.error) as error:
+    except MemoryError as error:
+        raise TicketError("The ticket does not fit into memory.") from error
+    except (ValueError, OverflowError, zlib.error) as error:
         if isinstance(error, TicketError):
             raise
-        raise TicketError(f"The ticket's header does not describe its content: {error!r}") from error
+        raise TicketError(f"The ticket's header does not describe its content: {error}") from error
 
 
 def most_bytes(shapes: Shapes) -> int:
@@ -197,12 +210,14 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
     (length,) = struct.unpack("<Q", data[len(MAGIC) : start])
     try:
         header = json.loads(data[start : start + length])
-        version = header["version"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TicketError(f"The ticket's header cannot be read: {error!r}") from error
-    if version != VERSION:
-        raise TicketError(f"The ticket has format version {version!r}; this tf_lottery reads version {VERSION}.")
-    return header, start + length
+        schema.OBJECT(header, "")
+    except (ValueError, RecursionError) as error:
+        raise TicketError(f"The ticket's header cannot be read: {error}") from error
+    if type(version := header.get("version")) is not int or version != VERSION:
+        raise TicketError(
+            f"The ticket has format version {schema.short(version)}; this tf_lottery reads version {VERSION}."
+        )
+    return schema.check(_HEADER, header), start + length
 
 
 def _check_shapes(header: dict[str, Any], shapes: Shapes) -> None:
@@ -219,15 +234,10 @@ def _check_shapes(header: dict[str, Any], shapes: Shapes) -> None:
 
 def _read(header: dict[str, Any], payload: memoryview, max_bytes: int) -> Ticket:
     """Check the header and unpack the payload."""
-    declared = sum(_size(entry) for entry in header["masks"])
-    declared += sum(_size(entry) * np.dtype(_dtype(entry)).itemsize for entry in header["arrays"])
+    declared = sum(math.prod(entry["shape"]) for entry in header["masks"])
+    declared += sum(math.prod(entry["shape"]) * np.dtype(entry["dtype"]).itemsize for entry in header["arrays"])
     if declared > max_bytes:
         raise TicketError(f"The ticket would unpack to {declared} bytes; at most {max_bytes} are allowed.")
-    if not isinstance(header["metadata"], dict) or not all(isinstance(e["group"], str) for e in header["arrays"]):
-        raise TicketError(
-            "The ticket's header does not describe its content: a group is not named by text, or the metadata are not "
-            "an object."
-        )
     _check_names(header)
     chunks = _chunks(header, payload)
     masks: dict[str, np.ndarray] = {}
@@ -258,23 +268,10 @@ def _check_names(header: dict[str, Any]) -> None:
 def _chunks(header: dict[str, Any], payload: memoryview) -> Iterator[memoryview]:
     """Split the payload into the bytes of each mask and array, in the order of the header."""
     lengths = [entry["bytes"] for entry in [*header["masks"], *header["arrays"]]]
-    if any(length < 0 for length in lengths) or sum(lengths) != len(payload):
+    if sum(lengths) != len(payload):
         raise TicketError("The ticket's header does not describe its content: the lengths do not add up.")
     stops = list(itertools.accumulate(lengths))
     return iter([payload[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)])
-
-
-def _size(entry: dict[str, Any]) -> int:
-    shape = entry["shape"]
-    if not isinstance(entry["name"], str) or not all(type(length) is int and length >= 0 for length in shape):
-        raise TicketError(f"The ticket's header has an impossible entry: {entry}")
-    return math.prod(shape)
-
-
-def _dtype(entry: dict[str, Any]) -> str:
-    if entry["dtype"] not in DTYPES:
-        raise TicketError(f"{entry['name']!r} has the unknown dtype {entry['dtype']!r}; known: {', '.join(DTYPES)}")
-    return entry["dtype"]
 
 
 def _unpack_mask(entry: dict[str, Any], chunk: memoryview) -> np.ndarray:
@@ -289,7 +286,7 @@ def _unpack_mask(entry: dict[str, Any], chunk: memoryview) -> np.ndarray:
 
 
 def _unpack_array(entry: dict[str, Any], chunk: memoryview, mask: np.ndarray | None) -> np.ndarray:
-    dtype = np.dtype(_dtype(entry))
+    dtype = np.dtype(entry["dtype"])
     values = np.frombuffer(chunk, dtype.newbyteorder("<")).astype(dtype)
     if dtype.name == "bool" and values.view(np.uint8).max(initial=0) > 1:
         raise TicketError(f"{entry['name']!r} holds truth values other than 0 and 1")

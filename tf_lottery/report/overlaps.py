@@ -93,7 +93,6 @@ def _orders(run: Run, dense: Unit) -> dict[str, dict[str, np.ndarray]]:
     return {
         kind: {name: np.argsort(-np.abs(ticket.weights[group][name]).ravel(), kind="stable") for name in ticket.masks}
         for kind, group in _GROUPS.items()
-        if group in ticket.weights
     }
 
 

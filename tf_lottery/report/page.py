@@ -1,6 +1,5 @@
 """Writes the report of a run: `index.html`, which is self-contained, and beside it figures, CSV and Markdown tables."""
 
-import html
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -89,8 +88,8 @@ def _page(run: Run, results_html: str, files: Sequence[str]) -> str:
     environments = results.environments(run)
     template = Template((resources.files("tf_lottery.report") / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=html.escape(f"Lottery tickets: {text.subject(run.config)}"),
-        description=html.escape(text.description(run.config)),
+        title=markup.escaped(f"Lottery tickets: {text.subject(run.config)}"),
+        description=markup.escaped(text.description(run.config)),
         warnings=markup.warning(text.exactness(environments)) + markup.warning(text.completeness(run)),
         results=results_html,
         files="".join(f"<li>{markup.link(name)}: {_FILES[name]}</li>" for name in files),

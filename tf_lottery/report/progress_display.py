@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tf_lottery import escapes
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.experiment.workers import Watcher
@@ -116,7 +117,7 @@ class ProgressDisplay(Watcher):
             self.on_note(f"[{seconds:6.0f} s] {self._count()}: {self._last}")
 
     def on_note(self, note: str) -> None:
-        self._console.print(note, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(escapes.shown(note), markup=False, highlight=False, soft_wrap=True)
 
     def _count(self) -> str:
         return f"{self._finished}/{len(self._work)} training runs"
@@ -154,7 +155,7 @@ def _table(rows: list[_Row]) -> Table:
 
 def _cut(words: str) -> Text:
     """Return text that stays on one line and ends in an ellipsis where it does not fit."""
-    return Text(words, overflow="ellipsis", no_wrap=True)
+    return Text(escapes.shown(words), overflow="ellipsis", no_wrap=True)
 
 
 def _kind(unit: Unit) -> str:

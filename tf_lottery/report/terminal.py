@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import rich.box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from tf_lottery import escapes
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import findings, results, tables, text
 from tf_lottery.report.overview import Overview, UnitStatus
@@ -23,6 +26,13 @@ _STATES = "A training run under way shows the step of its newest checkpoint; wit
 _NOT_VERIFIED = "Not verified: the report, which can be built again, and timing.json, on which nothing depends."
 
 
+class _Terminal(Console):
+    """A console on which no text can control the terminal: tables and lines show escape codes as text."""
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        return super().render_str(escapes.shown(text, lines=True), **settings)
+
+
 def console(width: int = _WIDTH, *, quiet: bool = False, stderr: bool = False) -> Console:
     """Return a console for standard output.
 
@@ -31,13 +41,13 @@ def console(width: int = _WIDTH, *, quiet: bool = False, stderr: bool = False) -
         quiet: Whether it prints nothing. Defaults to False.
         stderr: Whether it prints to standard error instead. Defaults to False.
     """
-    out = Console(quiet=quiet, stderr=stderr)
-    return out if out.is_terminal else Console(width=width, quiet=quiet, stderr=stderr)
+    out = _Terminal(quiet=quiet, stderr=stderr)
+    return out if out.is_terminal else _Terminal(width=width, quiet=quiet, stderr=stderr)
 
 
 def say(message: str) -> None:
     """Print one line."""
-    console().print(message, markup=False, highlight=False, soft_wrap=True)
+    console().print(escapes.shown(message), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_table(frame: pd.DataFrame, title: str) -> None:
@@ -158,7 +168,7 @@ def _table(frame: pd.DataFrame, title: str | None) -> Table:
         table.add_column(f"{name}\n{group}" if group and title is None else name, justify="right")
     for _, row in frame.iterrows():
         style = "green" if row.get(("", "verdict")) == results.WINNING else None
-        table.add_row(*(escape(cell) for cell in row), style=style)
+        table.add_row(*map(_cell, row), style=style)
     return table
 
 
@@ -173,7 +183,11 @@ def _empty_table(*, left: Sequence[str], right: Sequence[str]) -> Table:
 
 
 def _add(table: Table, *cells: str) -> None:
-    table.add_row(*map(escape, cells))
+    table.add_row(*map(_cell, cells))
+
+
+def _cell(text: str) -> str:
+    return escape(escapes.shown(text))
 
 
 def _cells(status: UnitStatus, *, has_variants: bool) -> list[str]:

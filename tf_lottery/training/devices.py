@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_lottery import keras_compat
-from tf_lottery.errors import ClusterError, ConfigError, RunError
+from tf_lottery.errors import ClusterError, ConfigError, ModelError, RunError
 from tf_lottery.training.topology import Topology
 
 
@@ -198,6 +198,11 @@ class Replicas:
         """Set the variables on each replica to its row of the values that `own_values` returned."""
         if not values:
             return
+        if values.keys() != self._averaged.keys():
+            raise ModelError(
+                f"The values of each replica must be those of {', '.join(self._averaged) or 'no variable'}. "
+                f"Received: {', '.join(values)}"
+            )
         replica_id = self._strategy.run(lambda: tf.distribute.get_replica_context().replica_id_in_sync_group)
         places = [int(place) for place in self._strategy.experimental_local_results(replica_id)]
         for name, rows in values.items():

@@ -4,9 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tf_lottery import schema
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import TicketError
 from tf_lottery.masking.ticket import Shapes, Ticket
+from tf_lottery.schema import WHOLE, Schema, list_of
 
 _GROUPS = ("weights", "optimizer")
 _SNAPSHOT = "snapshot "
@@ -15,6 +17,42 @@ _REPLICAS = "replicas"
 _SECONDS = 0.5
 _GROWTH = 8
 _ANY = 2**31
+_HISTORY = ("step", "train_loss", "validation_loss", "validation_accuracy")
+_LINE = ("share", "test_error", "test_loss")
+
+
+def _is_hex(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and float.fromhex(text) is not None
+    except (ValueError, OverflowError):
+        return False
+
+
+def _is_row(row: Any, columns: Sequence[str]) -> bool:
+    pairs = row if isinstance(row, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in row) else []
+    return [name for name, _ in pairs] == [*columns] and all(_is_hex(number) for _, number in pairs)
+
+
+def _rows_of(*columns: str) -> Schema:
+    """Return the schema of the rows that `_pairs` returns."""
+    words = f"the pairs of {', '.join(columns)} with floats in hexadecimal"
+    return list_of(schema.value(words, lambda row: _is_row(row, columns)))
+
+
+_FLOAT = schema.value("a float in hexadecimal", _is_hex)
+_NUMBERS = schema.record(
+    {
+        "step": WHOLE,
+        "losses": _FLOAT,
+        "counted": WHOLE,
+        "history": _rows_of(*_HISTORY),
+        "early_stop_loss": _FLOAT,
+        "early_stop_step": WHOLE,
+        "line": _rows_of(*_LINE),
+        "seconds": _FLOAT,
+    },
+    others=schema.ANYTHING,  # which name the unit
+)
 
 
 @dataclass
@@ -81,23 +119,30 @@ def unpack(ticket: Ticket) -> tuple[Progress, dict[str, Arrays], Arrays]:
     Raises:
         TicketError: the ticket is not a checkpoint.
     """
-    metadata, groups = ticket.metadata, ticket.weights
+    groups = ticket.weights
     try:
+        metadata = schema.check(_NUMBERS, dict(ticket.metadata))
+        snapshots: dict[int, Mapping[str, Arrays]]
+        snapshots = {step: {name: groups[_snapshot(step, name)] for name in _GROUPS} for step in _snapshots(groups)}
         progress = Progress(
-            _whole(metadata["step"]),
+            metadata["step"],
             float.fromhex(metadata["losses"]),
-            _whole(metadata["counted"]),
+            metadata["counted"],
             _rows(metadata["history"]),
-            {step: {group: groups[_snapshot(step, group)] for group in _GROUPS} for step in _snapshots(groups)},
+            snapshots,
             float.fromhex(metadata["early_stop_loss"]),
-            _whole(metadata["early_stop_step"]),
+            metadata["early_stop_step"],
             groups.get(_EARLY_STOP, {}),
             _rows(metadata["line"]),
             float.fromhex(metadata["seconds"]),
         )
+        if bool(progress.history) != (_EARLY_STOP in groups):
+            raise ValueError(f"the weights {_EARLY_STOP!r} belong to its evaluations")
         return progress, {group: groups[group] for group in _GROUPS}, groups.get(_REPLICAS, {})
-    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise TicketError(f"This is not a checkpoint of a training run: {error!r}") from error
+    except KeyError as error:
+        raise TicketError(f"This is not a checkpoint of a training run: it lacks the arrays {error}") from error
+    except (ValueError, OverflowError) as error:
+        raise TicketError(f"This is not a checkpoint of a training run: {error}") from error
 
 
 def shapes(
@@ -155,12 +200,6 @@ def _rows(pairs: Sequence[Sequence[tuple[str, str]]]) -> list[dict[str, float]]:
 def _number(name: str, text: str) -> float:
     number = float.fromhex(text)
     return int(number) if name == "step" else number
-
-
-def _whole(number: Any) -> int:
-    if type(number) is not int or number < 0:
-        raise ValueError(f"{number!r} is not a number of steps")
-    return number
 
 
 class Pauses:

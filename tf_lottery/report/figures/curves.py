@@ -47,7 +47,9 @@ def density_by_layer(frame: pd.DataFrame) -> Figure:
     columns = [column for column in tickets if column.startswith("density:") and tickets[column].notna().any()]
     if few := len(columns) <= len(style.MARKERS):
         for column, line_style in style.line_styles(columns).items():
-            axis.plot(tickets.index, 100 * tickets[column], label=column.removeprefix("density:"), **line_style)
+            axis.plot(
+                tickets.index, 100 * tickets[column], label=style.name(column.removeprefix("density:")), **line_style
+            )
     else:
         colours: Any = ScalarMappable(Normalize(1, len(columns)), cmap="cividis")
         for position, column in enumerate(columns, start=1):

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from tf_lottery import escapes
 from tf_lottery.report.results import TICKET
 
 LineStyle = Mapping[str, Any]
@@ -34,6 +35,7 @@ BRANCHES: LineStyles = {
     "constant_signs": {"color": ORANGE, "marker": "*", "linestyle": ":"},
 }
 DENSE: dict[str, Any] = {"color": "black", "linestyle": ":", "linewidth": 0.8}
+_LONGEST_NAME = 60
 _MOST_INSIDE = 7  # names in a legend inside the panel
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 
@@ -44,6 +46,17 @@ def line_styles(labels: Iterable[str]) -> LineStyles:
         label: {"color": _COLOURS[place % len(_COLOURS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": "-"}
         for place, label in enumerate(labels)
     }
+
+
+def name(text: str) -> str:
+    r"""Return a name as a figure can show it: short, without characters to obey, and not as a formula.
+
+    >>> name("dense_$x$/kernel")
+    'dense_\\$x\\$/kernel'
+    """
+    text = escapes.shown(text)
+    text = text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+    return text.replace("$", r"\$")
 
 
 def png(draw: Callable[[], Figure]) -> bytes:
