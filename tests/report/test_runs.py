@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 # A process that pretends to train for ever: it holds the lock and saves one checkpoint after another.
 GOING_ON = """
 import itertools, sys, fakes
-from tf_lottery.experiment import locks
+from tf_lottery import locks
 from tf_lottery.experiment.storage import Run
 run = Run.load(sys.argv[1])
 with locks.hold(run.lock_path(1), "it"):
