@@ -98,7 +98,7 @@ def folder(path: Path, site: str) -> Iterator[Path]:
         _make_parent(path)
         with locks.hold_folder(path.parent, str(path), _PATIENCE_SECONDS):
             _recover(path)
-        temporary, descriptor = _create(path, _make_folder)
+            temporary, descriptor = _create(path, _make_folder)
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be written: {reason(error)}") from error
     try:

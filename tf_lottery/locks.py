@@ -57,7 +57,8 @@ def hold_folder(path: Path, what: str, patience: float) -> Iterator[None]:
     try:
         while not try_lock(descriptor, otherwise=True):
             if time.monotonic() >= until:
-                raise RunError(f"Another process is writing {what} or something beside it; wait for it to end.")
+                process = _holder(descriptor)
+                raise RunError(f"Process {process} is writing {what} or something beside it; wait for it to end.")
             time.sleep(_POLL_SECONDS)
         yield
     finally:
@@ -88,6 +89,16 @@ def holder(path: Path) -> str | None:
         except BlockingIOError:
             return _name(file)
     return None
+
+
+def _holder(descriptor: int) -> str:
+    """Return the id of the process that has locked an open folder, which Linux lists."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():  # 1: FLOCK ADVISORY WRITE 1234 fe:00:5678 0 EOF
+            _, kind, _, _, process, device_and_inode, *_ = line.replace("-> ", "").split()
+            if kind == "FLOCK" and device_and_inode.endswith(f":{os.fstat(descriptor).st_ino}"):
+                return process
+    return "with unknown id"
 
 
 def _take(file: BinaryIO, path: Path, what: str, until: float) -> None:

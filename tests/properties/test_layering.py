@@ -29,7 +29,7 @@ MAY_IMPORT = {
     },
     "export": {"core", "errors", "experiment", "files", "keras_compat", "masking", "quiet"},
     "report": {"core", "errors", "experiment", "files", "locks"},
-    "cli": {"errors", "experiment"},
+    "cli": {"errors", "experiment", "files"},
     "__init__": {"callbacks", "core", "data", "errors", "experiment", "export", "masking", "models", "training"},
 }
 WITHOUT_TENSORFLOW = (
