@@ -66,7 +66,7 @@ def main(command: str = "", folder: str = "") -> None:
         raise ConfigError(f"The command must be one of {', '.join(_COMMANDS)}. Received: {command!r}.{hint}")
     if not folder:
         raise ConfigError(f"{command} needs a directory: runs.py {command} DIR")
-    if not (files.exists(Path(folder)) and Path(folder).is_dir()):
+    if not files.is_folder(Path(folder)):
         raise RunError(f"There is no directory {folder}.")
     plugins.load(_PLUGINS.value)
     _COMMANDS[command](Path(folder))

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import difflib
+import errno
 import io
 import json
 import math
@@ -21,6 +22,8 @@ from tf_lottery import files
 from tf_lottery.errors import ConfigError, LotteryError
 from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
+
+_ERRORS_OF_OUTPUT = (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF)  # that name no file: files are typed errors
 
 
 def run(main: Callable[..., None], *, arguments: int = 0, required: Collection[str] = ()) -> None:
@@ -154,6 +157,8 @@ def _parse(argv: list[str], most_arguments: int, required: Collection[str]) -> l
         message = str(error).strip().splitlines()[-1].rstrip(".")
         raise ConfigError(f"{message}. See --help.") from error
     except Exception as error:  # the config file may raise anything
+        if isinstance(error, OSError) and error.filename is None:
+            raise  # of printing --help
         (last,) = str(error).strip().splitlines()[-1:] or [""]
         raise ConfigError(f"The config cannot be used: {type(error).__name__}: {last}") from error
     if missing := [name for name in required if flags.FLAGS[name].value is None]:
@@ -212,9 +217,10 @@ def _exit_on_error(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except LotteryError as error:
         sys.exit(f"Error: {error}")
-    except OSError as error:  # of a call that no function here expects to fail, as when descriptors have run out
-        place = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"Error: {place}{files.reason(error)}.")
+    except OSError as error:  # of a call that no other function expects to fail, as when descriptors have run out
+        is_output = error.filename is None and error.errno in _ERRORS_OF_OUTPUT
+        place = "The output cannot be written" if is_output else error.filename or "The system does not go on"
+        sys.exit(f"Error: {place}: {files.reason(error)}.")
     except KeyboardInterrupt as interrupt:
         sys.exit(_status(interrupt))
 

@@ -240,13 +240,26 @@ def exists(path: Path) -> bool:
     Raises:
         RunError: the file system does not tell.
     """
+    return _mode(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder, or of a link to one.
+
+    Raises:
+        RunError: the file system does not tell.
+    """
+    return stat.S_ISDIR(_mode(path) or 0)
+
+
+def _mode(path: Path) -> int | None:
+    """Return the type and the permissions of what is at a path; None if there is nothing."""
     try:
-        os.stat(path)
+        return os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {reason(error)}") from error
-    return True
 
 
 def names(path: Path) -> list[str]:

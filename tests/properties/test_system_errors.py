@@ -6,7 +6,7 @@ import os
 import pytest
 import runs
 from properties import failpoints_of_runs
-from tiers import nightly, slow
+from tiers import slow
 
 from tf_lottery.errors import LotteryError
 from tf_lottery.experiment.storage import Run
@@ -43,7 +43,7 @@ def look(path):
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("step", [slow(1), 7, nightly(1)])
+@pytest.mark.parametrize("step", [slow(1), 7])
 def test_a_run_survives_each_failing_call(tmp_path, monkeypatch, expected, call, step):
     at = 1
     while True:

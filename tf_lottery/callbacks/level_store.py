@@ -185,7 +185,7 @@ class LevelStore:
             return
         if not files.exists(self.path / "settings.json"):
             others = [name for name in files.names(self.path) if name != _LOCK]
-            if not self.path.is_dir() or not all(files.is_leftover(self.path / name) for name in others):
+            if not files.is_folder(self.path) or not all(files.is_leftover(self.path / name) for name in others):
                 raise RunError(f"{self.path} holds other files than lottery tickets. Choose a new or empty directory.")
             return
         self._settings = _unsealed(self.path / "settings.json")

@@ -150,7 +150,9 @@ def _redefined(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
 def _is_foreign(path: Path) -> bool:
     """Return whether a path holds anything that a run does not have before its config.json is written."""
     ours = {"run.lock", *(file.name for file in backups.paths(path, "environment"))}
-    return not path.is_dir() or not all(name in ours or files.is_leftover(path / name) for name in files.names(path))
+    return not files.is_folder(path) or not all(
+        name in ours or files.is_leftover(path / name) for name in files.names(path)
+    )
 
 
 def _union(stored: Any, asked: Any) -> Any:

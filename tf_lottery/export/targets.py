@@ -33,7 +33,7 @@ def check_file(path: Path, overwrite: bool) -> None:
     is_there = files.exists(path)
     if path.is_symlink():
         raise ExportError(f"{path} is a symbolic link. Give the file that it leads to.")
-    if is_there and path.is_dir():
+    if files.is_folder(path):
         raise ExportError(f"{path} is a directory. Give the name of the file to write, too.")
     if is_there and not overwrite:
         raise _exists(path)
@@ -48,7 +48,7 @@ def check_saved_model(path: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise _exists(path)
-    if not path.is_dir() or (files.names(path) and not (path / _SAVED_MODEL).is_file()):
+    if not files.is_folder(path) or (files.names(path) and not (path / _SAVED_MODEL).is_file()):
         raise ExportError(
             f"{path} is not a SavedModel, so it is not replaced. Choose another name, or remove it first."
         )
