@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "files": {"errors", "failpoints", "locks"},
     "locks": {"errors"},
     "quiet": set(),
-    "data": {"errors"},
+    "data": {"errors", "files"},
     "keras_compat": {"errors"},
     "models": {"errors", "keras_compat"},
     "masking": {"core", "errors", "files", "keras_compat"},
