@@ -13,7 +13,7 @@ variant, shuffle_seed, state, step, density, early_stop_test_accuracy, early_sto
 import difflib
 from pathlib import Path
 
-from tf_lottery import cli
+from tf_lottery import cli, files
 from tf_lottery.errors import ConfigError, DamageError, RunError
 from tf_lottery.experiment import plugins
 from tf_lottery.experiment.storage import Run
@@ -25,7 +25,9 @@ _OUTPUT = cli.Output()
 
 def list_runs(folder: Path) -> None:
     runs, faults = [], []
-    for path in overview.find(folder):
+    for path in overview.find(
+        folder, lambda error: faults.append(f"{error.filename} cannot be read: {error.strerror}")
+    ):
         try:
             runs.append(overview.read(Run.load(path)))
         except RunError as error:
@@ -64,7 +66,7 @@ def main(command: str = "", folder: str = "") -> None:
         raise ConfigError(f"The command must be one of {', '.join(_COMMANDS)}. Received: {command!r}.{hint}")
     if not folder:
         raise ConfigError(f"{command} needs a directory: runs.py {command} DIR")
-    if not Path(folder).is_dir():
+    if not files.is_folder(Path(folder)):
         raise RunError(f"There is no directory {folder}.")
     plugins.load(_PLUGINS.value)
     _COMMANDS[command](Path(folder))

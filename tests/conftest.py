@@ -17,6 +17,7 @@ collect_ignore = [
     "fits.py",
     "layer_sources.py",
     "properties/failpoints_of_runs.py",
+    "properties/many_writers.py",
     "properties/on_two_replicas.py",
     "properties/trainings_on_two_replicas.py",
     "replicas.py",

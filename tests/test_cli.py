@@ -202,6 +202,47 @@ def test_a_script_that_a_signal_ends_has_the_status_of_the_signal_and_an_ignored
     assert (done.stdout.splitlines(), done.stderr) == (statuses, "")
 
 
+STREAMS = """
+import sys
+from tf_lottery import cli
+from tf_lottery.errors import RunError
+
+def main(what):
+    if what == "error":
+        raise RunError("it has failed")
+    if what == "open":
+        open("nothing/there")
+    print("a result", end="")
+    with open("file", "w") as file:  # does not get the descriptor of a closed stream
+        sys.stdout.write(f" in {file.fileno() > 2}")
+
+cli.run(main, arguments=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "streams", "status", "printed"),
+    [
+        ("result", "", 0, "a result in True"),
+        ("result", ">/dev/full", 1, "Error: The output cannot be written: No space left on device.\n"),
+        ("result", ">&-", 1, "Error: Standard output is closed. To discard it, redirect it to /dev/null.\n"),
+        ("result", "2>&-", 0, "a result in True"),
+        ("result", "<&-", 0, "a result in True"),
+        ("result", ">&- 2>&-", 1, ""),
+        ("error", "", 1, "Error: it has failed\n"),
+        ("error", "2>&-", 1, ""),
+        ("error", "2>/dev/full", 1, ""),
+        ("open", "", 1, "Error: nothing/there: No such file or directory.\n"),
+    ],
+)
+def test_a_full_or_closed_stream_is_one_line(tmp_path, what, streams, status, printed):
+    command = f'"$0" -c "$1" {what} {streams}'
+    done = subprocess.run(
+        ["bash", "-c", command, sys.executable, STREAMS], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (status, printed)
+
+
 @pytest.mark.slow
 def test_a_report_depends_neither_on_the_hash_seed_nor_on_the_encoding_of_the_terminal(tmp_path):
     runs = [fakes.sweep(tmp_path / name / "run") for name in ("one", "two")]

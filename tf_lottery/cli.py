@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import difflib
+import errno
 import io
 import json
 import math
@@ -17,10 +18,12 @@ import numpy as np
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from tf_lottery import escapes
+from tf_lottery import escapes, files
 from tf_lottery.errors import ConfigError, LotteryError
 from tf_lottery.experiment import config as config_lib
 from tf_lottery.experiment.config import Experiment
+
+_ERRORS_OF_OUTPUT = (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF)  # that name no file: files are typed errors
 
 
 def run(main: Callable[..., None], *, arguments: int = 0, required: Collection[str] = ()) -> None:
@@ -31,15 +34,17 @@ def run(main: Callable[..., None], *, arguments: int = 0, required: Collection[s
         arguments: The largest number of such arguments. Defaults to 0.
         required: Names of required flags. Defaults to none.
     """
+    _check_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 must not make a command fail
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # ignored under `nohup`
             signal.signal(number, _interrupt)  # like Ctrl-C, so that workers end too
-    app.run(
-        lambda argv: _exit_on_error(main, *argv[1:]),
-        flags_parser=lambda argv: _exit_on_error(_parse, argv, arguments, required),
-    )
+    with _flushed():
+        app.run(
+            lambda argv: _exit_on_error(main, *argv[1:]),
+            flags_parser=lambda argv: _exit_on_error(_parse, argv, arguments, required),
+        )
 
 
 def define_experiment() -> flags.FlagHolder:
@@ -152,6 +157,8 @@ def _parse(argv: list[str], most_arguments: int, required: Collection[str]) -> l
         message = str(error).strip().splitlines()[-1].rstrip(".")
         raise ConfigError(f"{message}. See --help.") from error
     except Exception as error:  # the config file may raise anything
+        if isinstance(error, OSError) and error.filename is None:
+            raise  # of printing --help
         (last,) = str(error).strip().splitlines()[-1:] or [""]
         raise ConfigError(f"The config cannot be used: {type(error).__name__}: {last}") from error
     if missing := [name for name in required if flags.FLAGS[name].value is None]:
@@ -178,11 +185,42 @@ def _check_experiment(arguments: list[str]) -> None:
                 raise ConfigError(f"There is no config file {path!r}. See the folder configs/.")
 
 
+def _check_streams() -> None:
+    """Exit if standard output is closed; let no file that is opened later take the place of a closed stream."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (until the process ends)
+    if sys.stdout is None:
+        sys.exit("Error: Standard output is closed. To discard it, redirect it to /dev/null.")
+
+
+@contextlib.contextmanager
+def _flushed() -> Iterator[None]:
+    """Flush standard output at the end, and exit with an error in one line if it cannot be written."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)  # where Python writes what is left when it ends
+        sys.exit(f"Error: The output cannot be written: {files.reason(error)}.")
+
+
 def _exit_on_error(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except LotteryError as error:
         sys.exit(f"Error: {error}")
+    except OSError as error:  # of a call that no other function expects to fail, as when descriptors have run out
+        is_output = error.filename is None and error.errno in _ERRORS_OF_OUTPUT
+        place = "The output cannot be written" if is_output else error.filename or "The system does not go on"
+        sys.exit(f"Error: {place}: {files.reason(error)}.")
     except KeyboardInterrupt as interrupt:
         sys.exit(_status(interrupt))
 

@@ -28,6 +28,10 @@ class ConfigError(LotteryError, ValueError):
     """A setting of an experiment has an impossible value."""
 
 
+class BackendError(LotteryError, ImportError):
+    """Keras does not run on TensorFlow."""
+
+
 class PruningError(LotteryError, ValueError):
     """Masks, scores or fractions are impossible, or do not fit each other."""
 

@@ -12,11 +12,11 @@ VARIABLE = "TF_LOTTERY_FAILPOINT"
 WRITTEN = (  # the sites of `files.write`
     *("config", "environment", "ticket", "optimizer", "history", "line", "timing"),
     *("metrics", "manifest", "state", "report"),
-    *("ticket file", "callback settings", "callback arrays", "callback records", "exported file"),
+    *("ticket file", "callback settings", "callback arrays", "callback records", "exported file", "archive"),
 )
 REMOVED = ("old state", "leftover", "callback leftover")  # the sites of `files.remove`
 FILLED = ("saved model",)  # the sites of `files.folder`
-EXPORTED = ("exported file", *FILLED)  # the sites that neither runs nor `fit` pass
+EXPORTED = ("exported file", "archive", *FILLED)  # the sites that neither runs nor `fit` pass
 WRITING = ("begins", "half written", "not synced", "not renamed", "renamed", "done")
 REMOVING = ("begins", "done")
 FILLING = ("begins", "empty", "not synced", "not renamed", "put aside", "renamed", "done")

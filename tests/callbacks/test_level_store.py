@@ -1,7 +1,12 @@
 """A directory is resumed exactly, or refused with the reason."""
 
+import contextlib
 import math
 import os
+import platform
+import subprocess
+import sys
+import threading
 
 import fits
 import numpy as np
@@ -9,7 +14,7 @@ import pytest
 import tiny
 from tiers import nightly, slow
 
-from tf_lottery import failpoints, files
+from tf_lottery import failpoints, files, locks
 from tf_lottery.callbacks.level_store import LevelStore
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
 from tf_lottery.core.schedules import to_target_density
@@ -318,3 +323,103 @@ def test_a_lost_optimizer_state_is_named(tmp_path):
     (tmp_path / "state_01.tfl").unlink()
     with pytest.raises(TicketError, match=r"state_01.tfl cannot be read"):
         fits.fit(fits.model(), LotteryTicket(**arguments(tmp_path, levels=2, rewind="none")))
+
+
+HOLDS = (
+    "import sys; from pathlib import Path; from tf_lottery import locks\n"
+    "with locks.hold(Path(sys.argv[1]), 'it'):\n print('held', flush=True); sys.stdin.read()"
+)
+
+
+def test_a_second_process_is_refused_while_a_fit_writes_to_the_directory(tmp_path):
+    directory = tmp_path / "tickets"
+    command = [sys.executable, "-c", HOLDS, directory / "levels.lock"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        tickets = LotteryTicket(**arguments(directory, levels=0))
+        with pytest.raises(
+            RunError, match=rf"^Process {other.pid} on .* is working on {directory}; wait for it to end"
+        ):
+            fits.fit(fits.model(), tickets)
+        assert [*contents(directory)] == ["levels.lock"]
+        other.kill()
+    fits.fit(fits.model(), LotteryTicket(**arguments(directory, levels=0)))
+    assert {"settings.json", "level_00.tfl", "levels.lock"} <= {*contents(directory)}
+    assert locks.holder(directory / "levels.lock") is None
+
+
+def test_a_store_gives_its_directory_up_to_the_next_one_of_its_thread_but_not_of_another(tmp_path):
+    broken_off, store = LevelStore(tmp_path), LevelStore(tmp_path)
+    broken_off.hold()
+    refused = []
+
+    def hold():
+        try:
+            store.hold()
+        except RunError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=hold, name="second")
+    thread.start()
+    thread.join()
+    assert refused == [f"The thread 'MainThread' is working on {tmp_path}; wait for it to end."]
+    store.hold()
+    broken_off.release()
+    assert locks.holder(tmp_path / "levels.lock") == f"{os.getpid()} on {platform.node()}"
+    store.release()
+    assert locks.holder(tmp_path / "levels.lock") is None
+
+
+def test_a_store_knows_the_levels_that_another_process_has_finished_before_it_held_the_directory(tmp_path):
+    store = LevelStore(tmp_path)
+    store_of(tmp_path)
+    store.hold()
+    assert [record["level"] for record in store.records] == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["symlink_to", "hardlink_to"])
+@pytest.mark.parametrize("name", ["settings.json", "rewind.tfl", "level_00.tfl", "records.json", "levels.lock"])
+@pytest.mark.parametrize("temporary", [False, True])
+def test_links_in_a_directory_are_not_followed(tmp_path, name, kind, temporary):
+    victim, directory = tmp_path / "victim", tmp_path / "tickets"
+    victim.write_text("precious")
+    directory.mkdir()
+    getattr(directory / (f".{name}.tmp" if temporary else name), kind)(victim)
+    with contextlib.suppress(LotteryError):
+        LevelStore(directory).hold()
+    with contextlib.suppress(LotteryError):
+        store_of(directory)
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("call", ["stat", "listdir", "open", "replace", "mkdir"])
+def test_a_call_of_the_system_that_fails_is_a_typed_error_and_the_next_fit_ends_with_the_same_bytes(
+    tmp_path, monkeypatch, call
+):
+    def fit(path):
+        store = LevelStore(path)
+        store.hold()
+        try:
+            store_of(path, levels=range(len(store.records), 3))
+            all_of(path)
+        finally:
+            store.release()
+
+    fit(tmp_path / "whole")
+    whole, function, is_through, at = contents(tmp_path / "whole"), getattr(os, call), False, 0
+    while not is_through:
+        left = [*range(at := at + 1)]
+
+        def fail(*given, left=left, **options):
+            if len(left) == 1:
+                raise OSError(5, "Input/output error", str(given[0]))
+            left.pop()
+            return function(*given, **options)
+
+        with monkeypatch.context() as patch, contextlib.suppress(LotteryError):
+            patch.setattr(os, call, fail)
+            fit(tmp_path / str(at))
+            is_through = len(left) > 1
+        fit(tmp_path / str(at))
+        assert contents(tmp_path / str(at)) == whole
+    assert at > 1

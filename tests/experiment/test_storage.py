@@ -7,9 +7,9 @@ import fakes
 import numpy as np
 import pytest
 
-from tf_lottery import failpoints, files
+from tf_lottery import failpoints, files, locks
 from tf_lottery.errors import DamageError, RunError
-from tf_lottery.experiment import backups, config as config_lib, locks, open_run, storage
+from tf_lottery.experiment import backups, config as config_lib, open_run, storage
 from tf_lottery.experiment.config import Prune
 from tf_lottery.experiment.storage import Run, Unit
 from tf_lottery.training import progress

@@ -6,8 +6,9 @@ from pathlib import Path
 import fakes
 import pytest
 
+from tf_lottery import locks
 from tf_lottery.errors import DamageError
-from tf_lottery.experiment import backups, locks, open_run, plan
+from tf_lottery.experiment import backups, open_run, plan
 from tf_lottery.experiment.config import Prune, Train
 from tf_lottery.experiment.storage import Run
 from tf_lottery.report import overview
@@ -16,7 +17,8 @@ TESTS = Path(__file__).parents[1]
 # A process that pretends to train: it holds the lock, saves checkpoints, and finishes one unit after another.
 GOING_ON = """
 import sys, fakes
-from tf_lottery.experiment import locks, plan
+from tf_lottery import locks
+from tf_lottery.experiment import plan
 from tf_lottery.experiment.storage import Run
 run = Run.load(sys.argv[1])
 with locks.hold(run.lock_path(1), "it"):

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 # A process that pretends to train for ever: it holds the lock and saves one checkpoint after another.
 GOING_ON = """
 import itertools, sys, fakes
-from tf_lottery.experiment import locks
+from tf_lottery import locks
 from tf_lottery.experiment.storage import Run
 run = Run.load(sys.argv[1])
 with locks.hold(run.lock_path(1), "it"):
@@ -26,6 +26,20 @@ with locks.hold(run.lock_path(1), "it"):
         run.save_checkpoint(fakes.unit(), step, fakes.TICKET)
         if step == 2:
             print("ready", flush=True)
+"""
+# runs.py on a machine that refuses to look at what is below some paths.
+UNREADABLE = """
+import os, runpy, sys
+
+def refusing(function):
+    def call(path=".", *others, **options):
+        if f"{path}/".startswith(tuple(f"{path}/" for path in os.environ["UNREADABLE"].split())):
+            raise PermissionError(13, "Permission denied", str(path))
+        return function(path, *others, **options)
+    return call
+
+os.stat, os.listdir, os.scandir = map(refusing, (os.stat, os.listdir, os.scandir))
+runpy.run_path("scripts/runs.py", run_name="__main__")
 """
 
 
@@ -67,6 +81,29 @@ def test_list_has_a_line_per_run_and_one_per_damaged_run(tmp_path):
         output[-2]
         == "Time left is the training time of the remaining steps, one after another, at the median pace so far."
     )
+
+
+def test_list_names_what_cannot_be_read_and_continues(tmp_path):
+    for name in ("a", "b", "c", "d", "e"):
+        fakes.run(tmp_path / name, fakes.experiment(replicates=1, controls=()))
+    refused = [
+        "a",
+        "b/config.json",
+        "b/config.backup.json",
+        "c/replicate_1/level_01",
+        "d/replicate_1/level_01/manifest.json",
+    ]
+    unreadable = [str(tmp_path / path) for path in refused]
+    done = subprocess.run(
+        [sys.executable, "-c", UNREADABLE, "list", tmp_path],
+        **{"cwd": ROOT, "env": os.environ | {"UNREADABLE": " ".join(unreadable)}, "capture_output": True, "text": True},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    output = done.stdout.splitlines()
+    assert cells(output, tmp_path / "e")[2:4] == ["finished", "3/3"]
+    told = [unreadable[0], unreadable[1], *unreadable[3:]]
+    assert output[-4:] == [f"{path} cannot be read: Permission denied" for path in told]
 
 
 def test_show_has_a_line_per_unit(tmp_path):

@@ -1,28 +1,32 @@
 """The levels that a LotteryTicket has finished: in memory, or in a directory that the next process resumes.
 
-    directory/  settings.json   rewind.tfl   level_00.tfl  level_01.tfl …   state_03.tfl   records.json
+    directory/  settings.json  rewind.tfl  level_00.tfl  level_01.tfl …  state_03.tfl  records.json  levels.lock
 
 A level is finished when it is in `records.json`, which is written last, with the checksums of the level's files. Every
-file is either whole or missing.
+file is either whole or missing. `levels.lock` is locked by the process whose `fit` writes to the directory.
 """
 
 import contextlib
+import fnmatch
 import json
 import math
 import os
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tf_lottery import files
+from tf_lottery import files, locks
 from tf_lottery.callbacks import schemas
 from tf_lottery.errors import ConfigError, DamageError, RunError, TicketError
 from tf_lottery.masking import ticket as ticket_lib
 from tf_lottery.masking.state import State
 from tf_lottery.masking.ticket import Ticket
 
+_LOCK = "levels.lock"
 _WAY_OUT = "Restore it from a copy, or choose another directory."
 
 
@@ -47,11 +51,42 @@ class LevelStore:
         self._settings: Any = None
         self._memory: dict[str, bytes] = {}
         self._digests: dict[str, str] = {}  # checksums of the written arrays, by name
+        self._lock: contextlib.ExitStack | None = None
+        self._thread: threading.Thread | None = None  # that holds the lock
         self._load()
 
     def stored(self, setting: str) -> Any:
         """Return a setting of the stored levels; None if there are no levels, or they do not tell."""
         return (self._settings or {}).get(setting)
+
+    def hold(self) -> None:
+        """Keep other processes from writing to the directory until `release`, and read what they have stored.
+
+        A store of this process that holds the directory gives it up, because a `fit` that was broken off does not say
+        so; unless its thread is still running.
+
+        Raises:
+            RunError: another process or thread writes to the directory, or it cannot be written.
+        """
+        if self.path is None:
+            return
+        place = self.path.resolve()
+        if (other := _HOLDING.get(place)) is not None:
+            thread = other._thread
+            if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+                raise RunError(f"The thread {thread.name!r} is working on {self.path}; wait for it to end.")
+            other.release()
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(locks.hold(self.path / _LOCK, str(self.path)))
+            self._load()
+            self._lock, self._thread = lock.pop_all(), threading.current_thread()
+        _HOLDING[place] = self
+
+    def release(self) -> None:
+        """Let other processes write to the directory."""
+        if self._lock is not None:
+            self._lock.close()
+        self._lock = self._thread = None
 
     def open(self, settings: Mapping[str, Any]) -> None:
         """Resume the stored levels.
@@ -63,13 +98,13 @@ class LevelStore:
             RunError: the stored levels belong to another experiment, or the directory cannot be written.
             DamageError: a file is damaged.
         """
-        self._load()
         self._check(settings)
         self._settings = _as_stored(settings)
         if self.path is not None:
             files.write(self.path / "settings.json", files.seal(files.finite(settings)), "callback settings")
-            for stale in set(self.path.glob("state_*.tfl")) - {self.path / f"{_state(len(self.records) - 1)}.tfl"}:
-                files.remove(stale, "callback leftover")  # left by a process that was killed
+            for name in files.names(self.path):
+                if fnmatch.fnmatch(name, "state_*.tfl") and name != f"{_state(len(self.records) - 1)}.tfl":
+                    files.remove(self.path / name, "callback leftover")  # left by a process that was killed
 
     def add(self, record: Mapping[str, Any], ticket: Ticket, rest: State | None = None) -> None:
         """Store a finished level.
@@ -124,7 +159,7 @@ class LevelStore:
 
     def has(self, name: str) -> bool:
         """Return whether there are arrays under a name."""
-        return name in self._memory if self.path is None else (self.path / f"{name}.tfl").exists()
+        return name in self._memory if self.path is None else files.exists(self.path / f"{name}.tfl")
 
     def read(self, name: str) -> Ticket:
         """Return the arrays under a name.
@@ -153,14 +188,15 @@ class LevelStore:
 
     def _load(self) -> None:
         """Read the settings and records of the directory, if it has any."""
-        if self.path is None or not self.path.exists():
+        if self.path is None or not files.exists(self.path):
             return
-        if not (self.path / "settings.json").exists():
-            if not self.path.is_dir() or not all(map(files.is_leftover, self.path.iterdir())):
+        if not files.exists(self.path / "settings.json"):
+            others = [name for name in files.names(self.path) if name != _LOCK]
+            if not files.is_folder(self.path) or not all(files.is_leftover(self.path / name) for name in others):
                 raise RunError(f"{self.path} holds other files than lottery tickets. Choose a new or empty directory.")
             return
         self._settings = _unsealed(self.path / "settings.json", schemas.settings)
-        if (self.path / "records.json").exists():
+        if files.exists(self.path / "records.json"):
             self.records, self._digests = _unsealed(self.path / "records.json", schemas.records)
         for record in self.records:
             numbers = record["metrics"].items()
@@ -184,6 +220,9 @@ class LevelStore:
             )
 
 
+_HOLDING: weakref.WeakValueDictionary[Path, LevelStore] = weakref.WeakValueDictionary()  # that hold locks, by directory
+
+
 def _state(level: int) -> str:
     return f"state_{level:02d}"
 
@@ -198,14 +237,19 @@ def _checking(path: Path) -> Iterator[None]:
     """Turn the errors of a file that cannot be read, or holds something else than expected, into DamageError."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DamageError(f"{path} cannot be read: {files.reason(error)}. {_WAY_OUT}") from error
+    except ValueError as error:
         raise DamageError(f"{path} is damaged: {error}. {_WAY_OUT}") from error
 
 
 def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(-ticket_lib.CHECKSUM_BYTES, os.SEEK_END)
-        return file.read().hex()
+    try:
+        with path.open("rb") as file:
+            file.seek(-ticket_lib.CHECKSUM_BYTES, os.SEEK_END)
+            return file.read().hex()
+    except OSError as error:
+        raise DamageError(f"{path} cannot be read: {files.reason(error)}. {_WAY_OUT}") from error
 
 
 def _continues(stored: Any, asked: Any) -> bool:

@@ -67,6 +67,7 @@ class PrunedLevels(LevelsInFit):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._check_use()
+        self._store.hold()
         tfmot_bridge.refuse_patterns(self.model)
         tfmot_bridge.adopt(self.model)
         self._masks: Any = model_masks.get_masks(self.model)  # None when no level is left
@@ -334,6 +335,7 @@ class PrunedLevels(LevelsInFit):
             keras_compat.warn(
                 f"`fit` ended before level {len(self._store.records)} was finished: did its data run out?"
             )
+        self._store.release()
         if self._masks is None:
             self._is_finished = True
             # A `fit` with no level left has still trained one batch. If averages were in the model when `fit` ended,

@@ -6,7 +6,6 @@ it is genuine.
 """
 
 import hashlib
-import os
 import struct
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tf_lottery import files
 from tf_lottery.errors import DataError
 
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")
@@ -38,20 +38,18 @@ def place_fashion_mnist(manual_dir: Path, url_infos: Mapping[str, Any]) -> bool:
 
     Raises:
         DataError: a file is not the registered one.
+        RunError: a file cannot be written.
     """
     checksums = {url.rpartition("/")[2]: info.checksum for url, info in url_infos.items()}
     with tempfile.TemporaryDirectory() as scratch:
         folder = INSTALLED if INSTALLED.exists() else fetch(Path(scratch))
         if folder is None:
             return False
-        manual_dir.mkdir(parents=True, exist_ok=True)
         for name, time in _ORIGINAL_TIMES.items():
             content = restore_header((folder / name).read_bytes(), name, time)
             if hashlib.sha256(content).hexdigest() != checksums[name]:
                 raise DataError(f"{folder / name} is not the genuine file: its SHA-256 is not the registered one.")
-            temporary = manual_dir / f".{name}.tmp"
-            temporary.write_bytes(content)
-            os.replace(temporary, manual_dir / name)
+            files.write(manual_dir / name, content, "archive")
     return True
 
 

@@ -14,8 +14,8 @@ def paths(folder: Path, name: str) -> list[Path]:
 
 
 def exists(folder: Path, name: str) -> bool:
-    """Return whether the file or its backup exists; raise OSError if the folder cannot be read."""
-    return any(path.exists() for path in paths(folder, name))
+    """Return whether the file or its backup exists; raise RunError if the folder cannot be read."""
+    return any(map(files.exists, paths(folder, name)))
 
 
 def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:

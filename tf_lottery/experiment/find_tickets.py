@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_lottery.errors import ConfigError, DamageError
-from tf_lottery.experiment import locks, open_run, plan as plan_lib, validation
+from tf_lottery.experiment import open_run, plan as plan_lib, validation
 from tf_lottery.experiment.checkpoints import CheckpointInterval
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.storage import Run, Unit
@@ -139,7 +139,7 @@ def _locked(run: Run, units: Sequence[Unit]) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for replicate in sorted({unit.replicate for unit in units}):
-            stack.enter_context(locks.hold(run.lock_path(replicate), f"replicate {replicate} of {run.path}"))
+            stack.enter_context(run.lock(replicate))
         for unit in units:
             run.tidy(unit)
         faults = [fault for unit in units if run.is_done(unit) for _, fault in run.verify(unit) if fault]

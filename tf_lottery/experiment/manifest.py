@@ -30,7 +30,7 @@ class Folder:
         return self.path / "manifest.json"
 
     def is_final(self) -> bool:
-        return self.manifest_path.exists()
+        return files.exists(self.manifest_path)
 
     def finish(self, contents: Mapping[str, bytes]) -> None:
         """Write the manifest of files that are written already; this makes the folder final."""

@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from tf_lottery import files
+from tf_lottery import files, locks
 from tf_lottery.errors import ConfigError, DamageError, RunError
-from tf_lottery.experiment import backups, config as config_lib, locks, validation
+from tf_lottery.experiment import backups, config as config_lib, validation
 from tf_lottery.experiment.config import EXTENDABLE, Experiment
 from tf_lottery.experiment.environment import DAMAGED, differences, with_new_data
 from tf_lottery.experiment.storage import Run
@@ -35,12 +35,8 @@ def existing_run(path: str | os.PathLike[str], config: Experiment) -> Run | None
             or it cannot be extended by `config`.
     """
     path = Path(path)
-    try:
-        is_run, is_foreign = backups.exists(path, "config"), path.exists() and _is_foreign(path)
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from error
-    if not is_run:
-        if is_foreign:
+    if not backups.exists(path, "config"):
+        if files.exists(path) and _is_foreign(path):
             raise RunError(f"{path} exists and is not a run directory. Choose a new or an empty one.")
         return None
     stored, asked = config_lib.fields(Run.load(path).config), config_lib.fields(config)
@@ -157,7 +153,9 @@ def _redefined(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
 def _is_foreign(path: Path) -> bool:
     """Return whether a path holds anything that a run does not have before its config.json is written."""
     ours = {"run.lock", *(file.name for file in backups.paths(path, "environment"))}
-    return not path.is_dir() or not all(file.name in ours or files.is_leftover(file) for file in path.iterdir())
+    return not files.is_folder(path) or not all(
+        name in ours or files.is_leftover(path / name) for name in files.names(path)
+    )
 
 
 def _union(stored: Any, asked: Any) -> Any:

@@ -11,13 +11,15 @@
 
 A unit is finished when its `manifest.json` exists. The manifest is written last and holds the size and SHA-256 of the
 other files, none of which is ever written again. A file that may change has a backup, and both have checksums. Every
-write goes to a temporary file that is renamed once its bytes are safe on disk (`files.write`).
+write goes to a temporary file of its own that is renamed once its bytes are safe on disk (`files.write`). Nothing is
+written through a link inside the directory.
 """
 
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +27,10 @@ from typing import Any
 
 import pandas as pd
 
-from tf_lottery import files
+from tf_lottery import files, locks
 from tf_lottery.core.masks import Arrays
 from tf_lottery.errors import LotteryError, RunError
-from tf_lottery.experiment import backups, config as config_lib, locks, manifest, schemas, validation
+from tf_lottery.experiment import backups, config as config_lib, manifest, schemas, validation
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.masking import ticket as ticket_lib
 from tf_lottery.masking.ticket import Shapes, Ticket
@@ -103,16 +105,12 @@ class Run:
             path: The directory.
 
         Raises:
-            RunError: there is no run at `path`, or its config names something unknown, such as a network whose module
-                is not imported.
+            RunError: there is no run at `path`, it cannot be read, or its config names something unknown, such as a
+                network whose module is not imported.
             DamageError: the config and its backup are damaged.
         """
         path = Path(path)
-        try:
-            is_run = backups.exists(path, "config")
-        except OSError:
-            is_run = False
-        if not is_run:
+        if not backups.exists(path, "config"):
             raise RunError(f"{path} is not a run directory: it has no readable config.json.")
         content = backups.read(path, "config")
         if type(found := content.pop("format", 1)) is not int or found != FORMAT:
@@ -156,8 +154,8 @@ class Run:
         Raises:
             RunError: the unit is stored already, or a file cannot be written.
         """
-        self._check_exists()
         folder = self.folder(unit)
+        self._check_writable(folder)
         if self.is_done(unit):
             raise RunError(f"{folder} is finished already; results are never overwritten.")
         contents = {"history.csv": _csv(history), "metrics.json": _json(metrics)}
@@ -230,7 +228,7 @@ class Run:
         Raises:
             RunError: it cannot be written; the older checkpoints are still there.
         """
-        self._check_exists()
+        self._check_writable(self.folder(unit))
         state = Ticket(state.masks, state.weights, {**state.metadata, **self._identity(unit), "step": step})
         files.write(self.checkpoint_path(unit, step), ticket_lib.pack(state), "state")
         for old in self.checkpoint_steps(unit)[_CHECKPOINTS_KEPT:]:
@@ -238,7 +236,7 @@ class Run:
 
     def checkpoint_steps(self, unit: Unit) -> list[int]:
         """Return the steps of the checkpoints of an unfinished unit, the newest first."""
-        found = [_CHECKPOINT.fullmatch(path.name) for path in self.folder(unit).glob("checkpoint_*")]
+        found = map(_CHECKPOINT.fullmatch, files.names(self.folder(unit)))
         return sorted((int(name[1]) for name in found if name), reverse=True)
 
     def checkpoint(self, unit: Unit, step: int, shapes: Shapes | None = None) -> Ticket:
@@ -255,13 +253,16 @@ class Run:
 
     def remove_checkpoint(self, unit: Unit, step: int) -> None:
         """Remove a checkpoint."""
+        self._check_writable(self.folder(unit))
         files.remove(self.checkpoint_path(unit, step), "old state")
 
     def tidy(self, unit: Unit) -> None:
         """Remove what killed writes have left in the folder of a unit and, once it is finished, its checkpoints."""
-        for path in sorted(self.folder(unit).iterdir() if self.folder(unit).is_dir() else ()):
-            if files.is_leftover(path) or (self.is_done(unit) and _CHECKPOINT.fullmatch(path.name)):
-                files.remove(path, "leftover")
+        folder = self.folder(unit)
+        self._check_writable(folder)
+        for name in files.names(folder):
+            if files.is_leftover(folder / name) or (self.is_done(unit) and _CHECKPOINT.fullmatch(name)):
+                files.remove(folder / name, "leftover")
 
     def verify(self, unit: Unit) -> Iterator[tuple[Path, str]]:
         """Yield each file of a unit with what is wrong with it, `""` if it is intact; safe while the unit trains."""
@@ -270,7 +271,7 @@ class Run:
             return
         for step in self.checkpoint_steps(unit):
             fault = manifest.fault_of(partial(self.checkpoint, unit, step))
-            if (path := self.checkpoint_path(unit, step)).exists():  # else a newer one has replaced it meanwhile
+            if files.exists(path := self.checkpoint_path(unit, step)):  # else a newer one has replaced it meanwhile
                 yield path, fault
 
     def write_report(self, make: Callable[[], Mapping[str, bytes]]) -> Path:
@@ -282,8 +283,8 @@ class Run:
         Raises:
             RunError: another process has held the lock for a minute, or a file cannot be written.
         """
-        self._check_exists()
         folder = self.path / "report"
+        self._check_writable(folder)
         with locks.hold(folder / "report.lock", f"the report of {self.path}", _PATIENCE_WITH_REPORTS):
             for name, content in make().items():
                 files.write(folder / name, content, "report")
@@ -295,16 +296,29 @@ class Run:
         branch = Path(unit.variant, order, *(("controls", unit.control) if unit.control else ()))
         return self.path / f"replicate_{unit.replicate}" / branch / f"level_{unit.level:02d}"
 
+    def lock(self, replicate: int) -> AbstractContextManager[None]:
+        """Hold the lock of a replicate, as a process does while it trains the replicate.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        self._check_writable((path := self.lock_path(replicate)).parent)
+        return locks.hold(path, f"replicate {replicate} of {self.path}")
+
     def lock_path(self, replicate: int) -> Path:
-        """Return the path of the lock that a process holds while it trains a replicate."""
+        """Return the path of the lock of a replicate."""
         return self.path / f"replicate_{replicate}" / "replicate.lock"
 
     def checkpoint_path(self, unit: Unit, step: int) -> Path:
         """Return the path of a checkpoint."""
         return self.folder(unit) / f"checkpoint_{step:010d}.tfl"
 
-    def _check_exists(self) -> None:
-        """Raise RunError if the directory was moved or deleted: files written now would not belong to a run."""
+    def _check_writable(self, folder: Path) -> None:
+        """Raise RunError if `folder` is a link or below one: a run that someone else made may lead anywhere.
+
+        Raise it, too, if the directory was moved or deleted: files written now would not belong to a run.
+        """
+        files.check_inside(folder, self.path)
         if not backups.exists(self.path, "config"):
             raise RunError(
                 f"{self.path} was moved or deleted while it was in use. Find it, and give its new path as --run_dir."

@@ -4,17 +4,18 @@ Even a single job runs in a process of its own: thread counts and determinism ar
 belong to the experiment, not to the program that started it.
 """
 
+import contextlib
 import dataclasses
 import multiprocessing
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import TracebackType
 
-from tf_lottery import quiet
+from tf_lottery import files, quiet
 from tf_lottery.errors import LotteryError, RunError, StoppedError
 from tf_lottery.experiment import environment, plugins, worker_process
 from tf_lottery.experiment.checkpoints import EVERY_TEN_MINUTES, CheckpointInterval
@@ -73,19 +74,20 @@ class Workers:
         topology: Topology = ONE_DEVICE,
         interval: CheckpointInterval = EVERY_TEN_MINUTES,
     ):
-        with quiet.stderr():  # it removes what killed workers leave behind, and need not warn of it
-            resource_tracker.ensure_running()
         environment.variables_of_workers()  # refuses a variable at once
-        context = _Context()
-        self._news = context.SimpleQueue()
-        self._stop = context.RawValue("b", 0)  # without a lock, which a killed process would hold for ever
-        self._others = set(multiprocessing.active_children())
-        self._executor = ProcessPoolExecutor(
-            jobs,
-            mp_context=context,
-            initializer=worker_process.start,
-            initargs=(config, topology, interval, self._news, self._stop, plugins.modules()),
-        )
+        with _starting():
+            with quiet.stderr():  # it removes what killed workers leave behind, and need not warn of it
+                resource_tracker.ensure_running()
+            context = _Context()
+            self._news = context.SimpleQueue()
+            self._stop = context.RawValue("b", 0)  # without a lock, which a killed process would hold for ever
+            self._others = set(multiprocessing.active_children())
+            self._executor = ProcessPoolExecutor(
+                jobs,
+                mp_context=context,
+                initializer=worker_process.start,
+                initargs=(config, topology, interval, self._news, self._stop, plugins.modules()),
+            )
         self._jobs, self._topology = jobs, topology
         self._begun: set[Unit] = set()
 
@@ -105,10 +107,11 @@ class Workers:
 
     def plan(self) -> Plan:
         """Load data and models once and return the plan; raise LotteryError if they do not fit each other."""
-        planned = self._executor.submit(worker_process.plan)
-        for _ in range(1, self._jobs):  # the others start meanwhile, which takes ten seconds
-            self._executor.submit(worker_process.prepare)
-        return dataclasses.replace(planned.result(), jobs=self._jobs)
+        with _starting():
+            planned = self._executor.submit(worker_process.plan)
+            for _ in range(1, self._jobs):  # the others start meanwhile, which takes ten seconds
+                self._executor.submit(worker_process.prepare)
+            return dataclasses.replace(planned.result(), jobs=self._jobs)
 
     def meet(self) -> None:
         """Wait until the workers on all machines have called this."""
@@ -179,6 +182,20 @@ class Workers:
     def _ends_run(self, error: LotteryError) -> bool:
         """Return whether an error ends the run. One of several workers cannot skip a unit that the others train."""
         return isinstance(error, StoppedError if self._topology.is_alone else RunError)
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """Turn the errors of a system that lacks something, such as descriptors or shared memory, into RunError."""
+    try:
+        yield
+    except (OSError, ImportError) as error:  # ImportError: a library of TensorFlow could not be opened
+        if isinstance(error, LotteryError):
+            raise
+        raise RunError(
+            f"The processes that train cannot start: {files.reason(error)}. They need shared memory (/dev/shm), some "
+            "free file descriptors (`ulimit -n`), and a folder for temporary files."
+        ) from error
 
 
 def _failure(future: Future) -> LotteryError | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tf_lottery import files
 from tf_lottery.errors import ExportError
 from tf_lottery.experiment import load_network
 from tf_lottery.experiment.storage import Run, Unit
@@ -75,11 +76,16 @@ def compare(
 
 
 def default_path(run: Run, unit: Unit, ending: str) -> Path:
-    """Return the path that a unit is exported to unless the caller gives another one."""
+    """Return the path that a unit is exported to unless the caller gives another one.
+
+    Raises:
+        RunError: the folder of exports is a link, which may lead out of the run.
+    """
+    files.check_inside(folder := run.path / "exports", run.path)
     order = f"shuffle seed {unit.shuffle_seed}" if unit.shuffle_seed else ""
     parts = (f"replicate {unit.replicate}", unit.variant, order, unit.control, f"level {unit.level:02d}")
     name = "_".join(part.replace(" ", "_") for part in parts if part)
-    return run.path / "exports" / f"{name}{ending}"
+    return folder / f"{name}{ending}"
 
 
 def write_saved_model(run: Run, unit: Unit, path: Path, *, overwrite: bool) -> None:

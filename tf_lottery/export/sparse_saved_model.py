@@ -75,6 +75,7 @@ def saved_model(model: Model, path: str | os.PathLike[str], *, inputs: Any = Non
     saved, signature = _serving(model, tracing.input_specs(model, given=inputs))
     with files.folder(path, "saved model") as temporary:
         _save(saved, temporary, signature)
+        targets.check_saved_model(path, overwrite)  # another process may have written it meanwhile
     return share
 
 

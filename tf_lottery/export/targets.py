@@ -23,26 +23,32 @@ def write(path: str | os.PathLike[str], make: Callable[[], bytes], *, overwrite:
         RunError: the file cannot be written.
     """
     check_file(path := Path(path), overwrite)
-    files.write(path, make(), "exported file")
+    content = make()
+    check_file(path, overwrite)  # another process may have written it meanwhile
+    files.write(path, content, "exported file")
 
 
 def check_file(path: Path, overwrite: bool) -> None:
     """Raise ExportError where something is at `path` that a file must not replace."""
-    if path.is_dir():
+    is_there = files.exists(path)
+    if path.is_symlink():
+        raise ExportError(f"{path} is a symbolic link. Give the file that it leads to.")
+    if files.is_folder(path):
         raise ExportError(f"{path} is a directory. Give the name of the file to write, too.")
-    if os.path.lexists(path) and not overwrite:
+    if is_there and not overwrite:
         raise _exists(path)
 
 
 def check_saved_model(path: Path, overwrite: bool) -> None:
     """Raise ExportError where something is at `path` that a SavedModel must not replace."""
+    is_there = files.exists(path)
     if path.is_symlink():
         raise ExportError(f"{path} is a symbolic link. Give the directory that it leads to.")
-    if not path.exists():
+    if not is_there:
         return
     if not overwrite:
         raise _exists(path)
-    if not path.is_dir() or (any(path.iterdir()) and not (path / _SAVED_MODEL).is_file()):
+    if not files.is_folder(path) or (files.names(path) and not (path / _SAVED_MODEL).is_file()):
         raise ExportError(
             f"{path} is not a SavedModel, so it is not replaced. Choose another name, or remove it first."
         )

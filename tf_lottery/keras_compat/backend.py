@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from tf_lottery.errors import BackendError
+
 LEGACY = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
 
 
@@ -17,13 +19,17 @@ if LEGACY:
     import tf_keras as keras
     from tensorflow import Variable as Variable
 else:
-    import keras
-    from keras import Variable as Variable
-
+    _WAY_OUT = "Set KERAS_BACKEND=tensorflow before Keras is imported."
+    try:
+        import keras
+        from keras import Variable as Variable
+    except (ModuleNotFoundError, ValueError) as error:
+        if isinstance(error, ValueError) or error.name in ("jax", "torch", "openvino"):
+            raise BackendError(f"tf_lottery needs Keras on TensorFlow. Received: {error}. {_WAY_OUT}") from error
+        raise
     if keras.backend.backend() != "tensorflow":
-        raise ImportError(
-            f"tf_lottery needs Keras on TensorFlow. Received: KERAS_BACKEND={keras.backend.backend()}. "
-            "Set KERAS_BACKEND=tensorflow before Keras is imported."
+        raise BackendError(
+            f"tf_lottery needs Keras on TensorFlow. Received: KERAS_BACKEND={keras.backend.backend()}. {_WAY_OUT}"
         )
 
 

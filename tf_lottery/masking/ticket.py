@@ -148,8 +148,11 @@ def most_bytes(shapes: Shapes) -> int:
 def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
     """Write a ticket to a file, as a whole or not at all. An existing file is replaced.
 
+    Any number of processes can write one file at once: the last one wins.
+
     Args:
-        path: The file. Its folder is created. By convention its name ends with `.tfl`.
+        path: The file. Its folder is created. By convention its name ends with `.tfl`. A symbolic link stays: the file
+            that it leads to is replaced.
         ticket: The ticket to write.
 
     Raises:
@@ -169,7 +172,8 @@ def save_ticket(path: str | os.PathLike[str], ticket: Ticket) -> None:
     """
     if not isinstance(ticket, Ticket):
         raise TicketError(f"save_ticket(path, ticket) writes a Ticket. Received: ticket={ticket!r}")
-    files.write(Path(path), pack(ticket), "ticket file")
+    path = Path(os.path.realpath(path) if os.path.islink(path) else path)
+    files.write(path, pack(ticket), "ticket file")
 
 
 def load_ticket(path: str | os.PathLike[str], shapes: Shapes | None = None) -> Ticket:
@@ -182,7 +186,7 @@ def load_ticket(path: str | os.PathLike[str], shapes: Shapes | None = None) -> T
         most = _MAX_FILE_BYTES if shapes is None else most_bytes(shapes)
         return unpack(files.read(Path(path), most), shapes=shapes)
     except OSError as error:
-        raise TicketError(f"{path} cannot be read: {error.strerror}") from error
+        raise TicketError(f"{path} cannot be read: {files.reason(error)}") from error
     except ValueError as error:  # a TicketError is one
         raise TicketError(f"{path}: {error}") from error
 

@@ -2,14 +2,15 @@
 
 import os
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tf_lottery import files, locks
 from tf_lottery.core import steps
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import backups, config as config_lib, locks, plan
+from tf_lottery.experiment import backups, config as config_lib, plan
 from tf_lottery.experiment.config import Experiment
 from tf_lottery.experiment.plan import Plan
 from tf_lottery.experiment.storage import Run, Unit
@@ -124,9 +125,14 @@ class Overview:
         )
 
 
-def find(path: Path) -> Iterator[Path]:
-    """Yield the run directories at or below `path`, in the order of their names, but none inside another run."""
-    for name, inner, _ in os.walk(path):
+def find(path: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yield the run directories at or below `path`, in the order of their names, but none inside another run.
+
+    Args:
+        path: A folder.
+        on_error: Called with the error of each folder that cannot be read. Defaults to None: such folders are skipped.
+    """
+    for name, inner, _ in os.walk(path, onerror=on_error):
         if _is_run(folder := Path(name)):
             inner.clear()
             yield folder
@@ -182,7 +188,7 @@ def _steps_in_config(length: str) -> int | None:
 
 def _verify_generations(folder: Path, name: str) -> Iterator[tuple[Path, str]]:
     first, backup = backups.paths(folder, name)
-    found = [first, backup] if backup.exists() else [first]  # the process may die before the first backup
+    found = [first, backup] if files.exists(backup) else [first]  # the process may die before the first backup
     faults = {path: backups.fault(path) for path in found}
     remedy = _LOST if all(faults.values()) else _REPLACED
     for path, fault in faults.items():
@@ -192,5 +198,5 @@ def _verify_generations(folder: Path, name: str) -> Iterator[tuple[Path, str]]:
 def _is_run(folder: Path) -> bool:
     try:
         return backups.exists(folder, "config")
-    except OSError:
-        return False
+    except RunError:
+        return True  # so that opening it tells why it cannot be read

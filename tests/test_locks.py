@@ -11,11 +11,11 @@ import time
 
 import pytest
 
+from tf_lottery import locks
 from tf_lottery.errors import RunError
-from tf_lottery.experiment import locks
 
 HOLD = (
-    "import sys; from pathlib import Path; from tf_lottery.experiment import locks\n"
+    "import sys; from pathlib import Path; from tf_lottery import locks\n"
     "with locks.hold(Path(sys.argv[1]), 'it'):\n print('held', flush=True); sys.stdin.read()"
 )
 
