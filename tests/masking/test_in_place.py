@@ -1,12 +1,15 @@
 """Models masked in place: they keep class, methods, layers and variables, and their files and copies the masks."""
 
 import copy
+import copyreg
+import pickle
 from functools import partial
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiers import always
 
 import tf_lottery as tfl
 from tf_lottery import keras_compat
@@ -112,15 +115,79 @@ def test_a_copy_has_the_weights_and_the_masks_and_is_another_model(build, in_pla
     assert tfl.density(model) > 0
 
 
+def same_pickled(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+COPIES = (
+    [same_pickled] if keras_compat.LEGACY else [same_pickled, copy.copy, copy.deepcopy]
+)  # legacy Keras defines both
+
+
+@pytest.mark.parametrize("build", always(tiny.subclassed, tiny.convolutional, among=ALL))
+@pytest.mark.parametrize("make", COPIES)
+def test_pickles_and_copies_have_the_masks_and_hold_them(build, make):
+    excluded = sorted(tfl.get_masks(tfl.make_prunable(build())))[0]
+    model = half_masked(build, exclude=excluded)
+    model.compile("adam", tiny.loss(), jit_compile=False)
+    model.fit(tiny.X, tiny.Y, verbose=0)
+    made = make(model)
+    assert_same(made, model)
+    assert excluded not in tfl.get_masks(made)
+    made.fit(tiny.X, tiny.Y, verbose=0)
+    assert tiny.is_pruned_to_plus_zero(made)
+
+
+@pytest.mark.parametrize("make", COPIES)
+def test_pickles_and_copies_of_other_models_of_the_class_are_what_keras_makes(make):
+    half_masked(tiny.FunctionalNet)
+    for other in (tiny.FunctionalNet(), tfl.strip_pruning(half_masked(tiny.FunctionalNet))):
+        made = make(other)
+        assert np.array_equal(predictions(made), predictions(other))
+        assert not constraint.has_masks(made)
+
+
+def test_a_user_who_has_said_how_to_pickle_the_class_is_obeyed(monkeypatch):
+    monkeypatch.setitem(copyreg.dispatch_table, tiny.FunctionalNet, lambda model: (str, ("mine",)))
+    assert same_pickled(half_masked(tiny.FunctionalNet)) == "mine"
+
+
 @pytest.mark.parametrize("build", ALL)
 def test_the_copies_that_keras_makes_have_the_zeros_and_no_masks(build):
     """The docstring of `make_prunable` says so: a class that Keras makes anew knows nothing of our layer."""
     model = half_masked(build)
-    made = copy.deepcopy(model)
-    assert np.array_equal(predictions(made), predictions(model))
-    for other in (made, keras.models.clone_model(model)):
+    made = [keras.models.clone_model(model)]
+    if keras_compat.LEGACY:
+        made += [copy.copy(model), copy.deepcopy(model)]
+        assert all(np.array_equal(predictions(one), predictions(model)) for one in made[1:])
+    for other in made:
         with pytest.raises(ModelError, match=r"has no masks|is not built"):
             tfl.get_masks(other)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Around(keras.Model):
+    """A model around a model."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = tiny.FunctionalNet()
+
+    def call(self, x):
+        return self.inner(x)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def test_the_pickle_of_a_model_around_one_masked_in_place_has_the_zeros_and_no_masks():
+    """`docs/limits.md` says so: nobody tells us of the model around it."""
+    outer = Around()
+    outer(tiny.X[:1])
+    tfl.set_masks(tfl.make_prunable(outer.inner), tiny.half_masks(outer.inner))
+    made = same_pickled(outer)
+    assert np.array_equal(predictions(made), predictions(outer))
+    assert not constraint.has_masks(made)
 
 
 @pytest.mark.parametrize("build", PLAIN)
@@ -140,6 +207,7 @@ def test_stripping_leaves_nothing_behind_and_plain_keras_loads_the_file(build, t
     assert set(vars(model)) - attributes <= {"stop_predicting"}  # Keras adds it in `predict`
     assert [id(weight) for weight in model.weights] == weights
     assert not any(constraint.mask_of(weight) is not None for weight in model.weights)
+    assert "tfl_masks" not in model._trackable_children()  # what checkpoints and SavedModels contain
     model.save(tmp_path / "stripped.keras")
     assert np.array_equal(predictions(keras.models.load_model(tmp_path / "stripped.keras")), expected)
 

@@ -1,4 +1,4 @@
-"""Trained weights that stay dense because nobody has decided about them are named in one warning."""
+"""Trainable weights that stay dense because nobody has decided about them are named in one warning."""
 
 import re
 import warnings
@@ -92,7 +92,7 @@ def test_the_warning_names_weight_share_and_what_to_write():
     masks, (message,) = messages(model(Mine()))
     assert masks == ["dense/kernel"]
     assert message == (  # 48 of 48 + 6 + 12 + 2
-        "70.6% of the trained weights stay dense, because tf_lottery does not know whether they can be pruned: "
+        "70.6% of the trainable weights stay dense, because tf_lottery does not know whether they can be pruned: "
         "'mine/m' (8, 6). If inputs are multiplied by them, or looked up in them, call "
         '`tfl.register_prunable(Mine, "matrix")` before `make_prunable`. To keep them dense, call '
         '`tfl.register_prunable(Mine)` without attributes, or pass `exclude=["mine/m"]`.'
@@ -125,10 +125,31 @@ def test_a_layer_that_declares_its_weights_is_silent():
 
 
 @pytest.mark.parametrize("frozen", ["layer", "model"])
-def test_frozen_weights_are_not_trained_and_prunable_ones_stay_prunable(frozen):
+def test_frozen_weights_are_named_too_because_frozen_layers_are_pruned_like_others(frozen):
     plain = model(Mine())
     (plain if frozen == "model" else plain.layers[0]).trainable = False
+    masks, (message,) = messages(plain)
+    assert masks == ["dense/kernel"]
+    assert message.startswith("70.6% of the trainable weights stay dense")
+    assert "'mine/m' (8, 6) of a frozen layer. If" in message
+
+
+class Fixed(Mine):
+    def build(self, shape):
+        self.matrix = self.add_weight(name="m", shape=(shape[-1], 6), trainable=False)
+        self.vector = self.add_weight(name="v", shape=(1, 6))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_weights_that_are_never_trained_are_silent(frozen):
+    plain = model(Fixed())
+    plain.layers[0].trainable = not frozen
     assert messages(plain) == (["dense/kernel"], [])
+
+
+def test_a_layer_that_was_frozen_when_it_was_built_is_named_as_well():
+    _, (message,) = messages(model(Mine(trainable=False)))
+    assert "'mine/m' (8, 6) of a frozen layer" in message
 
 
 def test_a_subclass_of_a_prunable_layer_inherits_its_decisions_and_nothing_more():
@@ -141,7 +162,7 @@ def test_a_subclass_of_a_prunable_layer_inherits_its_decisions_and_nothing_more(
 def test_a_weight_of_the_model_itself_is_named():
     masks, (message,) = messages(net())
     assert masks == ["dense/kernel"]
-    assert message.startswith("18.2% of the trained weights")  # 12 of 48 + 6 + 12
+    assert message.startswith("18.2% of the trainable weights")  # 12 of 48 + 6 + 12
     assert "'mix' (6, 2)" in message
 
 

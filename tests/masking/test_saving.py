@@ -106,6 +106,62 @@ def test_legacy_formats_hold_wrapped_models(build, path, tmp_path):
     assert_same(tfl.load_model(tmp_path / path), model)
 
 
+OF_OWN_CLASS = [tiny.subclassed, tiny.FunctionalNet, tiny.sequential_subclass]
+
+
+@pytest.mark.skipif(not keras_compat.LEGACY, reason="Keras 3 writes no such directory")
+@pytest.mark.parametrize("build", [*GRAPHS, *OF_OWN_CLASS])
+def test_a_directory_holds_the_masks_of_a_model_masked_in_place(build, tmp_path):
+    excluded = sorted(tfl.get_masks(tfl.make_prunable(build())))[0]
+    model = tiny.half_masked(build, in_place=True, exclude=excluded)
+    model.compile("adam", tiny.loss(), jit_compile=False)
+    model.save(tmp_path / "model", save_format="tf")
+    loaded = tfl.load_model(tmp_path / "model")
+    assert_same(loaded, model)
+    assert excluded not in tfl.get_masks(loaded)
+    loaded.fit(tiny.X, tiny.Y, verbose=0)
+    assert tiny.is_pruned_to_plus_zero(loaded)
+    plain = keras.models.load_model(tmp_path / "model")
+    assert np.array_equal(predictions(plain), predictions(model))
+    assert tfl.density(tfl.make_prunable(plain, in_place=True)) == 1
+
+
+@pytest.mark.parametrize("build", GRAPHS)
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_an_h5_file_of_a_model_masked_in_place_has_its_zeros_and_is_refused_for_its_masks(build, tmp_path):
+    model = tiny.half_masked(build, in_place=True)
+    model.save(tmp_path / "model.h5")
+    assert np.array_equal(predictions(keras.models.load_model(tmp_path / "model.h5")), predictions(model))
+    with pytest.raises(ModelError, match=r"model\.h5 has no masks.* saved as `\.h5`.*: save it as `\.keras`"):
+        tfl.load_model(tmp_path / "model.h5")
+
+
+@pytest.mark.parametrize("build", GRAPHS)
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_weights_of_an_h5_file_are_loaded_into_a_model_masked_in_place_and_leave_its_masks(build, tmp_path):
+    model = tiny.half_masked(build, in_place=True)
+    build().save(tmp_path / "plain.h5")
+    masks = tfl.get_masks(model)
+    model.load_weights(tmp_path / "plain.h5")
+    tfl.apply_masks(model)
+    assert all(np.array_equal(mask, masks[name]) for name, mask in tfl.get_masks(model).items())
+    assert tiny.is_pruned_to_plus_zero(model)
+
+
+@pytest.mark.skipif(not keras_compat.LEGACY, reason="Keras 3 has no such formats")
+@pytest.mark.parametrize("build", [*GRAPHS, *OF_OWN_CLASS])
+def test_checkpoints_of_save_weights_hold_the_masks_and_h5_files_those_of_layers(build, tmp_path):
+    model = tiny.half_masked(build, in_place=True)
+    from_checkpoint, from_h5 = (tfl.make_prunable(build(), in_place=True) for _ in range(2))
+    model.save_weights(tmp_path / "checkpoint")
+    from_checkpoint.load_weights(tmp_path / "checkpoint")
+    assert_same(from_checkpoint, model)
+    model.save_weights(tmp_path / "weights.h5")
+    from_h5.load_weights(tmp_path / "weights.h5")
+    assert np.array_equal(predictions(from_h5), predictions(model))
+    assert (tfl.density(from_h5) < 1) == (build is tiny.subclassed)  # in others, the masks are in no layer of the graph
+
+
 @pytest.mark.slow
 def test_a_saved_model_loads_in_a_process_that_imports_the_wrapper(tmp_path):
     model = tiny.half_masked()
@@ -142,9 +198,10 @@ def test_saving_warns_once_of_a_keras_file_that_cannot_be_loaded_and_load_weight
     assert_same(other, model)
 
 
-def test_the_file_of_a_plain_model_is_refused(tmp_path):
+def test_the_file_of_a_plain_model_is_refused_with_the_way_out(tmp_path):
     tiny.dense().save(tmp_path / "plain.keras")
-    with pytest.raises(ModelError, match="has no masks"):
+    way_out = r"plain\.keras has no masks.*`make_prunable\(keras\.models\.load_model\(path\)\)` gives it masks of ones"
+    with pytest.raises(ModelError, match=way_out):
         tfl.load_model(tmp_path / "plain.keras")
 
 
@@ -152,7 +209,7 @@ INSTANCES = {
     "tf_lottery>Prunable": lambda: prunable.Prunable(
         keras.layers.Dense(3, name="mine"), only=["kernel"], name="other", trainable=False
     ),
-    "tf_lottery>MaskHolder": lambda: prunable.MaskHolder(name="holder"),
+    "tf_lottery>MaskHolder": lambda: prunable.MaskHolder(saved=["dense/kernel"], name="holder"),
 }
 
 
@@ -174,3 +231,5 @@ def test_every_constructor_argument_survives_the_config(name):
     assert (again.name, again.trainable, again.dtype) == (layer.name, layer.trainable, layer.dtype)
     if hasattr(layer, "only"):
         assert again.only == layer.only == ("kernel",)
+    else:
+        assert again.saved == layer.saved == ("dense/kernel",)

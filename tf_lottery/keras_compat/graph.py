@@ -255,7 +255,7 @@ def attach(model: Model, name: str, layer: Layer) -> None:
     """Make `layer` an attribute of a model that may be built already, in its files and checkpoints."""
     if LEGACY and hasattr(model, "_nodes_by_depth"):  # where it would become a layer of the graph and of the config
         object.__setattr__(model, name, layer)
-        model._track_trackable(layer, name)
+        model._track_trackable(layer, name, overwrite=True)  # after a SavedModel was loaded, the name is in use
         return
     with open_to_state(model):
         setattr(model, name, layer)
@@ -267,6 +267,8 @@ def detach(model: Model, name: str) -> None:
         if not LEGACY:
             model._tracker.untrack(getattr(model, name))
         delattr(model, name)
+        if LEGACY:
+            model._delete_tracking(name)  # `delattr` leaves it for what `attach` has not set as an attribute
 
 
 def with_signature_of(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:

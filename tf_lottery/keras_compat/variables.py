@@ -47,6 +47,11 @@ def own_variables(layer: Layer) -> list[Variable]:
     return variables
 
 
+def own_trainable(layer: Layer) -> list[Variable]:
+    """Return the variables that no layer inside `layer` owns and that are trained unless `layer` is frozen."""
+    return list(layer._trainable_weights if LEGACY else layer._trainable_variables)
+
+
 def _all_variables(layer: Layer) -> list[Variable]:
     try:
         return layer.variables

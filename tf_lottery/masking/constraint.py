@@ -61,8 +61,25 @@ class MaskOwner:
         """Return the masks of this layer, by weight name."""
         return {name: getattr(self, _attribute(name)) for name in self.names}
 
+    def refresh(self) -> None:
+        """Bring the names of the masks up to date; see `stale_masks`."""
+        raise NotImplementedError
+
+    def rename_masks(self, names: Mapping[str, str]) -> None:
+        """Give each mask the name that `names` has for it, by its old name, and drop the masks that it leaves out."""
+        masks = self.masks()
+        if list(names.items()) == [(name, name) for name in masks]:
+            return
+        for name in masks:
+            keras_compat.detach(self, _attribute(name))
+        with keras_compat.open_to_state(self):
+            for old, new in names.items():
+                setattr(self, _attribute(new), masks[old])
+        self.names = tuple(names.values())
+
     def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
         """Write the masks to a part of a file of Keras."""
+        self.refresh()
         store["names"] = np.frombuffer(json.dumps(self.names).encode(), np.uint8)
         for position, mask in enumerate(self.masks().values()):
             store[str(position)] = mask.numpy()
@@ -78,6 +95,7 @@ class MaskOwner:
             raise ModelError(
                 "The file is of a model without masks: load it into the plain model, before `make_prunable`."
             )
+        self.refresh()
         if set(loaded) != set(self.names):
             raise ModelError(
                 "The masks in the file are not those of this model, whose `exclude` may have been another one. In the "
@@ -128,8 +146,10 @@ def mask_of(weight: Variable) -> Variable | None:
 
 def has_masks(model: Model) -> bool:
     """Return whether any weight of `model` has a mask, of this package or of tfmot."""
-    owners = [*keras_compat.all_layers(model), getattr(model, HOLDER, None)]
-    return any(map(owns_masks, owners)) or any(mask_of(weight) is not None for weight in model.variables)
+    owners = [owner for owner in [*keras_compat.all_layers(model), getattr(model, HOLDER, None)] if owns_masks(owner)]
+    if any(hasattr(owner, "layer") or owner.names for owner in owners):  # a wrapper may not have made its masks yet
+        return True
+    return any(mask_of(weight) is not None for weight in model.variables)
 
 
 def owns_masks(layer: Layer | None) -> bool:

@@ -8,11 +8,11 @@ from typing import Any
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Layer, Model, keras
-from tf_lottery.masking import constraint, left_dense, model_masks, naming, rebuilding, shared_layers, state
+from tf_lottery.masking import constraint, held_masks, left_dense, model_masks, naming, rebuilding, shared_layers, state
 from tf_lottery.masking.constraint import HOLDER
 from tf_lottery.masking.exclusion import Exclude, excluded_names
 from tf_lottery.masking.model_masks import check_model
-from tf_lottery.masking.prunable import MaskHolder, Prunable, prunable_weights, refuse_quantized
+from tf_lottery.masking.prunable import Prunable, prunable_weights, refuse_quantized
 
 
 def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False) -> Model:
@@ -29,7 +29,8 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
     Copies that Keras makes of a model masked in place (`copy.deepcopy`, `clone_model`, `keras.models.load_model`) have
     its weights, with their zeros, and no masks: use `tfl.copy` and `tfl.load_model`.
 
-    A warning names trained weights that stay dense because their layer class is unknown: see `tfl.register_prunable`.
+    A warning names trainable weights, frozen or not, that stay dense because their layer class is unknown: see
+    `tfl.register_prunable`.
 
     Args:
         model: A built model. One without `call`, such as a GAN that has only a `train_step`, is built when the models
@@ -76,7 +77,7 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
         shared_layers.warn(model, chosen)
         model = _with_wrapped_layers(model, chosen)
     else:
-        _hold_masks(model, [name for name, weight in weights.items() if id(weight) in chosen])
+        held_masks.hold(model, [name for name, weight in weights.items() if id(weight) in chosen])
     model_masks.apply_masks(model)
     return model
 
@@ -116,7 +117,7 @@ def strip_pruning(model: Model) -> Model:
         raise ModelError("There is nothing to strip: the model has no masks.")
     model_masks.apply_masks(model)
     if hasattr(model, HOLDER):
-        _release_masks(model)
+        held_masks.release(model)
         return model
     if keras_compat.is_plain_graph(model):
         return rebuilding.rebuild(model, _plain_layer)
@@ -176,8 +177,14 @@ def load_model(path: str | os.PathLike[str], **kwargs: Any) -> Model:
         1.0
     """
     model = keras.models.load_model(path, **kwargs)
-    if not constraint.has_masks(model) and str(path).endswith(".keras"):
+    if not constraint.has_masks(model) and (str(path).endswith(".keras") or os.path.isdir(path)):
         _load_masks(model, path)
+    if not constraint.has_masks(model):
+        raise ModelError(
+            f"The model in {path} has no masks. It was a plain model, or it was masked in place and saved as `.h5`, "
+            "which keeps its zeros only: save it as `.keras`. `make_prunable(keras.models.load_model(path))` gives it "
+            "masks of ones."
+        )
     model_masks.apply_masks(model)
     return model
 
@@ -185,7 +192,10 @@ def load_model(path: str | os.PathLike[str], **kwargs: Any) -> Model:
 def _load_masks(model: Model, path: str | os.PathLike[str]) -> None:
     """Mask a model, and the models inside it, in place as its file says."""
     models = [layer for layer in keras_compat.all_layers(model) if isinstance(layer, keras.Model)]
-    holders = [_attach_holder(one) for one in models]
+    saved = [getattr(getattr(one, HOLDER, None), "saved", ()) for one in models]  # of legacy Keras' SavedModel
+    holders = [held_masks.attach_holder(one) for one in models]
+    for holder, names in zip(holders, saved, strict=True):
+        holder.hold(names)
     with warnings.catch_warnings(), keras_compat.taken_for_built(model):
         warnings.simplefilter("ignore")  # Keras has warned already
         model.load_weights(path)  # again: only now are there layers to load the masks into
@@ -244,7 +254,7 @@ def _hold_like(new: Model, model: Model) -> None:
     inside = [[root, *naming.named_layers(root).values()] for root in (new, model)]
     for layer, like in zip(*inside, strict=True):
         if hasattr(like, HOLDER):
-            _hold_masks(layer, getattr(like, HOLDER).names)
+            held_masks.hold(layer, getattr(like, HOLDER).names)
 
 
 def _recreated(model: Model) -> Model:
@@ -300,24 +310,3 @@ def _layer_like(layer: Layer) -> Layer:
     if isinstance(layer, Prunable):
         return Prunable(rebuilding.layer_like(layer.layer), layer.only)
     return rebuilding.layer_like(layer)
-
-
-def _hold_masks(model: Model, names: Collection[str]) -> None:
-    """Add a layer to a model that owns the masks of the weights with these names."""
-    _attach_holder(model).hold(names)
-    keras_compat.forget_traces(model)
-
-
-def _attach_holder(model: Model) -> MaskHolder:
-    holder = MaskHolder(name=HOLDER)
-    holder.belong_to(model)
-    keras_compat.attach(model, HOLDER, holder)
-    return holder
-
-
-def _release_masks(model: Model) -> None:
-    for weight, _ in model_masks.masked_variables(model).values():
-        if constraint.mask_of(weight) is not None:  # a quantized weight has no constraint
-            constraint.release(weight)
-    keras_compat.detach(model, HOLDER)
-    keras_compat.forget_traces(model)

@@ -1,4 +1,4 @@
-"""The warning of trained weights that stay dense because nobody has decided whether they can be pruned."""
+"""The warning of trainable weights that stay dense because nobody has decided whether they can be pruned."""
 
 from collections.abc import Collection
 
@@ -14,10 +14,10 @@ _LISTED = 5  # names in a message, and calls of `register_prunable`
 def warn(model: Model, excluded: Collection[str]) -> None:
     """Warn of the weights of `model` that stay dense although neither a decision nor `excluded` says so."""
     if left := {name: found for name, found in undecided_weights(model).items() if name not in excluded}:
-        sizes = [_size(weight) for _, weight in left.values()]
-        share = sum(sizes) / sum(map(_size, model.trainable_weights))
+        trainable = {id(w): w for layer in keras_compat.all_layers(model) for w in keras_compat.own_trainable(layer)}
+        share = sum(_size(weight) for _, weight in left.values()) / sum(map(_size, trainable.values()))
         keras_compat.warn(
-            f"{share:.1%} of the trained weights stay dense, because tf_lottery does not know whether they can be "
+            f"{share:.1%} of the trainable weights stay dense, because tf_lottery does not know whether they can be "
             f"pruned: {_list(left)}. {_advice(left)}"
         )
 
@@ -29,7 +29,10 @@ def hint(model: Model) -> str:
 
 
 def _list(left: dict[str, tuple[Layer, Variable]]) -> str:
-    described = [f"{name!r} {tuple(weight.shape)}" for name, (_, weight) in left.items()]
+    described = [
+        f"{name!r} {tuple(weight.shape)}{'' if layer.trainable else ' of a frozen layer'}"
+        for name, (layer, weight) in left.items()
+    ]
     return ", ".join(described[:_LISTED]) + (f" and {len(left) - _LISTED} more" if len(left) > _LISTED else "")
 
 

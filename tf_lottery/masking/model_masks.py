@@ -245,33 +245,20 @@ def _masks_by_weight(model: Model, variables: Mapping[str, Variable]) -> dict[in
         for weight, mask, _ in getattr(layer, "pruning_vars", ())
     }
     masks |= {id(weight): mask for weight in variables.values() if (mask := mask_of(weight)) is not None}
-    linked = {id(mask) for mask in masks.values()}
-    for owner, weights in _mask_owners(model, variables):
-        for name, mask in owner.masks().items():
-            if id(mask) not in linked:  # Keras has replaced the weight: `quantize` does
-                masks[id(_replacement(name, mask, weights))] = mask
+    for owner, root in _mask_owners(model):
+        owner.refresh()
+        names = variables if root is model else naming.named_variables(root)
+        masks |= {id(names[name]): mask for name, mask in owner.masks().items()}
     return masks
 
 
-def _mask_owners(model: Model, variables: Mapping[str, Variable]) -> Iterator[tuple[MaskOwner, Mapping[str, Variable]]]:
-    """Yield the layers that own masks, each with the weights that its names are about."""
+def _mask_owners(model: Model) -> Iterator[tuple[MaskOwner, Layer]]:
+    """Yield the layers that own masks, each with the layer or model whose weights they mask."""
     for layer in keras_compat.all_layers(model):
         if isinstance(layer, MaskOwner) and hasattr(layer, "layer"):
-            yield layer, naming.named_variables(layer.layer)
+            yield layer, layer.layer
     if isinstance(holder := getattr(model, HOLDER, None), MaskOwner):
-        yield holder, variables
-
-
-def _replacement(name: str, mask: Variable, weights: Mapping[str, Variable]) -> Variable:
-    """Return the weight that now has the name of a mask."""
-    weight = weights.get(name)
-    if weight is None or tuple(weight.shape) != tuple(mask.shape):
-        now = "is gone" if weight is None else f"has shape {tuple(weight.shape)}, its mask {tuple(mask.shape)}"
-        raise ModelError(
-            f"Weight {name!r} {now}: it has been replaced since its mask was made, as `quantize` does in packed "
-            "formats. Strip the model first, `strip_pruning(model)`, and quantize what it returns."
-        )
-    return weight
+        yield holder, model
 
 
 def _warn_of_lora(model: Model) -> None:

@@ -1,7 +1,7 @@
 """Which weights of a layer are prunable, and the layers that own their masks: `Prunable` and `MaskHolder`."""
 
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_lottery import keras_compat
 from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import Layer, Model, Variable, keras
-from tf_lottery.masking import naming, weight_table
+from tf_lottery.masking import naming, stale_masks, weight_table
 from tf_lottery.masking.constraint import MaskOwner, owns_masks, read_masks
 
 REGISTERED: dict[type, tuple[str, ...]] = {}  # by `register_prunable`; goes before the table
@@ -85,22 +85,23 @@ def refuse_quantized(model: Layer) -> None:
 
 
 def undecided_weights(model: Layer) -> dict[str, tuple[Layer, Variable]]:
-    """Return the trained matrices of `model` of which nobody has decided whether they can be pruned, by weight name.
+    """Return the trainable matrices of `model` of which nobody has decided whether they can be pruned, by weight name.
 
-    They have at least two dimensions larger than 1. Neither does their layer declare its prunable weights, nor has
-    anyone registered its class, nor are they in the table of weights.
+    Those of frozen layers are among them, because frozen layers are pruned like others and may be trained later. They
+    have at least two dimensions larger than 1. Neither does their layer declare its prunable weights, nor has anyone
+    registered its class, nor are they in the table of weights.
 
     Returns:
         The layer that owns the weight, and the weight.
     """
-    trained = {id(weight) for weight in model.trainable_weights}
     owners: dict[int, Layer] = {}
     for part in [model, *naming.named_layers(model).values()]:
         decided = _decided(part)
         if decided is None:
             continue
+        trainable = {id(weight) for weight in keras_compat.own_trainable(part)}
         for weight in keras_compat.own_variables(part):
-            if id(weight) in trained and id(weight) not in decided and _is_matrix(weight):
+            if id(weight) in trainable and id(weight) not in decided and _is_matrix(weight):
                 owners[id(weight)] = part
     named = naming.named_variables(model).items()
     return {name: (owners[id(weight)], weight) for name, weight in named if id(weight) in owners}
@@ -218,6 +219,10 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
             self._complete_masks()
         return spec
 
+    def refresh(self) -> None:
+        if stale_masks.refresh(self, self.layer):
+            self._own_masks()
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "only": None if self.only is None else list(self.only)}
 
@@ -251,12 +256,23 @@ class Prunable(MaskOwner, keras.layers.Wrapper):
 
 @keras.saving.register_keras_serializable(package="tf_lottery")
 class MaskHolder(MaskOwner, keras.layers.Layer):
-    """A layer that owns the masks of a model whose own layers are not wrapped. It is never called."""
+    """A layer that owns the masks of a model whose own layers are not wrapped. It is never called.
 
-    def __init__(self, **kwargs: Any):
+    Args:
+        saved: Names of the weights whose masks it owned when a SavedModel of legacy Keras was written: `tfl.load_model`
+            needs them. Defaults to `()`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, saved: Sequence[str] = (), **kwargs: Any):
         super().__init__(**kwargs)
+        self.saved = tuple(saved)
+        self._model: Callable[[], Any] = lambda: None  # in a model that Keras has loaded
         self._is_checked = False
         self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "saved": list(self.names or self.saved)}
 
     def belong_to(self, model: Model) -> None:
         """Set the model whose masks this layer owns."""
@@ -275,6 +291,10 @@ class MaskHolder(MaskOwner, keras.layers.Layer):
             if name in names:
                 self.own_mask(name, weight)
 
+    def refresh(self) -> None:
+        if self.names:
+            stale_masks.refresh(self, self._model())
+
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         masks = read_masks(store)
         if not masks:
@@ -285,10 +305,10 @@ class MaskHolder(MaskOwner, keras.layers.Layer):
 
     def save_assets(self, folder: str) -> None:
         """Warn, when Keras first writes a `.keras` file, if the model in it could not be loaded. Nothing is written."""
-        if self._is_checked:
+        model = self._model()
+        if self._is_checked or model is None:
             return
         self._is_checked = True
-        model: Any = self._model()
         try:
             type(model).from_config(model.get_config())
         except Exception as error:
