@@ -67,7 +67,6 @@ class PrunedLevels(LevelsInFit):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._check_use()
-        self._store.hold()
         tfmot_bridge.refuse_patterns(self.model)
         tfmot_bridge.adopt(self.model)
         self._masks: Any = model_masks.get_masks(self.model)  # None when no level is left
@@ -78,6 +77,7 @@ class PrunedLevels(LevelsInFit):
         if not self._store.records:
             self._check_start(self._masks)
         super().on_train_begin(logs)
+        self._store.hold()
         self._open_store(self._masks, optimizers)
         learning_rates.begin(optimizers)
         self._thread = threading.current_thread()

@@ -292,8 +292,8 @@ class MaskHolder(MaskOwner, keras.layers.Layer):
                 self.own_mask(name, weight)
 
     def refresh(self) -> None:
-        if self.names:
-            stale_masks.refresh(self, self._model())
+        if (model := self._model()) is not None:
+            stale_masks.refresh(self, model)
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         masks = read_masks(store)
