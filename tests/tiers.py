@@ -19,7 +19,7 @@ KERAS_FREE = {
     "data": ["*"],
     "experiment": [
         *("backups", "config", "execution", "find_tickets", "lengths", "manifest", "open_run"),
-        *("plan", "run_stability", "smoke", "storage", "validation", "workers"),
+        *("plan", "run_stability", "schemas", "smoke", "storage", "validation", "workers"),
     ],
     "export": ["formats", "sparse_saved_model_packing", "targets"],
     "feeds": ["encoded", "feeds_on_replicas", "images", "make_feed", "resident"],

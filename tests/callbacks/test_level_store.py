@@ -248,14 +248,15 @@ def test_killed_at_any_write_or_removal_a_store_resumes_to_the_same_bytes(tmp_pa
         ("records.json", {"levels": [record(0)], "files": {"level_00": 5}}),
         ("settings.json", {"other": 1}),
         ("settings.json", SETTINGS | {"fractions": None}),
-        ("settings.json", SETTINGS | {"seed": 1}),
+        ("settings.json", SETTINGS | {"weights": {"w": [-2]}}),
+        ("settings.json", SETTINGS | {"epochs_per_level": True}),
     ],
 )
-def test_a_forged_record_is_a_typed_error(tmp_path, name, content):
+def test_a_forged_record_is_damage(tmp_path, name, content):
     store_of(tmp_path)
     assert not isinstance(all_of(tmp_path), LotteryError)
     (tmp_path / name).write_bytes(files.seal(content))
-    assert isinstance(all_of(tmp_path), LotteryError)
+    assert isinstance(all_of(tmp_path), DamageError)
 
 
 def test_a_ticket_under_another_levels_name_is_refused(tmp_path):

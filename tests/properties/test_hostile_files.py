@@ -383,6 +383,51 @@ def test_a_genuine_directory_is_read_and_all_its_files_are_here(directory):
     put_back(whole)
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("level_01", '"group": "rewind"', '"group": "other"', "it lacks the arrays rewind"),
+        ("level_01", '"level": 1', '"level": 0', "it belongs to level 0"),
+        ("level_01", '"level": 1', '"level": true', "`level` must be a whole number"),
+        ("level_01", '"state_at_k"', '"state"', "`state_at_k` is missing"),
+        ("rewind", '"steps_per_epoch": 8', '"steps_per_epoch": "8"', "`steps_per_epoch` must be a whole number"),
+        ("state_01", '"metadata": {}', '"metadata": {"level": 1}', "`level` is unknown"),
+    ],
+)
+def test_arrays_with_other_metadata_or_groups_are_damage(directory, name, old, new, message):
+    path, network, whole = directory
+    file = path / f"{name}.tfl"
+
+    def change(header):
+        text = json.dumps(header)
+        assert old in text
+        return json.loads(text.replace(old, new))
+
+    plant_in_directory(path, file.name, forged(whole[file], change))
+    try:
+        with pytest.raises(DamageError, match=rf"{file.name} is damaged: {message}"):
+            begun(LotteryTicket(levels=2, directory=path, **ARGUMENTS), network)
+    finally:
+        put_back(whole)
+
+
+def test_a_level_that_lacks_one_array_is_damage(directory):
+    path, network, whole = directory
+
+    def change(header):
+        (one,) = [one for one in header["arrays"] if (one["group"], one["name"]) == ("rewind", "dense_1/kernel")]
+        return header | {
+            "arrays": [entry | {"group": "other"} if entry is one else entry for entry in header["arrays"]]
+        }
+
+    plant_in_directory(path, "level_01.tfl", forged(whole[path / "level_01.tfl"], change))
+    try:
+        with pytest.raises(DamageError, match="it lacks dense_1/kernel among the arrays rewind"):
+            begun(LotteryTicket(levels=2, directory=path, **ARGUMENTS), network)
+    finally:
+        put_back(whole)
+
+
 @pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("name", TICKET_FILES)
 def test_a_field_of_a_directory_with_something_else_is_one_line_or_harmless(directory, name, examples):

@@ -88,4 +88,7 @@ def arrays(name: str, found: Ticket) -> Ticket:
         raise ValueError(f"it lacks the arrays {', '.join(lacks)}")
     if kind == "level" and found.metadata["level"] != int(level):
         raise ValueError(f"it belongs to level {found.metadata['level']}")
+    for group in groups:
+        if gone := [weight for weight in found.masks if weight not in found.weights[group]]:
+            raise ValueError(f"it lacks {', '.join(gone)} among the arrays {group}")
     return found
