@@ -63,7 +63,7 @@ def test_the_way_from_a_run_back_to_keras_leads_to_the_stored_weights(tmp_path, 
     model = conversion.make_prunable(models.build("lenet_300_100", (8, 8, 1), 10))
     model_masks.set_masks(model, tiny.half_masks(model))
     weights = state.weights(model)
-    fakes.save(stored, Unit(1, 2), ticket=Ticket(model_masks.get_masks(model), {"final": weights}))
+    fakes.save(stored, Unit(1, 2), ticket=Ticket(model_masks.get_masks(model), {"rewind": weights, "final": weights}))
     run(example("load_network"))
     plain = keras_compat.keras.models.load_model("ticket.keras")
     images = data.load("digits").test.x

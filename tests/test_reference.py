@@ -154,7 +154,8 @@ def test_examples_that_read_a_run_find_what_they_say(thing, tmp_path, monkeypatc
         name: np.arange(mask.size).reshape(mask.shape) < round(0.64 * mask.size)
         for name, mask in model_masks.get_masks(model).items()
     }
-    fakes.save(run, Unit(1, 2), ticket=Ticket(masks, {"final": masks_lib.apply(state.weights(model), masks)}))
+    weights = masks_lib.apply(state.weights(model), masks)
+    fakes.save(run, Unit(1, 2), ticket=Ticket(masks, {"rewind": weights, "final": weights}))
     text = inspect.getdoc(thing).replace("# doctest: +SKIP", "")
     example = doctest.DocTestParser().get_doctest(text, {}, thing.__name__, None, 0)
     assert doctest.DocTestRunner().run(example).failed == 0

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import threading
+from fractions import Fraction
 
 import fits
 import numpy as np
@@ -103,6 +104,38 @@ def test_a_directory_of_another_experiment_is_refused_with_the_difference(tmp_pa
     fits.fit(model(), LotteryTicket(**arguments(tmp_path, levels=1)))
     with pytest.raises(RunError, match=rf"belongs to another experiment: .*{message}"):
         fits.fit(model(), LotteryTicket(**arguments(tmp_path, levels=1, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"min_density": 0}, {"min_density": 0.0}),
+        ({"min_density": 0.1}, {"min_density": Fraction(1, 10)}),
+        ({"fraction": 0}, {"fraction": 0.0}),
+        ({"rewind_to": 4}, {"rewind_to": "4it"}),
+        ({"scope": "layerwise", "rates": {"dense": 0}}, {"scope": "layerwise", "rates": ["dense=0.0"]}),
+    ],
+)
+def test_a_setting_that_is_written_in_another_way_is_the_same_experiment(tmp_path, first, second):
+    masks = {"dense/kernel": np.ones(100, bool)}
+    for changes in (first, second):
+        settings = LotteryTicket(**arguments(tmp_path, **changes)).settings
+        LevelStore(tmp_path).open(settings.as_json(masks, settings.transition(masks)))
+    settings = LotteryTicket(**arguments(tmp_path, **first, seed=1)).settings
+    with pytest.raises(RunError, match="belongs to another experiment: seed=0"):
+        LevelStore(tmp_path).open(settings.as_json(masks, settings.transition(masks)))
+
+
+@pytest.mark.parametrize("changes", [{"min_density": 0.1}, {"min_density": None}, {"rewind_to": "5it"}])
+def test_another_number_is_another_experiment(tmp_path, changes):
+    masks = {"dense/kernel": np.ones(100, bool)}
+    first, second = (
+        LotteryTicket(**arguments(tmp_path, **{"min_density": 0, "rewind_to": 4, **more})).settings
+        for more in ({}, changes)
+    )
+    LevelStore(tmp_path).open(first.as_json(masks, first.transition(masks)))
+    with pytest.raises(RunError, match=f"belongs to another experiment: {next(iter(changes))}="):
+        LevelStore(tmp_path).open(second.as_json(masks, second.transition(masks)))
 
 
 def test_another_model_or_other_data_are_refused(tmp_path):

@@ -14,6 +14,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ import numpy as np
 
 from tf_lottery import files, locks
 from tf_lottery.callbacks import schemas
-from tf_lottery.errors import ConfigError, DamageError, RunError, TicketError
+from tf_lottery.core import pruning, steps
+from tf_lottery.errors import ConfigError, DamageError, PruningError, RunError, TicketError
 from tf_lottery.masking import ticket as ticket_lib
 from tf_lottery.masking.state import State
 from tf_lottery.masking.ticket import Ticket
@@ -256,7 +258,17 @@ def _continues(stored: Any, asked: Any) -> bool:
     if isinstance(stored, list) and isinstance(asked, list):
         common = min(len(stored), len(asked))
         return stored[:common] == asked[:common]
-    return stored == asked
+    return stored == asked or (_number(stored) is not None and _number(stored) == _number(asked))
+
+
+def _number(setting: Any) -> Fraction | int | None:
+    """Return the share or number of steps that a setting is, however it is written: "0" or "0.0", 500 or "500it"."""
+    with contextlib.suppress(PruningError):
+        return pruning.exact(setting)
+    with contextlib.suppress(ConfigError):
+        number, unit = steps.parse(str(setting))
+        return None if unit == "ep" else number
+    return None
 
 
 def _as_stored(settings: Mapping[str, Any]) -> Any:

@@ -26,8 +26,12 @@ def make_prunable(model: Model, exclude: Exclude = (), *, in_place: bool = False
     subclasses of Sequential and functional models, such as KerasHub's) is masked in place: it keeps its class, methods,
     layers and variables, stays compiled, and gets one more layer, `tfl_masks`, which owns the masks.
 
-    Copies that Keras makes of a model masked in place (`copy.deepcopy`, `clone_model`, `keras.models.load_model`) have
-    its weights, with their zeros, and no masks: use `tfl.copy` and `tfl.load_model`.
+    `tfl.copy`, `tfl.load_model` and `pickle` keep the masks of a model masked in place, and so do `copy.copy` and
+    `copy.deepcopy` on Keras 3. What Keras itself makes of it has its weights, with their zeros, and no masks:
+    `clone_model`, `keras.models.load_model`, `.h5` files of Sequential and functional models, and the pickle of a model
+    that contains it. On legacy Keras so have `copy.copy` and `copy.deepcopy`.
+
+    Layers that are added later stay dense. Masks of layers that are removed are dropped with a warning.
 
     A warning names trainable weights, frozen or not, that stay dense because their layer class is unknown: see
     `tfl.register_prunable`.
@@ -101,10 +105,12 @@ def strip_pruning(model: Model) -> Model:
 
     Returns:
         For a model with wrapped layers: a new, uncompiled model with the same weights and layer names. For a model
-        masked in place: the model itself, without what `make_prunable` has added.
+        masked in place: the model itself, without what `make_prunable` has added; it stays compiled, and has no masks
+        any more. Strip `tfl.copy(model)` to keep it.
 
     Raises:
-        ModelError: the model is not built, has no masks, or is of a class that makes `Prunable` layers itself.
+        ModelError: the model is not built, has no masks, or is of a class that makes `Prunable` layers itself; or a
+            layer of a wrapped model cannot be recreated from its config.
 
     Examples:
         >>> import tf_lottery as tfl
@@ -156,15 +162,21 @@ def plain(model: Model) -> Model:
 def load_model(path: str | os.PathLike[str], **kwargs: Any) -> Model:
     """Load a prunable model, with its masks, from a `.keras` file.
 
+    Keras makes the model from its config, so that its classes must be registered with Keras or passed as
+    `custom_objects`, and must have a `get_config` that holds the arguments of their constructors. For a model whose
+    class cannot do that, make the model anew, call `make_prunable` with the same `exclude`, and then `load_weights`.
+
     Args:
-        path: The file.
+        path: The file; on legacy Keras also the directory of a SavedModel. `.h5` files hold masks of wrapped models
+            only.
         **kwargs: Arguments of `keras.models.load_model`.
 
     Returns:
-        The model, with its masks applied.
+        The model, with its masks applied. It is compiled as it was, with the state of its optimizer; an optimizer or
+        loss of your own must be registered with Keras or be among the `custom_objects`, or pass `compile=False`.
 
     Raises:
-        ModelError: the file holds no prunable model.
+        ModelError: the file holds no masks.
 
     Examples:
         >>> import tempfile
@@ -206,6 +218,9 @@ def _load_masks(model: Model, path: str | os.PathLike[str]) -> None:
 
 def copy(model: Model) -> Model:
     """Return a copy of a prunable model, with its weights and its masks.
+
+    Each layer of a plain Sequential or functional model is made from its own config, a model of any other class from
+    its `get_config`, which must hold the arguments of its constructor.
 
     Args:
         model: A prunable model. Left unchanged.
