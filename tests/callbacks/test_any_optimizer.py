@@ -101,6 +101,7 @@ def test_a_level_with_a_new_optimizer_starts_at_the_clock_of_step_k(name, how, s
     assert seen[17:] == seen[3:17]
 
 
+@pytest.mark.filterwarnings("ignore:The optimizer of this control averages weights")
 @pytest.mark.parametrize(("name", "how"), always(*RESETS, among=CASES))
 def test_controls_start_with_the_clock_of_their_ticket(name, how):
     class Slower(keras.callbacks.Callback):
