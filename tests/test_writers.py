@@ -13,7 +13,7 @@ from pathlib import Path
 import fakes
 import numpy as np
 import pytest
-from tiers import slow
+from tiers import nightly
 
 import tf_lottery as tfl
 from tf_lottery import files, locks
@@ -48,7 +48,7 @@ def python(*arguments):
     return subprocess.Popen([sys.executable, *map(str, arguments)], text=True, **pipes)
 
 
-@pytest.mark.parametrize("number", [30, slow(300)])
+@pytest.mark.parametrize("number", [30, nightly(300)])
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_many_writers_at_once_leave_what_one_of_them_wrote(tmp_path, kind, number):
     script = TESTS / "properties/many_writers.py"

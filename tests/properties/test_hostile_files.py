@@ -18,7 +18,7 @@ import fits
 import pytest
 import tiny
 from hypothesis import given, settings, strategies as st
-from tiers import slow
+from tiers import nightly
 
 from tf_lottery import data, files, models
 from tf_lottery.callbacks.lottery_ticket import LotteryTicket
@@ -44,7 +44,7 @@ CONFIG = Experiment(
     stability=Stability(levels=(1,), shuffle_seeds=1, points=3),
 )
 STOPPED, STEP = Unit(2, 0), 8
-EXAMPLES = [10, slow(150)]
+EXAMPLES = [10, nightly(100)]
 
 RED, REVERSED, MARKUP = "\x1b[31mred\x1b[0m\x07", "\u202egnp.exe\u2028", "<script>alert(1)</script>"
 NAMES = [RED, REVERSED, MARKUP, "\n\r\0", "\ud800", "$x$ $", "x" * 200_000, "level", "../up", ""]

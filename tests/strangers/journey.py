@@ -297,6 +297,11 @@ class Journey:
         check(built and not any(steps_of(built)), "its optimizers do not start at step 0")
 
     def control(self, kind):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The optimizer of this control averages weights")
+            return self._control(kind)
+
+    def _control(self, kind):
         try:
             control = self.tickets.control(kind, LEVELS)
         except LotteryError as error:
