@@ -196,7 +196,6 @@ LAYERS = {
     "Dense": lambda: made((64,), L.Dense(64)),
     "Conv1D": lambda: made((8, 16), L.Conv1D(64, 3)),
     "Conv2D": lambda: made((8, 8, 16), L.Conv2D(64, 3)),
-    "DepthwiseConv2D": lambda: made((4, 4, 640), L.DepthwiseConv2D(3)),
     "SeparableConv2D": lambda: made((8, 8, 64), L.SeparableConv2D(64, 3)),
     "Conv2DTranspose": lambda: made((8, 8, 16), L.Conv2DTranspose(64, 3)),
     "Conv3D": lambda: made((3, 3, 3, 16), L.Conv3D(32, 3)),

@@ -114,8 +114,16 @@ ON_LEGACY_KERAS = [
     (
         "Model",
         compiled,
-        ["_predict_counter", "_steps_per_execution", "_test_counter", "_track_trackable", "_train_counter"],
+        [
+            "_delete_tracking",
+            "_predict_counter",
+            "_steps_per_execution",
+            "_test_counter",
+            "_track_trackable",
+            "_train_counter",
+        ],
     ),
+    ("Layer", lambda: tiny.dense().layers[-1], ["_trainable_weights"]),
     ("Node", node, ["call_args", "call_kwargs", "keras_inputs", "layer"]),
     ("Optimizer", averaging, ["_current_learning_rate", "_exclude_from_weight_decay_names", "_index_dict"]),
     ("LossScaleOptimizer", lambda: keras.mixed_precision.LossScaleOptimizer(keras.optimizers.SGD()), ["_loss_scale"]),

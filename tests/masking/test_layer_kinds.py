@@ -9,6 +9,7 @@ from tiers import always
 import tf_lottery as tfl
 from tf_lottery import keras_compat
 from tf_lottery.core import pruning
+from tf_lottery.errors import ModelError
 from tf_lottery.keras_compat import keras
 from tf_lottery.masking import model_masks, naming, state
 
@@ -221,6 +222,10 @@ def test_a_layer_of_every_kind_is_pruned_trained_rewound_saved_and_stripped(kind
     plain = on_inputs(make)
     x = examples(plain)
     dense = plain.predict(x, verbose=0)
+    if not prunable:
+        with pytest.raises(ModelError, match="nothing to prune"):
+            tfl.make_prunable(plain)
+        return
     model = tfl.make_prunable(plain)
     assert sorted(tfl.get_masks(model)) == sorted(prunable)
     assert set(prunable) | set(never) <= set(naming.named_variables(plain))

@@ -52,7 +52,13 @@ def train(run, unit):
         run.save_checkpoint(unit, step, Ticket({"w": MASK}, {"final": {"w": weights}}))
     rewound = {} if unit.level else {"rewind": {"slot": np.arange(3.0)}}
     line = [{"share": 0.5, "test_error": 0.1, "test_loss": 0.2}] if unit.shuffle_seed else []
-    fakes.save(run, unit, ticket=Ticket({"w": MASK}, {"final": {"w": weights}}), optimizer=rewound, line=line)
+    fakes.save(
+        run,
+        unit,
+        ticket=Ticket({"w": MASK}, {"rewind": {"w": weights}, "final": {"w": weights}}),
+        optimizer=rewound,
+        line=line,
+    )
 
 
 def start(run, unit):

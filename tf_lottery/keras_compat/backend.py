@@ -19,12 +19,14 @@ if LEGACY:
     import tf_keras as keras
     from tensorflow import Variable as Variable
 else:
+    _OTHERS = ("jax", "torch", "openvino")
     _WAY_OUT = "Set KERAS_BACKEND=tensorflow before Keras is imported."
     try:
         import keras
         from keras import Variable as Variable
     except (ModuleNotFoundError, ValueError) as error:
-        if isinstance(error, ValueError) or error.name in ("jax", "torch", "openvino"):
+        is_backend = "backend" in str(error) if isinstance(error, ValueError) else error.name in _OTHERS
+        if is_backend:
             raise BackendError(f"tf_lottery needs Keras on TensorFlow. Received: {error}. {_WAY_OUT}") from error
         raise
     if keras.backend.backend() != "tensorflow":
