@@ -46,12 +46,14 @@ def settings():
 
 @pytest.fixture
 def other_settings():
-    before = settings()
+    before, policy = settings(), keras_compat.keras.mixed_precision.global_policy()
     for name, value in OTHERS.items():
         getattr(keras_compat.keras.backend, f"set_{name}")(value)
     yield
     for name, value in before.items():
         getattr(keras_compat.keras.backend, f"set_{name}")(value)
+    # Keras makes its default policy of `floatx` when it is first asked, and that may have been in between.
+    keras_compat.keras.mixed_precision.set_global_policy(policy)
 
 
 @contextlib.contextmanager
